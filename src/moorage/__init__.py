@@ -1,0 +1,1 @@
+"""Moorage: a container platform for anyone who has Python and Linux."""

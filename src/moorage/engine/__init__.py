@@ -1,0 +1,1 @@
+"""The rules of the platform: what a container may do and when."""

@@ -1,0 +1,1 @@
+"""References, and the manifests, configs and layers they point at."""

@@ -1,0 +1,1 @@
+"""The zygote: imports everything once, seals itself, and forks shims and workers."""

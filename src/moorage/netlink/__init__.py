@@ -1,0 +1,1 @@
+"""Netlink messages as data, and the one module that sends them."""

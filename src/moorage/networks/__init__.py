@@ -1,0 +1,1 @@
+"""Networks, endpoints and the addresses, ports and names they hold."""

@@ -1,0 +1,1 @@
+"""The OCI runtime: from a bundle to a running process."""

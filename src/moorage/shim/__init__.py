@@ -1,0 +1,1 @@
+"""The process beside each container: its stdio, its log, its exit status."""

@@ -1,0 +1,1 @@
+"""Short-lived forks of the launcher that read or write one file system: unpack, pack, archive, diff."""
