@@ -1,0 +1,16 @@
+"""The schema's versions, oldest first.
+
+Before a release, version 1 is the sum of what each repository declares. After it, a
+change of schema is one more script at the end: a script that ran somewhere is never
+edited.
+"""
+
+from typing import Final
+
+from moorage.state import containers
+
+_NOUNS: Final = (containers,)
+
+VERSION_1: Final = "".join(noun.SCHEMA for noun in _NOUNS)
+
+MIGRATIONS: Final = (VERSION_1,)

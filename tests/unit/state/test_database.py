@@ -1,0 +1,99 @@
+"""The database commits what it says it committed, and fails alone."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from moorage.state import containers
+from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
+from moorage.state.database import Database, DatabaseClosedError, DatabaseTooNewError
+from moorage.state.migrations import MIGRATIONS
+
+TABLE = "create table t (a integer primary key) strict;"
+
+
+@pytest_asyncio.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = Database.open(tmp_path / "moorage.db", migrations=(TABLE,))
+    yield opened
+    await opened.close()
+
+
+def add(number: int) -> "containers.Change":
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("insert into t values (?)", (number,))
+
+    return change
+
+
+def numbers(connection: sqlite3.Connection) -> list[int]:
+    return [row[0] for row in connection.execute("select a from t order by a")]
+
+
+async def test_a_write_is_seen_by_the_next_read(database: Database) -> None:
+    await database.write(add(1))
+    assert database.read(numbers) == [1]
+
+
+async def test_concurrent_writes_fail_alone(database: Database) -> None:
+    outcomes = await asyncio.gather(*(database.write(add(n)) for n in (1, 2, 2, 3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), sqlite3.IntegrityError, type(None)]
+    assert database.read(numbers) == [1, 2, 3]
+
+
+async def test_a_failed_change_leaves_none_of_its_rows(database: Database) -> None:
+    def change(connection: sqlite3.Connection) -> None:
+        add(1)(connection)
+        raise KeyError("half-way")
+
+    with pytest.raises(KeyError, match="half-way"):
+        await database.write(change)
+    assert database.read(numbers) == []
+
+
+async def test_a_cancelled_caller_does_not_cancel_its_change(database: Database) -> None:
+    task = asyncio.ensure_future(database.write(add(1)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.write(add(2))
+    assert database.read(numbers) == [1, 2]
+
+
+async def test_close_commits_what_is_queued(tmp_path: Path) -> None:
+    first = Database.open(tmp_path / "db", migrations=(TABLE,))
+    pending = asyncio.ensure_future(first.write(add(7)))
+    await asyncio.sleep(0)
+    await first.close()
+    await pending
+    second = Database.open(tmp_path / "db", migrations=(TABLE,))
+    assert second.read(numbers) == [7]
+    await second.close()
+    with pytest.raises(DatabaseClosedError):
+        await second.write(add(8))
+
+
+async def test_migrations_run_once_each_and_refuse_a_newer_file(tmp_path: Path) -> None:
+    await Database.open(tmp_path / "db", migrations=(TABLE,)).close()
+    second = Database.open(tmp_path / "db", migrations=(TABLE, "insert into t values (5);"))
+    assert second.read(numbers) == [5]
+    await second.close()
+    with pytest.raises(DatabaseTooNewError):
+        Database.open(tmp_path / "db", migrations=(TABLE,))
+
+
+async def test_a_name_is_reserved_by_the_row(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "db", migrations=MIGRATIONS)
+    rows = ContainerRows(database)
+    await rows.apply(containers.insert(ContainerRow(id="a" * 64, name="web", document=b"{}", state=b"{}")))
+    with pytest.raises(NameTakenError, match=f'"/web" is already in use by container "{"a" * 64}"'):
+        await rows.apply(containers.insert(ContainerRow(id="b" * 64, name="web", document=b"{}", state=b"{}")))
+    await rows.apply(containers.delete("a" * 64))
+    await rows.apply(containers.insert(ContainerRow(id="b" * 64, name="web", document=b"{}", state=b"{}")))
+    assert [row.id for row in rows.all()] == ["b" * 64]
+    await database.close()
