@@ -1,0 +1,288 @@
+"""What daemon, launcher and shim say to each other.
+
+Every message is one JSON object in one packet of an AF_UNIX SOCK_SEQPACKET socket, with
+file descriptors beside it (SCM_RIGHTS). This module is the vocabulary and the framing; it
+does no I/O, so both sides bring their own socket:
+
+    payload, ancillary = frame(message, fds)
+    sock.sendmsg([payload], ancillary)
+    message, fds = unframe(*sock.recvmsg(MAX_PACKET, ANCILLARY_SPACE, MSG_CMSG_CLOEXEC)[:3])
+
+Standard library only and cheap to import: the launcher loads it before it forks.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, NotRequired, TypedDict
+
+    # Keys that only some messages have make a closed type useless; each request and event
+    # below that carries more than its name has its own TypedDict.
+    Message = dict[str, Any]
+
+MAX_PACKET = 128 * 1024
+"""The largest packet: below the kernel's default socket buffer (208 KiB) with its overhead."""
+
+MAX_LEFTOVER = 16 * 1024
+"""The most bytes an attach may bring along; a connection with more is relayed instead."""
+
+MAX_FDS = 250
+"""File descriptors in one packet; the kernel takes 253 (SCM_MAX_FD)."""
+
+# Values from the Linux ABI: the socket module would be an import for four numbers.
+SOL_SOCKET = 1
+SCM_RIGHTS = 1
+MSG_CTRUNC = 0x08
+MSG_TRUNC = 0x20
+MSG_CMSG_CLOEXEC = 0x40000000
+
+ANCILLARY_SPACE = 16 + 4 * 256
+"""Room for MAX_FDS descriptors, as socket.CMSG_SPACE would compute it."""
+
+
+class Do(enum.StrEnum):
+    """Requests. SHIM and WORKER go to the launcher, the others to a shim."""
+
+    SHIM = "shim"
+    WORKER = "worker"
+    STATE = "state"
+    KILL = "kill"
+    PAUSE = "pause"
+    RESUME = "resume"
+    UPDATE = "update"
+    RESIZE = "resize"
+    ATTACH = "attach"
+    EXEC = "exec"
+    EXEC_KILL = "exec_kill"
+    EXEC_RELEASE = "exec_release"
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
+    REOPEN_LOG = "reopen_log"
+    RELEASE = "release"
+
+
+class Event(enum.StrEnum):
+    """What a shim announces to every connected control, unasked."""
+
+    STARTED = "started"
+    FAILED = "failed"
+    EXITED = "exited"
+    OOM = "oom"
+    EXEC_EXITED = "exec_exited"
+    DETACHED = "detached"
+    LOG_FAILED = "log_failed"
+
+
+class Status(enum.StrEnum):
+    """What a container's init process is doing, as the shim sees it."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+    FAILED = "failed"
+
+
+class ErrorKind(enum.StrEnum):
+    """Kinds of a shim's errors; the daemon maps them to its own."""
+
+    INVALID = "invalid"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    NOT_RUNNING = "not_running"
+    UNSUPPORTED = "unsupported"
+    START = "start"
+    SYSTEM = "system"
+
+
+class FrameError(Exception):
+    """A packet that cannot be sent, or is not what the other side may send.
+
+    Attributes:
+        fds: Descriptors that arrived with it, for the receiver to close.
+    """
+
+    def __init__(self, message: str, fds: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.fds = fds
+
+
+def frame(message: Message, fds: Sequence[int] = ()) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """Return the payload and the ancillary data of one packet, for `sendmsg`.
+
+    Raises:
+        FrameError: The packet would be larger than its receiver reads.
+    """
+    payload = json.dumps(message, separators=(",", ":")).encode()
+    if len(payload) > MAX_PACKET:
+        raise FrameError(f"message of {len(payload)} bytes exceeds {MAX_PACKET}")
+    if len(fds) > MAX_FDS:
+        raise FrameError(f"{len(fds)} file descriptors exceed {MAX_FDS} per packet")
+    if not fds:
+        return payload, []
+    return payload, [(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))]
+
+
+def frames(message: Message, fds: Sequence[int]) -> list[tuple[bytes, list[tuple[int, int, bytes]]]]:
+    """Return the packets of a message with any number of descriptors.
+
+    All packets but the last are `{"more":true}` and only carry descriptors. They must be
+    sent without another message between them.
+    """
+    first = max(0, (len(fds) - 1) // MAX_FDS) * MAX_FDS
+    ahead = [frame({"more": True}, fds[start : start + MAX_FDS]) for start in range(0, first, MAX_FDS)]
+    return [*ahead, frame(message, fds[first:])]
+
+
+def unframe(payload: bytes, ancillary: Iterable[tuple[int, int, bytes]], flags: int = 0) -> tuple[Message, list[int]]:
+    """Return the message and the descriptors of one received packet; the caller owns the latter.
+
+    Raises:
+        FrameError: The packet was cut or is not a JSON object.
+    """
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            fds.extend(struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4]))
+    problem = "packet was cut" if flags & (MSG_TRUNC | MSG_CTRUNC) else ""
+    message: object = None
+    if not problem:
+        try:
+            message = json.loads(payload)
+        except ValueError:
+            problem = "packet is not JSON"
+    if isinstance(message, dict):
+        return message, fds
+    raise FrameError(problem or "packet is not a JSON object", fds)
+
+
+if TYPE_CHECKING:
+
+    class Attach(TypedDict):
+        """How one client is joined to a container's or an exec's streams; its connection travels beside."""
+
+        id: str
+        stdin: bool
+        stdout: bool
+        stderr: bool
+        multiplex: bool
+        detach_keys: NotRequired[list[int]]
+        leftover: NotRequired[str]
+
+    class ShimRequest(TypedDict):
+        """To the launcher; descriptors: control, `forwards` listeners, one connection per attach."""
+
+        do: str
+        bundle: str
+        forwards: int
+        attaches: list[Attach]
+        fault: NotRequired[str]
+
+    class ExecRequest(TypedDict):
+        """Run one more process; the descriptor, if `attach` is given, is the client's connection.
+
+        Attributes:
+            process_file: A runtime-spec `process` object.
+            console_size: Rows and columns.
+        """
+
+        do: str
+        seq: int
+        id: str
+        process_file: str
+        terminal: bool
+        stdin: bool
+        attach: Attach | None
+        console_size: NotRequired[list[int] | None]
+
+    class Problem(TypedDict):
+        """An error as it travels."""
+
+        kind: str
+        message: str
+        exit_code: NotRequired[int]
+
+    class ExitRecord(TypedDict):
+        """exit.json, and the facts of the `exited` event.
+
+        Attributes:
+            at: Nanoseconds since the epoch.
+        """
+
+        exit_code: int
+        at: int
+        oom_killed: bool
+        error: NotRequired[str]
+
+    class OverlayPlan(TypedDict):
+        """Layer directories, the top one first, and the writable pair above them."""
+
+        lower: list[str]
+        upper: str
+        work: str
+        volatile: bool
+
+    class DirectoryPlan(TypedDict):
+        """A root file system that is there already."""
+
+        path: str
+
+    class LogPlan(TypedDict):
+        """Where and how output is kept; sizes in bytes, 0 is unlimited."""
+
+        driver: str
+        path: str
+        max_size: int
+        max_file: int
+        compress: bool
+        attrs: dict[str, str]
+
+    class InterfacePlan(TypedDict):
+        """One veth pair: its host end on `bridge`, its peer called `name` in the container."""
+
+        host: str
+        name: str
+        mac: str
+        mtu: int
+        bridge: str
+        addresses: list[str]
+        gateways: list[str]
+        routes: list[dict[str, str]]
+
+    class ForwardPlan(TypedDict):
+        """Where connections accepted on the listener of the same index go."""
+
+        protocol: str
+        target: tuple[str, int]
+
+    class RuntimePlan(TypedDict):
+        """Another runtime's program, and arguments before its sub-command."""
+
+        path: str
+        args: list[str]
+
+    class LaunchPlan(TypedDict):
+        """launch.json: what the shim must know beside config.json.
+
+        Attributes:
+            stdin: "none", "open" (stays open whoever comes and goes) or "once" (closed when
+                the first attached client closes it).
+        """
+
+        id: str
+        rootfs: OverlayPlan | DirectoryPlan
+        terminal: bool
+        console_size: list[int] | None
+        stdin: str
+        log: LogPlan
+        interfaces: list[InterfacePlan]
+        loopback: bool
+        forwards: list[ForwardPlan]
+        runtime: RuntimePlan | None
+        cgroup: str
