@@ -7,9 +7,9 @@ edited.
 
 from typing import Final
 
-from moorage.state import containers
+from moorage.state import containers, volumes
 
-_NOUNS: Final = (containers,)
+_NOUNS: Final = (containers, volumes)
 
 VERSION_1: Final = "".join(noun.SCHEMA for noun in _NOUNS)
 

@@ -1,0 +1,101 @@
+"""Read a small file of a root filesystem that is not mounted.
+
+The daemon mounts nothing, yet a start needs ``/etc/passwd`` and ``/etc/group``. This
+looks them up in the stack of layers by overlay's own rules: the first layer that has a
+name wins, a whiteout ends the search, and so does an opaque directory.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+_OPAQUE: Final = ("trusted.overlay.opaque", "user.overlay.opaque")
+_MOST_LINKS: Final = 40
+"""As the kernel's own limit on symbolic links in one path walk."""
+
+
+def read_layered_file(layers: Sequence[Path], path: str, *, limit: int = 1 << 20) -> bytes | None:
+    """Return a regular file's content as the merged root would show it.
+
+    Args:
+        layers: Directories, the top one first; the container's upper one may lead.
+        path: Absolute path inside the root; links in it never leave the root.
+        limit: Most bytes to read. The file is the image's: it may be any size.
+
+    Returns:
+        None if no layer has it, or what is there is no regular file.
+    """
+    pending = [part for part in reversed(path.split("/")) if part not in {"", "."}]
+    stack = [list(layers)]
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            if len(stack) > 1:
+                stack.pop()
+            continue
+        found = _lookup(stack[-1], name)
+        if found is None:
+            return None
+        directories, top, status = found
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                return None
+            target = top.readlink()
+            if target.is_absolute():
+                stack = stack[:1]
+            pending += [part for part in reversed(str(target).split("/")) if part not in {"", "."}]
+        elif stat.S_ISDIR(status.st_mode):
+            stack.append(directories)
+        else:
+            return _read(top, limit) if not pending and stat.S_ISREG(status.st_mode) else None
+    return None
+
+
+def _lookup(directories: Sequence[Path], name: str) -> tuple[list[Path], Path, os.stat_result] | None:
+    """Return the layers' directories below `name`, its topmost entry, and that entry's status."""
+    merged: list[Path] = []
+    top: tuple[Path, os.stat_result] | None = None
+    for directory in directories:
+        entry = directory / name
+        try:
+            status = entry.lstat()
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+                continue
+            raise
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            break
+        if top is not None and not stat.S_ISDIR(status.st_mode):
+            break
+        top = top or (entry, status)
+        if not stat.S_ISDIR(status.st_mode):
+            break
+        merged.append(entry)
+        if _is_opaque(entry):
+            break
+    return None if top is None else (merged, *top)
+
+
+def _is_opaque(directory: Path) -> bool:
+    for attribute in _OPAQUE:
+        try:
+            if os.getxattr(directory, attribute, follow_symlinks=False) == b"y":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _read(file: Path, limit: int) -> bytes | None:
+    try:
+        # O_NOFOLLOW and O_NONBLOCK: the layer may change under us, never into a trap.
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as opened:
+        return opened.read(limit)

@@ -1,0 +1,294 @@
+"""Which mounts a container has: binds, volumes, tmpfs, and those it inherits.
+
+Pure: the request becomes records. Volumes are created, and host paths looked at, by the
+service that creates the container.
+
+Spec: Engine API, HostConfig "Binds", "Mounts", "Tmpfs", "VolumesFrom"; MountPoint.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from moorage.api.containers import ContainerConfig, HostConfig, Mount, MountPoint
+from moorage.engine.bundles.bind_syntax import (
+    PROPAGATIONS,
+    InvalidMountError,
+    check_destination,
+    check_source,
+    check_tmpfs_options,
+    check_volume_name,
+    parse_bind,
+    parse_mode,
+)
+
+_DEFAULT_PROPAGATION: Final = "rprivate"
+
+
+class MountKind(enum.StrEnum):
+    """Values of ``MountPoint.Type``."""
+
+    BIND = "bind"
+    VOLUME = "volume"
+    TMPFS = "tmpfs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMount:
+    """One mount of a container, as persisted.
+
+    Attributes:
+        name: The volume's name; empty for an anonymous volume that has none yet.
+        source: The host path of a bind; of a volume once it is created.
+        create_source: Make a missing host path (``-v`` does, ``--mount`` refuses).
+        copy_up: Fill an empty volume with what the image has at the destination.
+        recursive_read_only: Read-only reaches the mounts below (Linux 5.12).
+        options: Words for tmpfs.
+        listed: Shown in inspect's ``Mounts`` (``--tmpfs`` ones are not).
+    """
+
+    kind: MountKind
+    destination: str
+    source: str = ""
+    name: str = ""
+    driver: str = ""
+    mode: str = ""
+    writable: bool = True
+    propagation: str = ""
+    recursive: bool = True
+    recursive_read_only: bool = True
+    force_recursive_read_only: bool = False
+    create_source: bool = False
+    copy_up: bool = True
+    anonymous: bool = False
+    subpath: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    driver_options: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    listed: bool = True
+
+
+def plan_mounts(
+    config: ContainerConfig, host_config: HostConfig, *, inherited: Iterable[PlannedMount] = ()
+) -> tuple[PlannedMount, ...]:
+    """Return the mounts of a new container, shallow destinations first.
+
+    Args:
+        config: Merged with the image's; its ``Volumes`` become anonymous volumes unless
+            something else is mounted there.
+        host_config: What the user asked for.
+        inherited: Mounts of the containers of ``VolumesFrom``, modes already applied.
+
+    Raises:
+        InvalidMountError: In Docker's words.
+    """
+    explicit: dict[str, PlannedMount] = {}
+    for planned in _explicit_mounts(host_config):
+        if planned.destination in explicit:
+            raise InvalidMountError(f"Duplicate mount point: {planned.destination}")
+        explicit[planned.destination] = planned
+    merged = {planned.destination: planned for planned in inherited} | explicit
+    for destination in config.volumes or {}:
+        cleaned = check_destination(destination)
+        merged.setdefault(cleaned, _anonymous_volume(cleaned))
+    return tuple(sorted(merged.values(), key=lambda planned: planned.destination.count("/")))
+
+
+def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
+    """Return an inherited mount as ``--volumes-from X:mode`` makes it."""
+    if not mode:
+        return planned
+    parsed = parse_mode(mode, host_path=False)
+    return dataclasses.replace(planned, mode=mode, writable=planned.writable and parsed.writable, copy_up=False)
+
+
+def _explicit_mounts(host_config: HostConfig) -> Iterable[PlannedMount]:
+    for text in host_config.binds or ():
+        yield _from_bind(text, volume_driver=host_config.volume_driver or "")
+    for mount in host_config.mounts or ():
+        yield plan_mount(mount)
+    for destination, options in (host_config.tmpfs or {}).items():
+        yield PlannedMount(
+            kind=MountKind.TMPFS,
+            destination=check_destination(destination),
+            options=tuple(check_tmpfs_options(options)),
+            listed=False,
+        )
+
+
+def _from_bind(text: str, *, volume_driver: str) -> PlannedMount:
+    parsed = parse_bind(text)
+    if parsed.is_host_path:
+        return PlannedMount(
+            kind=MountKind.BIND,
+            source=parsed.source,
+            destination=parsed.destination,
+            mode=parsed.mode.text,
+            writable=parsed.mode.writable,
+            propagation=parsed.mode.propagation or _DEFAULT_PROPAGATION,
+            create_source=True,
+        )
+    return PlannedMount(
+        kind=MountKind.VOLUME,
+        name=parsed.source,
+        destination=parsed.destination,
+        driver=volume_driver or "local",
+        # Docker labels a volume as shared unless told otherwise, and says so in inspect.
+        mode=parsed.mode.text or ("z" if parsed.source else ""),
+        writable=parsed.mode.writable,
+        copy_up=not parsed.mode.nocopy,
+        anonymous=not parsed.source,
+    )
+
+
+def _anonymous_volume(destination: str) -> PlannedMount:
+    return PlannedMount(kind=MountKind.VOLUME, destination=destination, driver="local", anonymous=True)
+
+
+def plan_mount(mount: Mount) -> PlannedMount:
+    """Return one ``--mount`` (an entry of ``HostConfig.Mounts``) as a planned mount.
+
+    Raises:
+        InvalidMountError: In Docker's words.
+    """
+    kind = mount.type or ""
+    try:
+        _check_option_blocks(mount)
+        if not mount.target:
+            raise InvalidMountError("field Target must not be empty")
+        destination = check_destination(mount.target)
+        match kind:
+            case "bind":
+                return _from_bind_mount(mount, destination)
+            case "volume":
+                return _from_volume_mount(mount, destination)
+            case "tmpfs":
+                return _from_tmpfs_mount(mount, destination)
+            case "image" | "npipe" | "cluster":
+                raise InvalidMountError(f"mount type {kind} is not supported by Moorage")
+            case _:
+                raise InvalidMountError("mount type unknown")
+    except InvalidMountError as error:
+        raise InvalidMountError(f'invalid mount config for type "{kind}": {error}') from None
+
+
+def _check_option_blocks(mount: Mount) -> None:
+    blocks = {
+        "bind": ("BindOptions", mount.bind_options),
+        "volume": ("VolumeOptions", mount.volume_options),
+        "tmpfs": ("TmpfsOptions", mount.tmpfs_options),
+    }
+    for kind, (name, block) in blocks.items():
+        if kind != mount.type and block is not None:
+            raise InvalidMountError(f"field {name} must not be specified")
+
+
+def _from_bind_mount(mount: Mount, destination: str) -> PlannedMount:
+    if not mount.source:
+        raise InvalidMountError("field Source must not be empty")
+    if not mount.source.startswith("/"):
+        raise InvalidMountError(f"invalid mount path: '{mount.source}' mount path must be absolute")
+    options = mount.bind_options
+    propagation = (options.propagation if options else None) or _DEFAULT_PROPAGATION
+    if propagation not in PROPAGATIONS:
+        raise InvalidMountError(f'invalid propagation mode: "{propagation}"')
+    if options and options.read_only_non_recursive and options.read_only_force_recursive:
+        raise InvalidMountError("ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive")
+    if options and (options.read_only_non_recursive or options.read_only_force_recursive) and not mount.read_only:
+        raise InvalidMountError("read-only options need ReadOnly: true")
+    return PlannedMount(
+        kind=MountKind.BIND,
+        source=check_source(mount.source),
+        destination=destination,
+        writable=not mount.read_only,
+        propagation=propagation,
+        recursive=not (options and options.non_recursive),
+        recursive_read_only=not (options and options.read_only_non_recursive),
+        force_recursive_read_only=bool(options and options.read_only_force_recursive),
+        create_source=bool(options and options.create_mountpoint),
+    )
+
+
+def _from_volume_mount(mount: Mount, destination: str) -> PlannedMount:
+    options = mount.volume_options
+    driver = options.driver_config if options else None
+    subpath = (options.subpath if options else None) or ""
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise InvalidMountError(f"invalid subpath: {subpath} must be a relative path within the volume")
+    name = check_volume_name(mount.source or "")
+    if subpath and not name:
+        raise InvalidMountError("must not set Subpath when using anonymous volumes")
+    return PlannedMount(
+        kind=MountKind.VOLUME,
+        name=name,
+        destination=destination,
+        driver=(driver.name if driver else None) or "local",
+        mode="z",
+        writable=not mount.read_only,
+        copy_up=not (options and options.no_copy),
+        anonymous=not name,
+        subpath=subpath,
+        labels=(options.labels if options else None) or {},
+        driver_options=(driver.options if driver else None) or {},
+    )
+
+
+def _from_tmpfs_mount(mount: Mount, destination: str) -> PlannedMount:
+    if mount.source:
+        raise InvalidMountError("field Source must not be specified")
+    options = mount.tmpfs_options
+    words = ["noexec", "nosuid", "nodev"]
+    for option in (options.options if options else None) or ():
+        # [["exec"], ["uid", "1000"]]: a word, or a name and its value.
+        words = [word for word in words if word != "no" + option[0]]
+        words += check_tmpfs_options("=".join(option))[-1:]
+    if options and options.size_bytes:
+        words.append(f"size={options.size_bytes}")
+    if options and options.mode:
+        words.append(f"mode={options.mode:o}")
+    if mount.read_only:
+        words.append("ro")
+    return PlannedMount(
+        kind=MountKind.TMPFS, destination=destination, writable=not mount.read_only, options=tuple(words)
+    )
+
+
+def mount_point(planned: PlannedMount) -> MountPoint:
+    """Return a mount as inspect lists it."""
+    return MountPoint(
+        type=planned.kind.value,
+        name=planned.name or None,
+        source=planned.source,
+        destination=planned.destination,
+        driver=planned.driver or None,
+        mode=planned.mode,
+        rw=planned.writable,
+        propagation=planned.propagation,
+    )
+
+
+def spec_mounts(mounts: Sequence[PlannedMount]) -> list[dict[str, Any]]:
+    """Return the runtime-spec mounts, in the order in which they must be made.
+
+    Spec: runtime-spec, config.md "Mounts".
+    """
+    return [_spec_mount(planned) for planned in mounts]
+
+
+def _spec_mount(planned: PlannedMount) -> dict[str, Any]:
+    if planned.kind is MountKind.TMPFS:
+        return {
+            "destination": planned.destination,
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": list(planned.options),
+        }
+    words = ["rbind" if planned.recursive else "bind"]
+    if not planned.writable:
+        words.append("ro")
+        if planned.recursive_read_only and planned.recursive:
+            words.append("rro")
+    words.append(planned.propagation or _DEFAULT_PROPAGATION)
+    return {"destination": planned.destination, "type": "bind", "source": planned.source, "options": words}

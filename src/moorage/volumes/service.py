@@ -1,0 +1,183 @@
+"""Create, list, remove and prune volumes by Docker's rules."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from moorage.volumes.local import check_options
+from moorage.volumes.models import (
+    ANONYMOUS_LABEL,
+    LOCAL,
+    Volume,
+    VolumeDriverNotFoundError,
+    VolumeInUseError,
+    VolumeNotFoundError,
+    check_name,
+)
+from moorage.volumes.store import VolumeStore
+
+
+class VolumeUsers(Protocol):
+    """Who uses a volume."""
+
+    def using_volume(self, name: str) -> tuple[str, ...]:
+        """Return the IDs of the containers that mount the volume."""
+
+
+class EventPublisher(Protocol):
+    """The engine's event bus, writing side."""
+
+    def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] = ...) -> None:
+        """Record an event; never blocks and never fails."""
+
+
+class TreeRemover(Protocol):
+    """Removes directory trees outside the daemon's process."""
+
+    async def remove_tree(self, path: Path) -> None:
+        """Remove a directory and all below it; a missing one is no error."""
+
+    async def disk_usage(self, path: Path) -> int:
+        """Return the bytes that the files below a directory take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune removed, and how many bytes that gave back."""
+
+    names: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeService:
+    """The volumes of this engine."""
+
+    store: VolumeStore
+    users: VolumeUsers
+    trees: TreeRemover
+    events: EventPublisher
+    # Two creations of one name must not both make it; creations are rare and short.
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def open(self) -> None:
+        """Read what there is and remove what a crash left behind."""
+        for directory in await self.store.open():
+            await self.trees.remove_tree(directory)
+
+    async def create(
+        self,
+        name: str | None = None,
+        *,
+        driver: str = LOCAL,
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Return the volume of this name, made if there was none.
+
+        Args:
+            name: None or empty for an anonymous volume.
+            driver: Only ``local`` exists.
+            options: ``type``, ``device`` and ``o``; ignored if the volume exists.
+            labels: Ignored if the volume exists.
+
+        Raises:
+            VolumeNameError: The name is none.
+            VolumeOptionError: An option is unknown or not supported.
+            VolumeDriverNotFoundError: There is no such driver.
+
+        Spec: Engine API, POST /volumes/create.
+        """
+        if not name:
+            name, labels = secrets.token_hex(32), {ANONYMOUS_LABEL: "", **(labels or {})}
+        check_name(name)
+        if (driver or LOCAL) != LOCAL:
+            raise VolumeDriverNotFoundError(name, driver)
+        async with self._lock:
+            if (existing := self.store.find(name)) is not None:
+                return existing
+            check_options(name, options or {})
+            volume = await self.store.add(name, options=options, labels=labels)
+        self.events.publish("volume", "create", name, {"driver": LOCAL})
+        return volume
+
+    def get(self, name: str) -> Volume:
+        """Return one volume.
+
+        Raises:
+            VolumeNotFoundError: There is none of this name.
+        """
+        if (volume := self.store.find(name)) is None:
+            raise VolumeNotFoundError(name)
+        return volume
+
+    def matching(self, filters: Mapping[str, Sequence[str]]) -> list[Volume]:
+        """Return the volumes that pass ``dangling``, ``driver``, ``label`` and ``name`` filters."""
+        tests = self._tests(filters)
+        return [volume for volume in self.store.all() if all(test(volume) for test in tests)]
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume and its data.
+
+        Args:
+            force: A missing volume is no error.
+
+        Raises:
+            VolumeNotFoundError: There is none of this name.
+            VolumeInUseError: Containers use it.
+        """
+        volume = self.store.find(name)
+        if volume is None:
+            if force:
+                return
+            raise VolumeNotFoundError(name)
+        if users := self.users.using_volume(name):
+            raise VolumeInUseError(name, users)
+        doomed = await self.store.take_away(volume)
+        self.events.publish("volume", "destroy", name, {"driver": LOCAL})
+        await self.trees.remove_tree(doomed)
+
+    async def prune(self, filters: Mapping[str, Sequence[str]], *, named: bool) -> Pruned:
+        """Remove the volumes that no container uses.
+
+        Args:
+            filters: ``label`` and ``label!``.
+            named: Named volumes too, not only anonymous ones.
+        """
+        removed: list[str] = []
+        reclaimed = 0
+        for volume in self.matching({**filters, "dangling": ["true"]}):
+            if not named and not volume.anonymous:
+                continue
+            size = await self.trees.disk_usage(Path(volume.mountpoint))
+            with contextlib.suppress(VolumeInUseError, VolumeNotFoundError):
+                await self.remove(volume.name)
+                removed.append(volume.name)
+                reclaimed += size
+        self.events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
+        return Pruned(tuple(removed), reclaimed)
+
+    def _tests(self, filters: Mapping[str, Sequence[str]]) -> list[Callable[[Volume], bool]]:
+        tests: list[Callable[[Volume], bool]] = []
+        if wanted := filters.get("dangling"):
+            dangling = wanted[0].lower() in {"1", "t", "true"}
+            tests.append(lambda volume: (not self.users.using_volume(volume.name)) is dangling)
+        if drivers := filters.get("driver"):
+            tests.append(lambda volume: volume.driver in drivers)
+        if names := filters.get("name"):
+            tests.append(lambda volume: any(name in volume.name for name in names))
+        if labels := filters.get("label"):
+            tests.append(lambda volume: all(_has_label(volume, label) for label in labels))
+        if unwanted := filters.get("label!"):
+            tests.append(lambda volume: not any(_has_label(volume, label) for label in unwanted))
+        return tests
+
+
+def _has_label(volume: Volume, text: str) -> bool:
+    key, separator, value = text.partition("=")
+    labels = volume.labels or {}
+    return key in labels and (not separator or labels[key] == value)

@@ -1,0 +1,119 @@
+"""Volumes on disk and in the database, kept in step.
+
+A volume's directory exists before its row and goes after it, under another name: a crash
+leaves either an empty directory or one that is plainly being removed, and both are swept
+at the next start. A directory with content and no row is somebody's data: it is adopted.
+"""
+
+import datetime
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from moorage.state.volumes import VolumeRow, VolumeRows
+from moorage.volumes.models import Volume, VolumeNameError, check_name
+
+_REMOVING: Final = ".removing-"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeStore:
+    """Every volume of this engine.
+
+    Attributes:
+        root: The directory that holds a directory per volume.
+    """
+
+    root: Path
+    rows: VolumeRows
+    _volumes: dict[str, Volume] = field(default_factory=dict)
+
+    async def open(self) -> list[Path]:
+        """Read the volumes, adopt what has no row, and return the directories to remove."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o701)
+        for row in self.rows.all():
+            self._volumes[row.name] = msgspec.json.decode(row.document, type=Volume)
+        swept: list[Path] = []
+        for entry in os.scandir(self.root):
+            if entry.name.startswith(_REMOVING):
+                swept.append(Path(entry.path))
+            elif entry.name not in self._volumes and entry.is_dir(follow_symlinks=False):
+                await self._adopt_or_drop(Path(entry.path))
+        return swept
+
+    async def _adopt_or_drop(self, directory: Path) -> None:
+        data = directory / "_data"
+        try:
+            name = check_name(directory.name)
+        except VolumeNameError:
+            return
+        if data.is_dir() and any(data.iterdir()):
+            await self.add(name, options=None, labels=None)
+            return
+        if data.is_dir():
+            data.rmdir()
+        directory.rmdir()
+
+    def find(self, name: str) -> Volume | None:
+        """Return a volume, or None."""
+        return self._volumes.get(name)
+
+    def all(self) -> list[Volume]:
+        """Return every volume by name."""
+        return [self._volumes[name] for name in sorted(self._volumes)]
+
+    async def add(
+        self, name: str, *, options: Mapping[str, str] | None, labels: Mapping[str, str] | None
+    ) -> Volume:
+        """Make the directory and the row of a new volume."""
+        directory = self.root / name
+        data = directory / "_data"
+        directory.mkdir(exist_ok=True, mode=0o701)
+        data.mkdir(exist_ok=True, mode=0o755)
+        volume = Volume(
+            name=name,
+            created_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            mountpoint=str(data),
+            options=options or None,
+            labels=labels,
+        )
+        self._volumes[name] = volume
+        await self.rows.insert(VolumeRow(name, msgspec.json.encode(volume)))
+        return volume
+
+    async def take_away(self, volume: Volume) -> Path:
+        """Forget a volume and return the directory that is left to be removed."""
+        doomed = self.root / f"{_REMOVING}{secrets.token_hex(8)}"
+        directory = self.root / volume.name
+        if directory.exists():
+            directory.rename(doomed)
+        self._volumes.pop(volume.name, None)
+        await self.rows.delete(volume.name)
+        return doomed
+
+    @staticmethod
+    def is_empty(volume: Volume) -> bool:
+        """Whether nothing was put into the volume yet."""
+        with os.scandir(volume.mountpoint) as entries:
+            return next(iter(entries), None) is None
+
+
+def as_document(volume: Volume) -> dict[str, Any]:
+    """Return a volume as the Engine API shows it.
+
+    Spec: Engine API, Volume.
+    """
+    return {
+        "CreatedAt": volume.created_at,
+        "Driver": volume.driver,
+        "Labels": volume.labels,
+        "Mountpoint": volume.mountpoint,
+        "Name": volume.name,
+        "Options": volume.options,
+        "Scope": "local",
+    }
