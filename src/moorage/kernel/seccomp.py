@@ -1,0 +1,128 @@
+"""System call filters: seccomp(2), and the compiled form of a runtime specification profile.
+
+A profile is compiled by libseccomp (`moorage.kernel.libseccomp`) to classic BPF bytes once
+and kept on disk by the profile's digest: compiling costs 20 to 40 ms, loading the bytes
+well below one.
+
+Spec: runtime-spec, config-linux.md "Seccomp".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+
+from moorage.kernel.libc import MACHINE, check, syscall, syscall_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_SECCOMP = syscall_number(x86_64=317, generic=277)
+_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
+# Part of the cache key: raise it when the bytes made from one profile change.
+_COMPILER_VERSION = 1
+
+FLAGS: dict[str, int] = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_NEW_LISTENER": 8,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+}
+# Speculation mitigations slow down programs that never asked for them; runc's default too.
+_DEFAULT_FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)
+
+
+class SeccompError(Exception):
+    """A profile can't be compiled; the message names what in it is wrong or missing on the host."""
+
+
+def load(bpf: bytes, flags: int = 0) -> int:
+    """Put a filter on the calling thread, for ever and for all it starts.
+
+    Needs no_new_privs, or CAP_SYS_ADMIN in the caller's user namespace.
+
+    Returns:
+        The listener's close-on-exec fd with NEW_LISTENER, otherwise 0.
+    """
+    buffer = ctypes.create_string_buffer(bpf, len(bpf))
+    program = struct.pack("@HxxxxxxQ", len(bpf) // 8, ctypes.addressof(buffer))
+    return check(syscall(_SECCOMP, _SET_MODE_FILTER, flags, program), "seccomp")
+
+
+def flag_is_known(flag: int) -> bool:
+    """Tell whether the running kernel knows a filter flag."""
+    # A NULL program is looked at after the flags: EFAULT means that they passed.
+    return syscall(_SECCOMP, _SET_MODE_FILTER, flag, None) < 0 and ctypes.get_errno() == errno.EFAULT
+
+
+def filter_flags(profile: Mapping[str, Any]) -> int:
+    """Return the flags for `load` that a profile asks for, NEW_LISTENER with a NOTIFY action.
+
+    Raises:
+        SeccompError: It names a flag that doesn't exist.
+    """
+    named = profile.get("flags")
+    flags = 0
+    for name in _DEFAULT_FLAGS if named is None else named:
+        if name not in FLAGS:
+            raise SeccompError(f"unknown seccomp flag {name!r}")
+        flags |= FLAGS[name]
+    if uses_notify(profile):
+        # TSYNC returns the number of a thread in the place of the listener.
+        flags = flags & ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] | FLAGS["SECCOMP_FILTER_FLAG_NEW_LISTENER"]
+    return flags
+
+
+def uses_notify(profile: Mapping[str, Any]) -> bool:
+    """Tell whether some system call is handed to a listener."""
+    return any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in profile.get("syscalls") or ())
+
+
+def profile_digest(profile: Mapping[str, Any]) -> str:
+    """Return 64 hex digits that name the bytes compiled from a profile on this machine."""
+    compiled = {key: profile.get(key) for key in ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")}
+    text = json.dumps([_COMPILER_VERSION, MACHINE, compiled], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def compile_cached(profile: Mapping[str, Any], *, directory: str) -> bytes:
+    """Return the BPF bytes of a profile, from `directory` or compiled and stored there.
+
+    The cache may be deleted at any time; a directory that can't be written only costs time.
+
+    Raises:
+        SeccompError: The profile can't be compiled.
+    """
+    path = Path(directory, f"{profile_digest(profile)}.bpf")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    # Loading libseccomp is work that a warm cache saves.
+    from moorage.kernel.libseccomp import compile_profile  # noqa: PLC0415
+
+    bpf = compile_profile(profile)
+    _store(path, bpf)
+    return bpf
+
+
+def _store(path: Path, bpf: bytes) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_bytes(bpf)
+        # No fsync: a reader sees nothing or the whole file, and a crash of the machine
+        # empties the run directory anyway.
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,27 @@
+"""What kind of file system something is on: fstatfs(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+from moorage.kernel.libc import check, libc
+
+libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
+
+PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
+TMPFS_MAGIC = 0x01021994
+DEVPTS_SUPER_MAGIC = 0x1CD1
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
+OVERLAYFS_SUPER_MAGIC = 0x794C7630
+NSFS_MAGIC = 0x6E736673
+
+
+def file_system_type(fd: int) -> int:
+    """Return the magic number of the file system that an fd (also O_PATH) is on."""
+    data = ctypes.create_string_buffer(256)
+    check(libc.fstatfs(fd, data), "fstatfs", fd)
+    (kind,) = struct.unpack_from("=l" if ctypes.sizeof(ctypes.c_long) == 4 else "=q", data.raw)
+    return int(kind) & 0xFFFFFFFF
