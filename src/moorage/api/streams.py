@@ -1,0 +1,147 @@
+"""Streams: what an endpoint may answer instead of one JSON document, and their framings.
+
+Codecs are sans-IO: bytes in, values out. The result types wrap an asynchronous iterable;
+the server writes it out with back-pressure, the client reads it.
+
+Spec: Engine API, POST /containers/{id}/attach, "Stream format".
+"""
+
+import enum
+import struct
+from collections.abc import AsyncIterable, Iterator, Mapping
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+MULTIPLEXED_TYPE: Final = "application/vnd.docker.multiplexed-stream"
+RAW_TYPE: Final = "application/vnd.docker.raw-stream"
+
+_HEADER: Final = struct.Struct(">BxxxI")
+
+
+class StreamID(enum.IntEnum):
+    """Which stream a frame belongs to; SYSTEM_ERROR carries the daemon's own words."""
+
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    SYSTEM_ERROR = 3
+
+
+class BadFrameError(ValueError):
+    """The bytes are not a multiplexed stream."""
+
+
+def frame_header(stream: int, length: int) -> bytes:
+    """Return the eight bytes that go before `length` bytes of a stream."""
+    return _HEADER.pack(stream, length)
+
+
+def frame(stream: int, payload: bytes) -> bytes:
+    """Return one whole frame."""
+    return _HEADER.pack(stream, len(payload)) + payload
+
+
+class FrameReader:
+    """Splits a multiplexed stream into frames, however the bytes were cut on the way."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[StreamID, bytes]]:
+        """Take more bytes; yield the frames they complete.
+
+        Raises:
+            BadFrameError: The stream's number is unknown.
+        """
+        self._buffer += data
+        position = 0
+        try:
+            while len(self._buffer) - position >= _HEADER.size:
+                stream, length = _HEADER.unpack_from(self._buffer, position)
+                if stream > StreamID.SYSTEM_ERROR:
+                    raise BadFrameError(f"unrecognized stream: {stream}")
+                end = position + _HEADER.size + length
+                if len(self._buffer) < end:
+                    return
+                payload = bytes(self._buffer[position + _HEADER.size : end])
+                position = end
+                yield StreamID(stream), payload
+        finally:
+            del self._buffer[:position]
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return len(self._buffer)
+
+
+class LineReader(Generic[T]):
+    """Splits JSON lines into values of one type; blank lines are skipped."""
+
+    __slots__ = ("_buffer", "_decoder")
+
+    def __init__(self, item: type[T]) -> None:
+        self._buffer = b""
+        self._decoder = msgspec.json.Decoder(item)
+
+    def feed(self, data: bytes) -> Iterator[T]:
+        """Take more bytes; yield the values of the lines they complete."""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield self._decoder.decode(line)
+
+    def finish(self) -> Iterator[T]:
+        """Yield the value of a last line that has no newline."""
+        rest, self._buffer = self._buffer, b""
+        if rest.strip():
+            yield self._decoder.decode(rest)
+
+
+class JSONLines(Generic[T]):
+    """JSON objects, one a line, each sent as soon as it is there."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: AsyncIterable[T]) -> None:
+        self.items = items
+
+
+class ByteStream:
+    """Bytes that are sent as they come; `headers` are added to the answer's."""
+
+    __slots__ = ("chunks", "content_type", "headers")
+
+    def __init__(
+        self, chunks: AsyncIterable[bytes], *, content_type: str = RAW_TYPE, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.chunks = chunks
+        self.content_type = content_type
+        self.headers = headers or {}
+
+
+class RawStream(ByteStream):
+    """The output of a terminal: one stream without framing."""
+
+
+class MultiplexedStream(ByteStream):
+    """Standard output and error in frames of eight bytes of header and a payload; the chunks are whole frames."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(chunks, content_type=MULTIPLEXED_TYPE, headers=headers)
+
+
+class TarStream(ByteStream):
+    """A tar archive."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(chunks, content_type="application/x-tar", headers=headers)
+
+
+class Hijack:
+    """The connection was taken over; there is no answer beyond it."""
