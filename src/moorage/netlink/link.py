@@ -8,6 +8,7 @@ Spec: rtnetlink(7); linux/if_link.h.
 from __future__ import annotations
 
 import struct
+import sys
 
 from moorage.netlink import codec
 
@@ -214,4 +215,4 @@ def _no_link_local_address() -> bytes:
 
 
 def _number(raw: bytes | None) -> int:
-    return int.from_bytes(raw or b"", "little" if struct.pack("=H", 1) == b"\1\0" else "big")
+    return int.from_bytes(raw or b"", sys.byteorder)
