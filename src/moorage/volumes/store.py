@@ -5,7 +5,7 @@ leaves either an empty directory or one that is plainly being removed, and both 
 at the next start. A directory with content and no row is somebody's data: it is adopted.
 """
 
-import datetime
+import datetime as dt
 import os
 import secrets
 from collections.abc import Mapping
@@ -52,12 +52,8 @@ class VolumeStore:
             name = check_name(directory.name)
         except VolumeNameError:
             return
-        if data.is_dir() and any(data.iterdir()):
+        if not _drop_if_empty(data) or not _drop_if_empty(directory):
             await self.add(name, options=None, labels=None)
-            return
-        if data.is_dir():
-            data.rmdir()
-        directory.rmdir()
 
     def find(self, name: str) -> Volume | None:
         """Return a volume, or None."""
@@ -67,9 +63,7 @@ class VolumeStore:
         """Return every volume by name."""
         return [self._volumes[name] for name in sorted(self._volumes)]
 
-    async def add(
-        self, name: str, *, options: Mapping[str, str] | None, labels: Mapping[str, str] | None
-    ) -> Volume:
+    async def add(self, name: str, *, options: Mapping[str, str] | None, labels: Mapping[str, str] | None) -> Volume:
         """Make the directory and the row of a new volume."""
         directory = self.root / name
         data = directory / "_data"
@@ -77,7 +71,7 @@ class VolumeStore:
         data.mkdir(exist_ok=True, mode=0o755)
         volume = Volume(
             name=name,
-            created_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             mountpoint=str(data),
             options=options or None,
             labels=labels,
@@ -101,6 +95,16 @@ class VolumeStore:
         """Whether nothing was put into the volume yet."""
         with os.scandir(volume.mountpoint) as entries:
             return next(iter(entries), None) is None
+
+
+def _drop_if_empty(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def as_document(volume: Volume) -> dict[str, Any]:

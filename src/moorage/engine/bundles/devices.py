@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from moorage.api.containers import DeviceMapping, DeviceRequest
+from moorage.api.host_config import DeviceMapping, DeviceRequest
 from moorage.errors import InvalidParameterError, NotSupportedError
 
 DeviceRule = dict[str, Any]
@@ -151,9 +151,7 @@ def _nodes(host: Path, inside: Path, *, missing_ok: bool = False) -> Iterator[Ho
         if missing_ok:
             return
         reason = os.strerror(error.errno or 0).lower()
-        raise DeviceError(
-            f'error gathering device information while adding custom device "{host}": {reason}'
-        ) from None
+        raise DeviceError(f'error gathering device information while adding custom device "{host}": {reason}') from None
     if stat.S_ISDIR(status.st_mode):
         for entry in sorted(host.iterdir()):
             if not entry.is_symlink():

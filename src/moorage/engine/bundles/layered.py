@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 _OPAQUE: Final = ("trusted.overlay.opaque", "user.overlay.opaque")
-_MOST_LINKS: Final = 40
-"""As the kernel's own limit on symbolic links in one path walk."""
+_MOST_STEPS: Final = 256
+"""Components walked in all: links may form a ring, and an image is anybody's."""
 
 
 def read_layered_file(layers: Sequence[Path], path: str, *, limit: int = 1 << 20) -> bytes | None:
@@ -28,32 +28,34 @@ def read_layered_file(layers: Sequence[Path], path: str, *, limit: int = 1 << 20
     Returns:
         None if no layer has it, or what is there is no regular file.
     """
-    pending = [part for part in reversed(path.split("/")) if part not in {"", "."}]
+    pending = _parts(path)
     stack = [list(layers)]
-    links = 0
-    while pending:
+    for _ in range(_MOST_STEPS):
+        if not pending:
+            break
         name = pending.pop()
         if name == "..":
-            if len(stack) > 1:
-                stack.pop()
+            del stack[max(1, len(stack) - 1) :]
             continue
         found = _lookup(stack[-1], name)
         if found is None:
-            return None
+            break
         directories, top, status = found
         if stat.S_ISLNK(status.st_mode):
-            links += 1
-            if links > _MOST_LINKS:
-                return None
-            target = top.readlink()
-            if target.is_absolute():
-                stack = stack[:1]
-            pending += [part for part in reversed(str(target).split("/")) if part not in {"", "."}]
-        elif stat.S_ISDIR(status.st_mode):
+            target = str(top.readlink())
+            if target.startswith("/"):
+                del stack[1:]
+            pending += _parts(target)
+        elif directories:
             stack.append(directories)
         else:
             return _read(top, limit) if not pending and stat.S_ISREG(status.st_mode) else None
     return None
+
+
+def _parts(path: str) -> list[str]:
+    """Return the components of a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in {"", "."}]
 
 
 def _lookup(directories: Sequence[Path], name: str) -> tuple[list[Path], Path, os.stat_result] | None:

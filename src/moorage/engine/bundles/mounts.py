@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from moorage.api.containers import ContainerConfig, HostConfig, Mount, MountPoint
+from moorage.api.containers import ContainerConfig
+from moorage.api.host_config import HostConfig
+from moorage.api.mounts import Mount, MountPoint
 from moorage.engine.bundles.bind_syntax import (
     PROPAGATIONS,
     InvalidMountError,
@@ -153,25 +155,28 @@ def plan_mount(mount: Mount) -> PlannedMount:
     Raises:
         InvalidMountError: In Docker's words.
     """
-    kind = mount.type or ""
     try:
         _check_option_blocks(mount)
-        if not mount.target:
-            raise InvalidMountError("field Target must not be empty")
-        destination = check_destination(mount.target)
-        match kind:
-            case "bind":
-                return _from_bind_mount(mount, destination)
-            case "volume":
-                return _from_volume_mount(mount, destination)
-            case "tmpfs":
-                return _from_tmpfs_mount(mount, destination)
-            case "image" | "npipe" | "cluster":
-                raise InvalidMountError(f"mount type {kind} is not supported by Moorage")
-            case _:
-                raise InvalidMountError("mount type unknown")
+        return _by_type(mount)
     except InvalidMountError as error:
-        raise InvalidMountError(f'invalid mount config for type "{kind}": {error}') from None
+        raise InvalidMountError(f'invalid mount config for type "{mount.type}": {error}') from None
+
+
+def _by_type(mount: Mount) -> PlannedMount:
+    if not mount.target:
+        raise InvalidMountError("field Target must not be empty")
+    destination = check_destination(mount.target)
+    match mount.type:
+        case "bind":
+            return _from_bind_mount(mount, destination)
+        case "volume":
+            return _from_volume_mount(mount, destination)
+        case "tmpfs":
+            return _from_tmpfs_mount(mount, destination)
+        case "image" | "npipe" | "cluster":
+            raise InvalidMountError(f"mount type {mount.type} is not supported by Moorage")
+        case _:
+            raise InvalidMountError("mount type unknown")
 
 
 def _check_option_blocks(mount: Mount) -> None:
@@ -259,10 +264,10 @@ def mount_point(planned: PlannedMount) -> MountPoint:
     """Return a mount as inspect lists it."""
     return MountPoint(
         type=planned.kind.value,
-        name=planned.name or None,
+        name=planned.name,
         source=planned.source,
         destination=planned.destination,
-        driver=planned.driver or None,
+        driver=planned.driver,
         mode=planned.mode,
         rw=planned.writable,
         propagation=planned.propagation,

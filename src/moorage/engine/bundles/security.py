@@ -1,0 +1,88 @@
+"""The words of ``--security-opt``.
+
+Pure.
+
+Spec: Engine API, HostConfig "SecurityOpt".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from moorage.errors import InvalidParameterError, NotSupportedError
+
+UNCONFINED: Final = "unconfined"
+BUILTIN: Final = "builtin"
+
+
+class SecurityOptionError(InvalidParameterError):
+    """A security option can't be understood."""
+
+
+class SecurityModuleMissingError(NotSupportedError):
+    """The option needs a security module that this kernel does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityOptions:
+    """What the options ask for.
+
+    Attributes:
+        seccomp: ``unconfined``, ``builtin``, or a profile as JSON text.
+        apparmor: A profile's name, ``unconfined``, or empty.
+        labels: SELinux label parts (``user:x``, ``type:x``, ``level:x``, ``disable``).
+    """
+
+    no_new_privileges: bool = False
+    seccomp: str = BUILTIN
+    apparmor: str = ""
+    labels: tuple[str, ...] = ()
+    writable_cgroups: bool = False
+
+
+def parse_security_options(texts: Sequence[str]) -> SecurityOptions:
+    """Read the options; later ones win.
+
+    ``systempaths=unconfined`` never gets here: the client turns it into empty lists of
+    masked and read-only paths.
+
+    Raises:
+        SecurityOptionError: In Docker's words.
+    """
+    found: dict[str, str] = {}
+    labels: list[str] = []
+    for text in texts:
+        name, value = _split(text)
+        if name == "label":
+            labels.append(value)
+        else:
+            found[name] = value
+    return SecurityOptions(
+        no_new_privileges=_flag(found, "no-new-privileges"),
+        writable_cgroups=_flag(found, "writable-cgroups"),
+        seccomp=found.get("seccomp", BUILTIN),
+        apparmor=found.get("apparmor", ""),
+        labels=tuple(labels),
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    if text in {"no-new-privileges", "writable-cgroups"}:
+        return text, "true"
+    if text == "disable":
+        return "label", "disable"
+    # "label:disable" is the old form with a colon; a seccomp profile may hold any character.
+    separator = "=" if "=" in text else ":"
+    name, found, value = text.partition(separator)
+    if not found:
+        raise SecurityOptionError(f'invalid --security-opt 1: "{text}"')
+    if name not in {"no-new-privileges", "writable-cgroups", "seccomp", "apparmor", "label"}:
+        raise SecurityOptionError(f'invalid --security-opt 2: "{text}"')
+    return name, value
+
+
+def _flag(found: dict[str, str], name: str) -> bool:
+    value = found.get(name, "false").lower()
+    if value not in {"true", "false", "1", "0", "t", "f"}:
+        raise SecurityOptionError(f'invalid --security-opt 2: "{name}={value}"')
+    return value in {"true", "1", "t"}

@@ -1,0 +1,272 @@
+"""Check a create or update request, and fill in what it leaves to the engine.
+
+Spec: Engine API, POST /containers/create; POST /containers/{id}/update.
+"""
+
+import posixpath
+import re
+import signal
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from moorage.api.containers import ContainerConfig, HealthConfig
+from moorage.api.host_config import HostConfig, LogConfig, RestartPolicy, UpdateRequest
+from moorage.engine.bundles.bind_syntax import parse_volumes_from
+from moorage.engine.bundles.capabilities import normalize
+from moorage.engine.bundles.devices import check_requests, parse_rule
+from moorage.engine.bundles.host_facts import HostFacts
+from moorage.engine.bundles.limits import LimitError, check_limits
+from moorage.engine.bundles.modes import check_modes
+from moorage.engine.bundles.security import parse_security_options
+from moorage.errors import ConflictError, InvalidParameterError, NotSupportedError
+
+MASKED_PATHS: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+_SHM_SIZE: Final = 64 * 1024 * 1024
+_MILLISECOND: Final = 1_000_000
+_RESTART_POLICIES: Final = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
+_RLIMITS: Final = frozenset(
+    """
+    core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime
+    sigpending stack
+    """.split()
+)
+_HOSTNAME_BYTES: Final = 63
+_SIGNAL_NUMBERS: Final = range(1, signal.NSIG)
+_SIGNAL_NAME: Final = re.compile(r"(?:SIG)?([A-Z0-9]+)([+-]\d+)?", re.ASCII)
+_ENVIRONMENT: Final = re.compile(r"[^=\0][^\0]*", re.DOTALL)
+
+
+class InvalidRequestError(InvalidParameterError):
+    """A field of a create or update request has a value that can never work."""
+
+
+class UnsupportedOptionError(NotSupportedError):
+    """The option is known and this engine does not have it."""
+
+
+class ConflictingUpdateError(ConflictError):
+    """An update contradicts how the container was made."""
+
+
+def check_create(
+    config: ContainerConfig, host_config: HostConfig, *, host: HostFacts, log: LogConfig
+) -> tuple[HostConfig, list[str]]:
+    """Return the host configuration to store, and the warnings for the client.
+
+    Args:
+        config: Merged with the image's.
+        host_config: As sent.
+        host: What this kernel and this daemon have.
+        log: The daemon's own log configuration, for a container that names no driver.
+
+    Raises:
+        InvalidParameterError: One of its subclasses, in Docker's words.
+        NotSupportedError: An option that this engine does not have.
+    """
+    _check_config(config)
+    check_modes(config, host_config)
+    _check_security(host_config)
+    _check_host_options(host_config)
+    check_restart_policy(host_config.restart_policy, auto_remove=host_config.auto_remove)
+    _check_ulimits(host_config)
+    if host_config.runtime and host_config.runtime not in host.runtimes:
+        raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
+    limited, warnings = check_limits(_with_swap(host_config), host=host)
+    return _with_defaults(limited, host=host, log=log), warnings
+
+
+def check_update(current: HostConfig, change: UpdateRequest, *, host: HostFacts) -> tuple[HostConfig, list[str]]:
+    """Return the host configuration after an update; zero and missing fields stay as they are.
+
+    Raises:
+        InvalidParameterError: The limits contradict each other, in Docker's words.
+        ConflictError: The change contradicts how the container was made.
+    """
+    policy = change.restart_policy if change.restart_policy.name else current.restart_policy
+    if change.restart_policy.name and current.auto_remove and policy.name != "no":
+        raise ConflictingUpdateError("Restart policy cannot be updated because AutoRemove is enabled for the container")
+    check_restart_policy(policy, auto_remove=False)
+    if change.memory > current.memory_swap > 0 and not change.memory_swap:
+        raise LimitError(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    _check_cpu_update(current, change)
+    changed = {
+        field.name: value
+        for field in msgspec.structs.fields(UpdateRequest)
+        if field.name != "restart_policy" and (value := getattr(change, field.name))
+    }
+    if change.pids_limit is not None:
+        changed["pids_limit"] = change.pids_limit
+    merged = msgspec.structs.replace(current, **changed, restart_policy=policy)
+    return check_limits(merged, host=host)
+
+
+def _check_cpu_update(current: HostConfig, change: UpdateRequest) -> None:
+    if change.nano_cpus and (current.cpu_period or current.cpu_quota):
+        name = "Period" if current.cpu_period else "Quota"
+        raise ConflictingUpdateError(
+            f"Conflicting options: Nano CPUs cannot be updated as CPU {name} has already been set"
+        )
+    for name, value in (("Period", change.cpu_period), ("Quota", change.cpu_quota)):
+        if value and current.nano_cpus:
+            raise ConflictingUpdateError(
+                f"Conflicting options: CPU {name} cannot be updated as NanoCPUs has already been set"
+            )
+
+
+def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
+    """Check a restart policy.
+
+    Raises:
+        InvalidRequestError: In Docker's words.
+    """
+    name, count = policy.name, policy.maximum_retry_count
+    if name not in _RESTART_POLICIES:
+        raise InvalidRequestError(
+            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', "
+            "or 'unless-stopped'"
+        )
+    if name != "on-failure" and count != 0:
+        hint = " and cannot be negative" if count < 0 else ""
+        raise InvalidRequestError(
+            f"invalid restart policy: maximum retry count can only be used with 'on-failure'{hint}"
+        )
+    if count < 0:
+        raise InvalidRequestError("invalid restart policy: maximum retry count cannot be negative")
+    if auto_remove and name not in {"", "no"}:
+        raise InvalidRequestError("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_config(config: ContainerConfig) -> None:
+    if config.working_dir and not posixpath.isabs(config.working_dir):
+        raise InvalidRequestError(
+            f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
+        )
+    for variable in config.env or ():
+        if not _ENVIRONMENT.fullmatch(variable):
+            raise InvalidRequestError(f"invalid environment variable: {variable}")
+    if len(config.hostname.encode()) > _HOSTNAME_BYTES:
+        raise InvalidRequestError(f"invalid hostname: {config.hostname!r} is longer than {_HOSTNAME_BYTES} bytes")
+    if config.stop_signal:
+        parse_signal(config.stop_signal)
+    if config.healthcheck is not None:
+        _check_health(config.healthcheck)
+
+
+def _check_health(health: HealthConfig) -> None:
+    for name, value in (
+        ("Interval", health.interval),
+        ("Timeout", health.timeout),
+        ("StartPeriod", health.start_period),
+        ("StartInterval", health.start_interval),
+    ):
+        if value != 0 and value < _MILLISECOND:
+            raise InvalidRequestError(f"{name} in Healthcheck cannot be less than 1ms")
+    if health.retries < 0:
+        raise InvalidRequestError("Retries in Healthcheck cannot be negative")
+
+
+def parse_signal(text: str) -> int:
+    """Return the number of a signal given as ``15``, ``TERM``, ``SIGTERM`` or ``RTMIN+3``.
+
+    Raises:
+        InvalidRequestError: There is no such signal.
+    """
+    if text.isdigit() and int(text) in _SIGNAL_NUMBERS:
+        return int(text)
+    match = _SIGNAL_NAME.fullmatch(text.upper())
+    number = match and getattr(signal.Signals, f"SIG{match[1]}", None)
+    if match is None or number is None or (match[2] and match[1] not in {"RTMIN", "RTMAX"}):
+        raise InvalidRequestError(f"invalid signal: {text}")
+    return int(number) + int(match[2] or 0)
+
+
+def _check_security(host_config: HostConfig) -> None:
+    parse_security_options(host_config.security_opt or ())
+    normalize(host_config.cap_add or (), field="CapAdd")
+    normalize(host_config.cap_drop or (), field="CapDrop")
+
+
+def _check_host_options(host_config: HostConfig) -> None:
+    for rule in host_config.device_cgroup_rules or ():
+        parse_rule(rule)
+    check_requests(host_config.device_requests or ())
+    for text in host_config.volumes_from or ():
+        parse_volumes_from(text)
+    if host_config.shm_size < 0:
+        raise InvalidRequestError("SHM size can not be less than 0")
+    if not -1000 <= host_config.oom_score_adj <= 1000:
+        raise InvalidRequestError(
+            f"Invalid value {host_config.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    if host_config.storage_opt:
+        raise UnsupportedOptionError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    if host_config.links:
+        raise UnsupportedOptionError(
+            "links are not supported by Moorage: put both containers on a network of their own"
+        )
+
+
+def _check_ulimits(host_config: HostConfig) -> None:
+    for ulimit in host_config.ulimits or ():
+        if ulimit.name not in _RLIMITS:
+            raise InvalidRequestError(f"invalid ulimit type: {ulimit.name}")
+        if ulimit.hard != -1 and (ulimit.soft == -1 or ulimit.soft > ulimit.hard):
+            raise InvalidRequestError(
+                f"ulimit soft limit must be less than or equal to hard limit: {ulimit.soft} > {ulimit.hard}"
+            )
+
+
+def _with_swap(host_config: HostConfig) -> HostConfig:
+    """By default a container may swap as much as it may hold in memory."""
+    if host_config.memory > 0 and host_config.memory_swap == 0:
+        return msgspec.structs.replace(host_config, memory_swap=host_config.memory * 2)
+    return host_config
+
+
+def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) -> HostConfig:
+    filled: dict[str, Any] = {
+        "network_mode": _network_mode(host_config.network_mode),
+        "ipc_mode": host_config.ipc_mode or "private",
+        "cgroupns_mode": host_config.cgroupns_mode or _cgroupns_mode(host_config, host),
+        "shm_size": host_config.shm_size or _SHM_SIZE,
+        "runtime": host_config.runtime or host.default_runtime,
+        "restart_policy": host_config.restart_policy if host_config.restart_policy.name else RestartPolicy(name="no"),
+        "log_config": host_config.log_config if host_config.log_config.type else log,
+        "masked_paths": _paths(host_config.masked_paths, MASKED_PATHS, privileged=host_config.privileged),
+        "readonly_paths": _paths(host_config.readonly_paths, READONLY_PATHS, privileged=host_config.privileged),
+    }
+    return msgspec.structs.replace(host_config, **filled)
+
+
+def _network_mode(mode: str) -> str:
+    return "bridge" if mode in {"", "default"} else mode
+
+
+def _cgroupns_mode(host_config: HostConfig, host: HostFacts) -> str:
+    # A privileged container is expected to see the host's groups, as on version 1.
+    return "private" if host.cgroup_version == 2 and not host_config.privileged else "host"
+
+
+def _paths(given: Sequence[str] | None, default: Sequence[str], *, privileged: bool) -> list[str] | None:
+    if privileged:
+        return None
+    return list(default) if given is None else list(given)
