@@ -1,0 +1,111 @@
+"""Downloading blobs: resumed where it broke off, bounded by the descriptor's size.
+
+Whether the bytes are the right ones is for the content store, which hashes them anyway.
+
+Spec: distribution-spec, "Pulling blobs".
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from moorage.errors import MoorageError
+from moorage.oci.descriptor import Descriptor
+from moorage.oci.digest import digest_of
+from moorage.oci.distribution import parse_content_range
+from moorage.registry.connection import Connection
+from moorage.registry.errors import BlobAnswerError, RegistryAnswerError, RegistryError, RegistryUnreachableError
+from moorage.registry.transport import Response
+
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_DELAY: Final = 30.0
+# An attempt that brought this much was not in vain, so it does not count towards giving up.
+_PROGRESS: Final = 1 << 20
+
+OnRetry = Callable[[float], None]
+"""Told how many seconds pass before the next attempt."""
+
+
+def is_transient(error: MoorageError) -> bool:
+    """Tell whether the same request may succeed a little later."""
+    if isinstance(error, RegistryUnreachableError):
+        return True
+    return isinstance(error, RegistryError | RegistryAnswerError) and error.status in _TRANSIENT_STATUSES
+
+
+async def fetch_blob(
+    connection: Connection,
+    descriptor: Descriptor,
+    *,
+    offset: int = 0,
+    attempts: int = 5,
+    first_delay: float = 1.0,
+    on_retry: OnRetry | None = None,
+) -> AsyncIterator[bytes]:
+    """Yield the bytes of a blob from `offset` to its end, over as many connections as it takes.
+
+    Raises:
+        BlobAnswerError: The registry sends more than the descriptor promised.
+        MoorageError: The last attempt's error, when `attempts` in a row brought nothing.
+    """
+    position, failures, mark = offset, 0, offset
+    while position < descriptor.size:
+        try:
+            async for chunk in _fetch_once(connection, descriptor, position=position):
+                position += len(chunk)
+                yield chunk
+            if position < descriptor.size:
+                raise RegistryUnreachableError(f'Get "{connection.url(_path(descriptor))}": unexpected EOF')
+        except MoorageError as error:
+            failures = 1 if position - mark >= _PROGRESS else failures + 1
+            mark = position
+            if failures >= attempts or not is_transient(error):
+                raise
+            delay = min(first_delay * 2.0 ** (failures - 1), _LONGEST_DELAY)
+            if on_retry is not None:
+                on_retry(delay)
+            await asyncio.sleep(delay)
+
+
+async def fetch_small_blob(connection: Connection, descriptor: Descriptor, *, limit: int, attempts: int = 5) -> bytes:
+    """Fetch a blob such as an image config into memory, and verify it.
+
+    Raises:
+        BlobAnswerError: It is larger than `limit`, or has another digest.
+    """
+    if descriptor.size > limit:
+        raise BlobAnswerError(f"blob {descriptor.digest} of {descriptor.size} bytes is too large for what it is")
+    raw = b"".join([chunk async for chunk in fetch_blob(connection, descriptor, attempts=attempts)])
+    if digest_of(raw) != descriptor.digest:
+        raise BlobAnswerError(f"image config verification failed for digest {descriptor.digest}")
+    return raw
+
+
+async def _fetch_once(connection: Connection, descriptor: Descriptor, *, position: int) -> AsyncIterator[bytes]:
+    headers = {"Range": f"bytes={position}-"} if position else {}
+    path = _path(descriptor)
+    async with connection.call("GET", path, headers=headers, accept=frozenset({200, 206})) as response:
+        # A registry may ignore the range and send everything again.
+        skip = position - _first_byte(response, position=position)
+        if skip < 0:
+            raise RegistryAnswerError(f'Get "{response.url}": the answer begins after the range asked for')
+        left = descriptor.size - position
+        async for chunk in response.content.iter_any():
+            wanted = memoryview(chunk)[skip:] if skip else chunk
+            skip = max(0, skip - len(chunk))
+            left -= len(wanted)
+            if left < 0:
+                raise BlobAnswerError(f"blob {descriptor.digest} is longer than the {descriptor.size} bytes promised")
+            if wanted:
+                yield bytes(wanted)
+
+
+def _first_byte(response: Response, *, position: int) -> int:
+    if response.status != 206:
+        return 0
+    found = parse_content_range(response.headers.get("Content-Range", ""))
+    return position if found is None else found[0]
+
+
+def _path(descriptor: Descriptor) -> str:
+    return f"blobs/{descriptor.digest}"

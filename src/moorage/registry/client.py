@@ -1,0 +1,90 @@
+"""The way into a registry: from a reference to a connection that answers."""
+
+from moorage.errors import MoorageError
+from moorage.oci.reference import Reference
+from moorage.registry.connection import Connection
+from moorage.registry.credentials import ANONYMOUS, Credentials
+from moorage.registry.endpoints import Endpoint, RegistrySettings, endpoints_for
+from moorage.registry.errors import LoginRefusedError, RegistryAnswerError, RegistryUnreachableError
+from moorage.registry.transport import Transport
+
+
+class RegistryClient:
+    """Connects to registries; one for the life of the daemon.
+
+    Attributes:
+        settings: What the daemon was told about registries.
+    """
+
+    def __init__(self, *, settings: RegistrySettings, transport: Transport | None = None) -> None:
+        self.settings = settings
+        self.transport = transport or Transport(user_agent=settings.user_agent)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.transport.close()
+
+    async def connect(
+        self,
+        reference: Reference,
+        *,
+        credentials: Credentials = ANONYMOUS,
+        actions: str = "pull",
+        skip_mirrors: bool = False,
+    ) -> Connection:
+        """Return a connection to the first endpoint of the reference's registry that answers.
+
+        Args:
+            actions: ``pull`` or ``pull,push``.
+            skip_mirrors: Go to the registry itself: to push, or because a mirror lacked something.
+
+        Raises:
+            RegistryUnreachableError: No endpoint answers; the error of the last one.
+        """
+        endpoints = await endpoints_for(reference.domain, settings=self.settings, lookup=self.transport.lookup)
+        failure: MoorageError | None = None
+        for endpoint in endpoints:
+            if skip_mirrors and endpoint.mirror:
+                continue
+            connection = Connection(
+                self.transport,
+                endpoint=endpoint,
+                # Docker Hub's password is none of a mirror's business.
+                credentials=ANONYMOUS if endpoint.mirror else credentials,
+                repository=reference.path,
+                actions=actions,
+            )
+            try:
+                await connection.ping()
+            except (RegistryUnreachableError, RegistryAnswerError) as error:
+                failure = error
+                continue
+            return connection
+        raise failure or RegistryUnreachableError(f"no endpoint for registry {reference.domain}")
+
+    async def login(self, domain: str, *, credentials: Credentials) -> str | None:
+        """Check credentials against a registry; return an identity token when it offers one.
+
+        Raises:
+            LoginRefusedError: They are wrong.
+            RegistryUnreachableError: The registry does not answer.
+        """
+        failure: MoorageError | None = None
+        for endpoint in await endpoints_for(domain, settings=self.settings, lookup=self.transport.lookup):
+            if endpoint.mirror:
+                continue
+            try:
+                return await self._login_at(endpoint, credentials=credentials)
+            except RegistryUnreachableError as error:
+                failure = error
+        raise failure or RegistryUnreachableError(f"no endpoint for registry {domain}")
+
+    async def _login_at(self, endpoint: Endpoint, *, credentials: Credentials) -> str | None:
+        connection = Connection(
+            self.transport, endpoint=endpoint, credentials=credentials, repository="", actions="", offline=True
+        )
+        await connection.ping()
+        async with connection.call("GET", "/v2/", accept=frozenset({200, 401})) as response:
+            if response.status == 401:
+                raise LoginRefusedError(f"login attempt to {response.url} failed with status: 401 Unauthorized")
+        return connection.authenticator.refresh_token
