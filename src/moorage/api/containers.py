@@ -45,7 +45,7 @@ class ContainerConfig(Model):
     attach_stdin: bool = always(default=False)
     attach_stdout: bool = always(default=False)
     attach_stderr: bool = always(default=False)
-    exposed_ports: dict[str, JSON] = field(default_factory=dict)
+    exposed_ports: dict[str, dict[str, JSON]] = field(default_factory=dict)
     tty: bool = always(default=False)
     open_stdin: bool = always(default=False)
     stdin_once: bool = always(default=False)
@@ -54,7 +54,7 @@ class ContainerConfig(Model):
     healthcheck: HealthConfig | None = None
     args_escaped: bool = False
     image: str = always(default="")
-    volumes: dict[str, JSON] | None = always(default=None)
+    volumes: dict[str, dict[str, JSON]] | None = always(default=None)
     working_dir: str = always(default="")
     entrypoint: StringSlice | None = always(default=None)
     network_disabled: bool = False

@@ -19,11 +19,11 @@ class ImageConfig(Model):
     """What an image says about the containers made from it (the shape since API 1.52)."""
 
     user: str = ""
-    exposed_ports: dict[str, JSON] = field(default_factory=dict)
+    exposed_ports: dict[str, dict[str, JSON]] = field(default_factory=dict)
     env: list[str] = field(default_factory=list)
     entrypoint: StringSlice = field(default_factory=list)
     cmd: StringSlice = field(default_factory=list)
-    volumes: dict[str, JSON] = field(default_factory=dict)
+    volumes: dict[str, dict[str, JSON]] = field(default_factory=dict)
     working_dir: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     stop_signal: str = ""
@@ -40,7 +40,7 @@ class EagerImageConfig(ImageConfig):
     env: list[str] = always(default=[])
     entrypoint: StringSlice | None = always(default=None)  # type: ignore[assignment]  # null is what clients expect
     cmd: StringSlice | None = always(default=None)  # type: ignore[assignment]
-    volumes: dict[str, JSON] | None = always(default=None)  # type: ignore[assignment]
+    volumes: dict[str, dict[str, JSON]] | None = always(default=None)  # type: ignore[assignment]
     working_dir: str = always(default="")
     on_build: list[str] | None = always(default=None)  # type: ignore[assignment]
     labels: dict[str, str] | None = always(default=None)  # type: ignore[assignment]

@@ -9,7 +9,7 @@ Spec: Engine API, POST /containers/{id}/attach, "Stream format".
 import enum
 import struct
 from collections.abc import AsyncIterable, Iterator, Mapping
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -104,43 +104,60 @@ class LineReader(Generic[T]):
 
 
 class JSONLines(Generic[T]):
-    """JSON objects, one a line, each sent as soon as it is there."""
+    """JSON objects, one a line, each sent as soon as it is there.
 
-    __slots__ = ("items",)
+    Attributes:
+        eager: Answer before the first item is there. Otherwise an error raised before the
+            first item still becomes the answer's status, as a failed pull's does.
+    """
 
-    def __init__(self, items: AsyncIterable[T]) -> None:
+    __slots__ = ("eager", "items")
+
+    def __init__(self, items: AsyncIterable[T], *, eager: bool = False) -> None:
         self.items = items
+        self.eager = eager
 
 
 class ByteStream:
-    """Bytes that are sent as they come; `headers` are added to the answer's."""
+    """Bytes that are sent as they come.
 
-    __slots__ = ("chunks", "content_type", "headers")
+    Attributes:
+        headers: Added to the answer's own.
+        eager: As for `JSONLines`.
+    """
+
+    __slots__ = ("chunks", "eager", "headers")
+
+    content_type: ClassVar[str] = RAW_TYPE
 
     def __init__(
-        self, chunks: AsyncIterable[bytes], *, content_type: str = RAW_TYPE, headers: Mapping[str, str] | None = None
+        self, chunks: AsyncIterable[bytes], *, headers: Mapping[str, str] | None = None, eager: bool = False
     ) -> None:
         self.chunks = chunks
-        self.content_type = content_type
         self.headers = headers or {}
+        self.eager = eager
 
 
 class RawStream(ByteStream):
     """The output of a terminal: one stream without framing."""
 
+    __slots__ = ()
+
 
 class MultiplexedStream(ByteStream):
-    """Standard output and error in frames of eight bytes of header and a payload; the chunks are whole frames."""
+    """Standard output and error in frames of eight bytes of header and a payload; chunks are any whole frames."""
 
-    def __init__(self, chunks: AsyncIterable[bytes], *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(chunks, content_type=MULTIPLEXED_TYPE, headers=headers)
+    __slots__ = ()
+
+    content_type = MULTIPLEXED_TYPE
 
 
 class TarStream(ByteStream):
     """A tar archive."""
 
-    def __init__(self, chunks: AsyncIterable[bytes], *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(chunks, content_type="application/x-tar", headers=headers)
+    __slots__ = ()
+
+    content_type = "application/x-tar"
 
 
 class Hijack:

@@ -50,7 +50,7 @@ class EndpointTooNewError(InvalidParameterError):
     """The operation exists, in a newer version than the one asked for."""
 
     def __init__(self, method: str, path: str, since: Version) -> None:
-        super().__init__(f'"{method} {path}" requires minimum API version {since}')
+        super().__init__(f"{method} {path} requires minimum API version {since}")
 
 
 class MalformedVersionError(InvalidParameterError):

@@ -130,21 +130,36 @@ def _fix_for(annotation: Any) -> _Fix | None:
 
 
 def _fix_for_items(origin: Any, arguments: tuple[Any, ...]) -> _Fix | None:
-    if origin is list and (fix := _fix_for(arguments[0])):
-        return functools.partial(_fix_list, fix)
-    if origin is dict and (fix := _fix_for(arguments[1])):
-        return functools.partial(_fix_map, fix)
+    if origin is list:
+        return functools.partial(_fix_list, _fix_for(arguments[0]), _zero_of(arguments[0]))
+    if origin is dict:
+        return functools.partial(_fix_map, _fix_for(arguments[1]), _zero_of(arguments[1]))
     return None
 
 
-def _fix_list(fix: _Fix, value: Any) -> Any:
-    return [fix(item) for item in value] if isinstance(value, list) else value
+def _zero_of(annotation: Any) -> Callable[[], Any]:
+    """Return what makes the value that Go gives to a null inside a list or a map."""
+    if _takes_null(annotation):
+        return lambda: None
+    if annotation in {str, int, bool, float}:
+        return typing.cast("type", annotation)
+    return list if typing.get_origin(annotation) in {list, tuple} else dict
 
 
-def _fix_map(fix: _Fix, value: Any) -> Any:
+def _fix_list(fix: _Fix | None, zero: Callable[[], Any], value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if None in value:
+        value = [zero() if item is None else item for item in value]
+    return [fix(item) for item in value] if fix else value
+
+
+def _fix_map(fix: _Fix | None, zero: Callable[[], Any], value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {key: item if item is None else fix(item) for key, item in value.items()}
+    if None in value.values():
+        value = {key: zero() if item is None else item for key, item in value.items()}
+    return {key: item if item is None else fix(item) for key, item in value.items()} if fix else value
 
 
 @functools.cache
