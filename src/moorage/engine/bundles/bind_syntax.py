@@ -6,17 +6,16 @@ Spec: Engine API, HostConfig "Binds", "VolumesFrom", "Tmpfs".
 """
 
 import posixpath
-import re
 from dataclasses import dataclass
 from typing import Final
 
 from moorage.errors import InvalidParameterError
+from moorage.volumes.models import VolumeNameError, check_name
 
 PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 
 _LABELS: Final = frozenset({"z", "Z"})
 _CONSISTENCIES: Final = frozenset({"consistent", "cached", "delegated", "default"})
-_VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 _TMPFS_FLAGS: Final = frozenset(
     """
@@ -107,12 +106,10 @@ def check_volume_name(name: str) -> str:
     Raises:
         InvalidMountError: It is no name for a volume.
     """
-    if name and not _VOLUME_NAME.fullmatch(name):
-        raise InvalidMountError(
-            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
-        )
-    return name
+    try:
+        return check_name(name) if name else name
+    except VolumeNameError as error:
+        raise InvalidMountError(str(error)) from None
 
 
 def check_destination(destination: str) -> str:

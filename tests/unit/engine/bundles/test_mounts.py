@@ -1,0 +1,131 @@
+"""Which mounts a request makes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.api.containers import ContainerConfig
+from moorage.api.host_config import HostConfig
+from moorage.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
+from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_bind, parse_volumes_from
+from moorage.engine.bundles.mounts import MountKind, PlannedMount, plan_mount, plan_mounts, spec_mounts
+
+
+def plan(**host_config: object) -> tuple[PlannedMount, ...]:
+    return plan_mounts(ContainerConfig(), HostConfig(**host_config))  # type: ignore[arg-type]
+
+
+def test_a_host_path_is_a_private_bind_that_may_be_created() -> None:
+    (mount,) = plan(binds=["/srv//data/:/data:ro"])
+    assert (mount.kind, mount.source, mount.destination) == (MountKind.BIND, "/srv/data", "/data")
+    assert (mount.writable, mount.propagation, mount.create_source) == (False, "rprivate", True)
+
+
+def test_a_name_is_a_volume_with_copy_up() -> None:
+    (mount,) = plan(binds=["data:/data"])
+    assert (mount.kind, mount.name, mount.copy_up, mount.anonymous) == (MountKind.VOLUME, "data", True, False)
+    (mount,) = plan(binds=["data:/data:nocopy"])
+    assert not mount.copy_up
+
+
+def test_volumes_of_the_image_are_anonymous_unless_mounted_over() -> None:
+    config = ContainerConfig(volumes={"/data": {}, "/cache": {}})
+    mounts = plan_mounts(config, HostConfig(binds=["named:/data"]))
+    assert [(mount.destination, mount.anonymous) for mount in mounts] == [("/data", False), ("/cache", True)]
+
+
+def test_own_mounts_hide_inherited_ones() -> None:
+    inherited = PlannedMount(kind=MountKind.VOLUME, name="old", destination="/data")
+    (mount,) = plan_mounts(ContainerConfig(), HostConfig(binds=["new:/data"]), inherited=[inherited])
+    assert mount.name == "new"
+
+
+def test_shallow_destinations_come_first() -> None:
+    mounts = plan(binds=["one:/a/b", "two:/a"], tmpfs={"/a/b/c": ""})
+    assert [mount.destination for mount in mounts] == ["/a", "/a/b", "/a/b/c"]
+
+
+def test_a_destination_can_be_mounted_once() -> None:
+    with pytest.raises(InvalidMountError, match="Duplicate mount point: /x"):
+        plan(binds=["one:/x", "two:/x/"])
+
+
+def test_tmpfs_is_not_executable_unless_asked() -> None:
+    (mount,) = plan(tmpfs={"/t": "size=1m,exec"})
+    assert spec_mounts([mount]) == [
+        {"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=1m", "exec"]}
+    ]
+
+
+def test_a_read_only_bind_is_so_all_the_way_down() -> None:
+    mount = plan_mount(Mount(type="bind", source="/srv", target="/s", read_only=True))
+    assert spec_mounts([mount])[0]["options"] == ["rbind", "ro", "rro", "rprivate"]
+    options = BindOptions(read_only_non_recursive=True, propagation="rslave")
+    mount = plan_mount(Mount(type="bind", source="/srv", target="/s", read_only=True, bind_options=options))
+    assert spec_mounts([mount])[0]["options"] == ["rbind", "ro", "rslave"]
+
+
+def test_tmpfs_mounts_carry_size_and_mode() -> None:
+    options = TmpfsOptions(size_bytes=4096, mode=0o700, options=[["uid", "5"]])
+    mount = plan_mount(Mount(type="tmpfs", target="/t", tmpfs_options=options))
+    assert mount.options == ("noexec", "nosuid", "nodev", "uid=5", "size=4096", "mode=700")
+
+
+@pytest.mark.parametrize(
+    ("mount", "message"),
+    [
+        (Mount(type="bind", target="/x"), 'invalid mount config for type "bind": field Source must not be empty'),
+        (Mount(type="bind", source="rel", target="/x"), "mount path must be absolute"),
+        (Mount(type="volume", source="v"), "field Target must not be empty"),
+        (Mount(type="volume", target="/x", bind_options=BindOptions()), "field BindOptions must not be specified"),
+        (Mount(type="tmpfs", source="s", target="/x"), "field Source must not be specified"),
+        (Mount(type="volume", source="/abs", target="/x"), "includes invalid characters for a local volume name"),
+        (
+            Mount(type="volume", source="vol", target="/x", volume_options=VolumeOptions(subpath="../up")),
+            "must be a relative path within the volume",
+        ),
+        (Mount(type="image", source="i", target="/x"), "mount type image is not supported"),
+        (Mount(type="", target="/x"), "mount type unknown"),
+    ],
+)
+def test_plan_mount_refuses(mount: Mount, message: str) -> None:
+    with pytest.raises(InvalidMountError, match=message):
+        plan_mount(mount)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "a:",
+        ":/x",
+        "aa:b",
+        "a:/b",
+        "/a:/b:wrong",
+        "/a:/b:ro,rw",
+        "/a:/b:nocopy",
+        "vol:/x:rslave",
+        "/a:/",
+        "a:/b:c:d",
+    ],
+)
+def test_parse_bind_refuses(text: str) -> None:
+    with pytest.raises(InvalidMountError):
+        parse_bind(text)
+
+
+@given(st.text(max_size=40))
+def test_parse_bind_returns_or_raises_its_own_error(text: str) -> None:
+    try:
+        parsed = parse_bind(text)
+    except InvalidMountError:
+        return
+    assert parsed.destination.startswith("/")
+    assert ".." not in parsed.destination.split("/")
+
+
+def test_volumes_from() -> None:
+    assert parse_volumes_from("web:ro") == ("web", "ro")
+    with pytest.raises(InvalidMountError):
+        parse_volumes_from("web:sideways")

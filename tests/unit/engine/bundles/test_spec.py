@@ -1,0 +1,189 @@
+"""From a request to `config.json`."""
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from moorage.api.containers import ContainerConfig, HealthConfig
+from moorage.api.host_config import HostConfig
+from moorage.engine.bundles.merging import NoCommandError, merge_environment, merge_image_config
+from moorage.engine.bundles.seccomp import InvalidSeccompProfileError, custom_profile, default_profile
+from moorage.engine.bundles.security import SecurityModuleMissingError
+from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec
+from moorage.engine.bundles.users import ResolvedUser
+from moorage.oci.image_config import ContainerDefaults, Healthcheck
+
+ROOT = ResolvedUser(uid=0, gid=0, additional_gids=(29,), home="/root")
+INPUTS = BundleInputs(
+    container_id="c" * 64,
+    hostname="cccccccccccc",
+    config=ContainerConfig(cmd=["true"]),
+    host_config=HostConfig(network_mode="bridge", ipc_mode="private", cgroupns_mode="host", shm_size=1024),
+    user=ROOT,
+    architecture="amd64",
+    cgroups_path="/moorage/x",
+    files={"/etc/hosts": "/run/hosts"},
+)
+
+
+def spec(inputs: BundleInputs = INPUTS, **host_config: object) -> RuntimeSpec:
+    changed = msgspec.structs.replace(inputs.host_config, **host_config)
+    return build_spec(dataclasses.replace(inputs, host_config=changed))
+
+
+def mount_at(config: RuntimeSpec, destination: str) -> dict[str, object] | None:
+    return next((mount for mount in config["mounts"] if mount["destination"] == destination), None)
+
+
+def test_the_default_container_is_confined() -> None:
+    config = spec()
+    assert "CAP_SYS_ADMIN" not in config["process"]["capabilities"]["bounding"]
+    assert config["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert {"type": "network"} in config["linux"]["namespaces"]
+    assert {"type": "cgroup"} not in config["linux"]["namespaces"]
+    assert config["linux"]["resources"]["devices"][0] == {"allow": False, "access": "rwm"}
+    assert config["process"]["user"] == {"uid": 0, "gid": 0, "additionalGids": [0, 29]}
+
+
+def test_privileged_lifts_every_confinement() -> None:
+    config = spec(privileged=True)
+    assert "CAP_SYS_ADMIN" in config["process"]["capabilities"]["bounding"]
+    assert "seccomp" not in config["linux"]
+    assert config["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert "rw" in mount_at(config, "/sys")["options"]  # type: ignore[operator, index]
+
+
+def test_another_user_holds_no_capability_of_its_own() -> None:
+    user = ResolvedUser(uid=7, gid=7, additional_gids=(), home="/")
+    capabilities = spec(dataclasses.replace(INPUTS, user=user))["process"]["capabilities"]
+    assert (capabilities["effective"], capabilities["permitted"]) == ([], [])
+    assert capabilities["bounding"]
+
+
+def test_environment_is_the_defaults_then_the_users_then_home() -> None:
+    config = ContainerConfig(cmd=["env"], env=["PATH=/bin", "A=1"], tty=True)
+    process = spec(dataclasses.replace(INPUTS, config=config))["process"]
+    assert process["env"] == ["PATH=/bin", "HOSTNAME=cccccccccccc", "TERM=xterm", "A=1", "HOME=/root"]
+
+
+def test_namespaces_are_joined_by_path() -> None:
+    inputs = dataclasses.replace(INPUTS, joined={"network": "/proc/1/ns/net"})
+    namespaces = spec(inputs, network_mode="container:x")["linux"]["namespaces"]
+    assert {"type": "network", "path": "/proc/1/ns/net"} in namespaces
+
+
+def test_host_modes_leave_namespaces_out() -> None:
+    config = spec(network_mode="host", pid_mode="host", ipc_mode="host", uts_mode="host")
+    assert [namespace["type"] for namespace in config["linux"]["namespaces"]] == ["mount"]
+    assert "sysctl" not in config["linux"]
+    assert mount_at(config, "/dev/shm")["source"] == "/dev/shm"  # type: ignore[index]
+
+
+def test_ipc_none_has_no_shared_memory() -> None:
+    assert mount_at(spec(ipc_mode="none"), "/dev/shm") is None
+
+
+def test_a_users_mount_replaces_the_default_and_its_files() -> None:
+    own = {"destination": "/etc/hosts", "type": "bind", "source": "/mine", "options": ["rbind"]}
+    config = spec(dataclasses.replace(INPUTS, mounts=[own]))
+    assert mount_at(config, "/etc/hosts") == own
+    own = {"destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"]}
+    config = spec(dataclasses.replace(INPUTS, mounts=[own]))
+    assert mount_at(config, "/dev/pts") is None
+
+
+def test_init_wraps_the_command() -> None:
+    config = spec(dataclasses.replace(INPUTS, init="/usr/bin/tini-static"))
+    assert config["process"]["args"] == ["/sbin/docker-init", "--", "true"]
+    assert mount_at(config, "/sbin/docker-init")["source"] == "/usr/bin/tini-static"  # type: ignore[index]
+
+
+def test_limits_reach_the_resources() -> None:
+    resources = spec(memory=1 << 26, memory_swap=1 << 27, nano_cpus=500_000_000, pids_limit=-1)["linux"]["resources"]
+    assert resources["memory"] == {"limit": 1 << 26, "swap": 1 << 27}
+    assert resources["cpu"] == {"quota": 50_000, "period": 100_000}
+    assert resources["pids"] == {"limit": -1}
+
+
+def test_a_profile_without_its_module_is_refused() -> None:
+    with pytest.raises(SecurityModuleMissingError, match="AppArmor is not supported on this host"):
+        spec(security_opt=["apparmor=mine"])
+    with pytest.raises(SecurityModuleMissingError, match="SELinux is not supported on this host"):
+        spec(security_opt=["label=type:x"])
+    assert "apparmorProfile" not in spec(security_opt=["apparmor=unconfined", "label=disable"])["process"]
+
+
+def test_seccomp_can_be_unconfined_or_ones_own() -> None:
+    assert "seccomp" not in spec(security_opt=["seccomp=unconfined"])["linux"]
+    own = '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"chmod","action":"SCMP_ACT_ERRNO"}]}'
+    assert spec(security_opt=[f"seccomp={own}"])["linux"]["seccomp"]["syscalls"] == [
+        {"names": ["chmod"], "action": "SCMP_ACT_ERRNO"}
+    ]
+
+
+def test_capabilities_open_system_calls() -> None:
+    def allowed(*capabilities: str) -> set[str]:
+        return set(default_profile(capabilities, architecture="amd64")["syscalls"][0]["names"])
+
+    assert "mount" not in allowed()
+    assert "mount" in allowed("CAP_SYS_ADMIN")
+    assert "reboot" in allowed("CAP_SYS_BOOT")
+
+
+def test_conditions_of_a_profile_are_resolved() -> None:
+    text = msgspec.json.encode(
+        {
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
+            "syscalls": [
+                {"names": ["read"], "action": "SCMP_ACT_ALLOW"},
+                {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+                {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
+            ],
+        }
+    ).decode()
+    profile = custom_profile(text, ["CAP_CHOWN"], architecture="amd64")
+    assert profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    assert [rule["names"] for rule in profile["syscalls"]] == [["read"]]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"defaultAction": 3}'])
+def test_a_broken_profile_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSeccompProfileError, match="Decoding seccomp profile failed"):
+        custom_profile(text, [], architecture="amd64")
+
+
+def test_the_image_fills_what_the_request_leaves_out() -> None:
+    image = ContainerDefaults(
+        env=("PATH=/bin", "A=image"),
+        entrypoint=("/entry",),
+        cmd=("default",),
+        labels={"from": "image", "both": "image"},
+        volumes={"/data": {}},
+        healthcheck=Healthcheck(test=("CMD", "check"), retries=5),
+    )
+    request = ContainerConfig(env=["A=mine"], labels={"both": "mine"}, healthcheck=HealthConfig(interval=10**9))
+    merged = merge_image_config(request, image)
+    assert merged.env == ["PATH=/bin", "A=mine"]
+    assert (merged.entrypoint, merged.cmd) == (["/entry"], ["default"])
+    assert merged.labels == {"from": "image", "both": "mine"}
+    assert merged.healthcheck == HealthConfig(test=["CMD", "check"], retries=5, interval=10**9)
+    assert list(merged.volumes or ()) == ["/data"]
+
+
+def test_an_own_entry_point_drops_the_images_command() -> None:
+    image = ContainerDefaults(entrypoint=("/entry",), cmd=("default",))
+    merged = merge_image_config(ContainerConfig(entrypoint=["sh"]), image)
+    assert (merged.entrypoint, merged.cmd) == (["sh"], None)
+    merged = merge_image_config(ContainerConfig(entrypoint=[""], cmd=["ls"]), image)
+    assert (merged.entrypoint, merged.cmd) == (None, ["ls"])
+
+
+def test_nothing_to_run_is_refused() -> None:
+    with pytest.raises(NoCommandError, match="no command specified"):
+        merge_image_config(ContainerConfig(), None)
+
+
+def test_a_name_without_a_value_takes_the_variable_away() -> None:
+    assert merge_environment(["A=1", "B=2"], ["A"]) == ["B=2"]

@@ -1,0 +1,185 @@
+"""What a create or update request may say, in Docker's words."""
+
+import dataclasses
+import signal
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.api.containers import ContainerConfig, HealthConfig
+from moorage.api.host_config import (
+    DeviceRequest,
+    HostConfig,
+    LogConfig,
+    RestartPolicy,
+    Ulimit,
+    UpdateRequest,
+    WeightDevice,
+)
+from moorage.engine.bundles.host_facts import HostFacts, parse_list
+from moorage.engine.bundles.limits import check_limits
+from moorage.engine.bundles.validation import check_create, check_update, parse_signal
+from moorage.errors import MoorageError
+
+FEATURES = frozenset(
+    "memory swap memory_reservation oom_kill_disable swappiness cpu_shares cpu_cfs cpuset pids blkio_throttle".split()
+)
+HOST = HostFacts(
+    cgroup_version=1,
+    features=FEATURES,
+    cpus=2,
+    cpuset_cpus=frozenset({0, 1}),
+    cpuset_mems=frozenset({0}),
+    architecture="amd64",
+    runtimes=frozenset({"moorage", "runc"}),
+)
+LOG = LogConfig(type="json-file")
+MIB = 1024 * 1024
+
+
+def create(config: ContainerConfig | None = None, **host_config: Any) -> tuple[HostConfig, list[str]]:
+    return check_create(config or ContainerConfig(), HostConfig(**host_config), host=HOST, log=LOG)
+
+
+def test_defaults_are_filled_in() -> None:
+    checked, warnings = create(memory=64 * MIB)
+    assert warnings == []
+    assert (checked.network_mode, checked.ipc_mode, checked.cgroupns_mode) == ("bridge", "private", "host")
+    assert (checked.shm_size, checked.memory_swap, checked.runtime) == (64 * MIB, 128 * MIB, "moorage")
+    assert (checked.restart_policy.name, checked.log_config) == ("no", LOG)
+    assert "/proc/kcore" in (checked.masked_paths or [])
+
+
+def test_an_unified_host_gives_a_cgroup_namespace() -> None:
+    host = dataclasses.replace(HOST, cgroup_version=2)
+    checked, _ = check_create(ContainerConfig(), HostConfig(), host=host, log=LOG)
+    assert checked.cgroupns_mode == "private"
+
+
+def test_systempaths_unconfined_is_kept_as_empty_lists() -> None:
+    checked, _ = create(masked_paths=[], readonly_paths=[])
+    assert (checked.masked_paths, checked.readonly_paths) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"memory": 4 * MIB}, "Minimum memory limit allowed is 6MB"),
+        ({"memory": 64 * MIB, "memory_swap": 32 * MIB}, "Minimum memoryswap limit should be larger than memory limit"),
+        ({"memory_swap": 64 * MIB}, "You should always set the Memory limit when using Memoryswap limit"),
+        ({"memory_swappiness": 101}, "valid memory swappiness range is 0-100"),
+        ({"memory_reservation": MIB}, "Minimum memory reservation allowed is 6MB"),
+        ({"memory": 8 * MIB, "memory_reservation": 9 * MIB}, "can not be less than memory reservation limit"),
+        ({"nano_cpus": 3_000_000_000}, "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+        ({"nano_cpus": 1, "cpu_quota": 5000}, "Nano CPUs and CPU Quota cannot both be set"),
+        ({"cpu_period": 10}, "CPU cfs period can not be less than 1ms"),
+        ({"cpu_quota": 10}, "CPU cfs quota can not be less than 1ms"),
+        ({"cpu_realtime_runtime": 10}, "kernel does not support CPU real-time scheduler"),
+        ({"cpuset_cpus": "0-7"}, "Requested CPUs are not available - requested 0-7, available: 0,1"),
+        ({"cpuset_mems": "x"}, "Invalid value x for cpuset mems"),
+        ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
+        ({"blkio_weight_device": [WeightDevice(path="/dev/x", weight=1)]}, "invalid weight for device"),
+        ({"cpu_percent": 5}, "CpuPercent is for Windows containers only"),
+        ({"shm_size": -1}, "SHM size can not be less than 0"),
+        ({"oom_score_adj": 2000}, r"range for oom score adj is \[-1000, 1000\]"),
+        ({"restart_policy": RestartPolicy(name="sometimes")}, "invalid restart policy: unknown policy 'sometimes'"),
+        ({"restart_policy": RestartPolicy(name="always", maximum_retry_count=3)}, "can only be used with 'on-failure'"),
+        ({"restart_policy": RestartPolicy(name="on-failure", maximum_retry_count=-1)}, "cannot be negative"),
+        ({"restart_policy": RestartPolicy(name="always"), "auto_remove": True}, "can't create 'AutoRemove' container"),
+        ({"cap_add": ["FLY"]}, "invalid CapAdd: unknown capability"),
+        ({"security_opt": ["colour=blue"]}, 'invalid --security-opt 2: "colour=blue"'),
+        ({"security_opt": ["colour"]}, 'invalid --security-opt 1: "colour"'),
+        ({"device_cgroup_rules": ["x 1:2 r"]}, "invalid device cgroup rule format: 'x 1:2 r'"),
+        ({"device_requests": [DeviceRequest(capabilities=[["gpu"]])]}, r'driver "" with capabilities: \[\[gpu\]\]'),
+        ({"ipc_mode": "secret"}, "invalid IPC mode: secret"),
+        ({"pid_mode": "container:"}, "invalid PID mode: container:"),
+        ({"uts_mode": "private"}, "invalid UTS mode: private"),
+        ({"cgroupns_mode": "x"}, "invalid cgroup namespace mode: x"),
+        ({"userns_mode": "auto"}, "user namespace mode 'auto' is not supported"),
+        ({"isolation": "hyperv"}, 'invalid isolation "hyperv" on linux'),
+        ({"network_mode": "container:"}, "invalid container format container:<name|id>"),
+        ({"network_mode": "container:x", "dns": ["1.1.1.1"]}, "conflicting options: dns and the network mode"),
+        ({"network_mode": "container:x", "publish_all_ports": True}, "port publishing and the container type network"),
+        ({"runtime": "rocket"}, "unknown or invalid runtime name: rocket"),
+        ({"storage_opt": {"size": "1g"}}, "--storage-opt is supported only for overlay over xfs"),
+        ({"ulimits": [Ulimit(name="beer", soft=1, hard=1)]}, "invalid ulimit type: beer"),
+        ({"ulimits": [Ulimit(name="nofile", soft=2, hard=1)]}, "soft limit must be less than or equal to hard limit"),
+    ],
+)
+def test_check_create_refuses(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MoorageError, match=message):
+        create(**fields)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ContainerConfig(working_dir="here"), "the working directory 'here' is invalid"),
+        (ContainerConfig(env=["=x"]), "invalid environment variable: =x"),
+        (ContainerConfig(hostname="h" * 64), "longer than 63 bytes"),
+        (ContainerConfig(stop_signal="SIGFISH"), "invalid signal: SIGFISH"),
+        (ContainerConfig(healthcheck=HealthConfig(interval=10)), "Interval in Healthcheck cannot be less than 1ms"),
+        (ContainerConfig(healthcheck=HealthConfig(retries=-1)), "Retries in Healthcheck cannot be negative"),
+    ],
+)
+def test_check_create_refuses_config(config: ContainerConfig, message: str) -> None:
+    with pytest.raises(MoorageError, match=message):
+        create(config)
+
+
+def test_what_the_kernel_cannot_do_is_a_warning_and_cleared() -> None:
+    bare = dataclasses.replace(HOST, features=frozenset())
+    asked = HostConfig(memory=64 * MIB, memory_swap=128 * MIB, oom_kill_disable=True, pids_limit=9, cpu_shares=2)
+    limited, warnings = check_limits(asked, host=bare)
+    assert (limited.memory, limited.oom_kill_disable, limited.pids_limit, limited.cpu_shares) == (0, None, None, 0)
+    assert len(warnings) == 4
+    assert warnings[0].startswith("Your kernel does not support memory limit capabilities")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("TERM", 15), ("SIGKILL", 9), ("9", 9), ("sigusr1", 10), ("RTMIN+3", signal.SIGRTMIN + 3)]
+)
+def test_parse_signal(text: str, number: int) -> None:
+    assert parse_signal(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "99", "SIG", "TERM+1", "SIGSIGTERM"])
+def test_parse_signal_refuses(text: str) -> None:
+    with pytest.raises(MoorageError, match="invalid signal"):
+        parse_signal(text)
+
+
+def test_update_keeps_what_it_does_not_name() -> None:
+    current, _ = create(memory=64 * MIB, cpu_shares=5)
+    updated, _ = check_update(current, UpdateRequest(memory=32 * MIB), host=HOST)
+    assert (updated.memory, updated.cpu_shares) == (32 * MIB, 5)
+    assert updated == msgspec.structs.replace(current, memory=32 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("current", "change", "message"),
+    [
+        (
+            {"memory": 64 * MIB},
+            {"memory": 512 * MIB},
+            "Memory limit should be smaller than already set memoryswap limit",
+        ),
+        ({"cpu_quota": 5000}, {"nano_cpus": 10**9}, "Nano CPUs cannot be updated as CPU Quota has already been set"),
+        ({"nano_cpus": 10**9}, {"cpu_period": 5000}, "CPU Period cannot be updated as NanoCPUs has already been set"),
+        (
+            {"auto_remove": True},
+            {"restart_policy": RestartPolicy(name="always")},
+            "Restart policy cannot be updated because AutoRemove is enabled",
+        ),
+    ],
+)
+def test_update_refuses(current: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    stored, _ = create(**current)
+    with pytest.raises(MoorageError, match=message):
+        check_update(stored, UpdateRequest(**change), host=HOST)
+
+
+def test_parse_list() -> None:
+    assert parse_list("0-2,5\n") == {0, 1, 2, 5}
+    assert parse_list("") == set()
