@@ -1,0 +1,64 @@
+"""One face for all layouts: find the host's cgroups, open a container's.
+
+layout = detect()
+group = open_group("/moorage/<id>", layout=layout)
+group.create()
+group.apply(resources)
+group.add(pid)              # or clone3(cgroup_fd=group.open_fd()) where that isn't -1
+...
+group.delete()
+"""
+
+from __future__ import annotations
+
+from moorage.cgroups import files
+from moorage.cgroups.errors import CgroupError
+from moorage.cgroups.paths import UNIFIED, Layout, Mode, parse_layout, parse_membership
+from moorage.cgroups.systemd_paths import parse_unit_path
+from moorage.cgroups.v1 import V1Group
+from moorage.cgroups.v2 import V2Group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Group = V1Group | V2Group
+
+_LISTING_V1 = ("freezer", "pids", "devices", "memory", "cpu")
+
+
+def detect() -> Layout:
+    """Return the layout of this host as the calling process sees it.
+
+    Raises:
+        CgroupError: No cgroup file system is mounted.
+    """
+    return parse_layout(files.read("/proc/self", "mountinfo"), files.read("/proc/self", "cgroup"))
+
+
+def open_group(path: str, *, layout: Layout) -> Group:
+    """Return the cgroup at a plain `linux.cgroupsPath`; it may not exist yet.
+
+    Args:
+        path: Absolute from the top of each hierarchy, or relative to the own cgroup.
+
+    Raises:
+        CgroupError: `path` is of systemd's form, which `moorage.cgroups.systemd` serves.
+    """
+    if parse_unit_path(path) is not None:
+        raise CgroupError(f"cgroupsPath {path!r} needs the systemd cgroup driver")
+    if layout.mode is Mode.V2 and layout.unified is not None:
+        return V2Group(path, hierarchy=layout.unified)
+    return V1Group(path, layout=layout)
+
+
+def group_of_process(pid: int, *, layout: Layout) -> str:
+    """Return the path of the cgroup that a process is in, as /proc names it.
+
+    On v1 that is its place in the hierarchy that `procs` reads.
+    """
+    membership = parse_membership(files.read(f"/proc/{pid}", "cgroup"))
+    if layout.mode is Mode.V2:
+        return membership.get(UNIFIED, "/")
+    for controller in _LISTING_V1:
+        if controller in membership:
+            return membership[controller]
+    return membership.get(UNIFIED, "/")
