@@ -21,6 +21,8 @@ _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _FSPICK, _MOUNT_SETATTR =
 
 FSOPEN_CLOEXEC = 1
 FSMOUNT_CLOEXEC = 1
+FSPICK_CLOEXEC = 1
+FSPICK_EMPTY_PATH = 8
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 
@@ -67,7 +69,7 @@ def fsopen(fstype: str, flags: int = FSOPEN_CLOEXEC) -> int:
     return check(syscall(_FSOPEN, encode(fstype), flags), "fsopen", fstype)
 
 
-def fspick(dirfd: int, path: str, flags: int = FSOPEN_CLOEXEC) -> int:
+def fspick(dirfd: int, path: str, flags: int = FSPICK_CLOEXEC) -> int:
     """Open a context to reconfigure the file system mounted at `path`; return its fd."""
     return check(syscall(_FSPICK, dirfd, encode(path), flags), "fspick", path)
 

@@ -13,13 +13,14 @@ _TIOCGPTPEER = 0x5441
 _WINSIZE = struct.Struct("=HHHH")
 
 
-def open_master(path: str = "/dev/ptmx") -> int:
+def open_master(path: str = "/dev/ptmx", *, dir_fd: int | None = None) -> int:
     """Open a new pseudo terminal, unlocked; return the close-on-exec master.
 
     Args:
         path: The ptmx of the devpts instance that the terminal shall belong to.
+        dir_fd: What a relative path is relative to.
     """
-    master_fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    master_fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         fcntl.ioctl(master_fd, _TIOCSPTLCK, struct.pack("=i", 0))
     except OSError:
