@@ -68,8 +68,9 @@ class Link:
     __slots__ = ("index", "kind", "mac", "master", "mtu", "name", "up")
 
     def __init__(self, body: bytes) -> None:
-        _, _, self.index, flags, _ = _HEADER.unpack_from(body)
+        _, _, index, flags, _ = _HEADER.unpack_from(body)
         found = codec.attributes(body, start=_HEADER.size)
+        self.index: int = index
         self.name = found.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode()
         self.mac = found.get(_IFLA_ADDRESS, b"").hex(":")
         self.mtu = _number(found.get(_IFLA_MTU))

@@ -69,6 +69,9 @@ _ELEMENT_FLAGS: Final = 3
 _ELEMENT_KEY_END: Final = 10
 _ELEMENT_INTERVAL_END: Final = 1
 
+# For nft, which otherwise prints the names in such a set as empty.
+_HOST_ORDER_KEY: Final = codec.attribute(13, struct.pack("=BBI", 0, 4, 1))
+
 _MARKER = struct.pack("!BBH", 0, 0, 10)
 BEGIN: Final = codec.Message(_BATCH_BEGIN, 0, _MARKER, about="begin a firewall change")
 END: Final = codec.Message(_BATCH_END, 0, _MARKER)
@@ -216,6 +219,8 @@ def add_set(
     ]
     if data:
         parts += (codec.be32(6, _type(data)), codec.be32(7, _length(data)))
+    if key[0][0] == TYPE_INTERFACE and len(key) == 1:
+        parts.append(_HOST_ORDER_KEY)
     return codec.Message(_NEW_SET, codec.NLM_F_CREATE, b"".join(parts), about=f"add set {name}")
 
 

@@ -1,7 +1,6 @@
 """What can go wrong with networks, in Docker's words: clients match them."""
 
 from moorage.errors import (
-    ConflictError,
     ForbiddenError,
     InvalidParameterError,
     NotFoundError,
@@ -22,13 +21,6 @@ class AmbiguousNetworkError(InvalidParameterError):
 
     def __init__(self, reference: str, count: int) -> None:
         super().__init__(f"network {reference} is ambiguous ({count} matches found based on ID prefix)")
-
-
-class NetworkNameTakenError(ConflictError):
-    """Another network has the name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"network with name {name} already exists")
 
 
 class PredefinedNetworkError(ForbiddenError):
@@ -106,7 +98,8 @@ class AddressOutOfRangeError(InvalidParameterError):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"invalid config for network: invalid endpoint settings:\nno configured subnet contains IP address {address}"
+            "invalid config for network: invalid endpoint settings:\n"
+            f"no configured subnet contains IP address {address}"
         )
 
 

@@ -7,9 +7,9 @@ edited.
 
 from typing import Final
 
-from moorage.state import containers, volumes
+from moorage.state import containers, networks, volumes
 
-_NOUNS: Final = (containers, volumes)
+_NOUNS: Final = (containers, networks, volumes)
 
 VERSION_1: Final = "".join(noun.SCHEMA for noun in _NOUNS)
 
