@@ -1,0 +1,188 @@
+"""From a request to an answer: route, version, decoding, the handler, encoding, errors.
+
+Errors are caught here and nowhere else: before an answer began they become its status; in a
+stream that began they become its last message, or break it off.
+"""
+
+import http
+import inspect
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, get_args
+
+from moorage.api.endpoint import NoBody, StreamBody
+from moorage.api.progress import ProgressMessage
+from moorage.api.query import read_query
+from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream
+from moorage.api.versions import EndpointTooNewError, Version, VersionTooOldError, negotiate
+from moorage.api.wire import MalformedBodyError, read_json
+from moorage.errors import MoorageError
+from moorage.server import errors, responses, streaming
+from moorage.server.bodies import ClientGoneError
+from moorage.server.calls import Call
+from moorage.server.exchange import Exchange
+from moorage.server.responses import JSON_TYPE, TEXT_TYPE, HeadWriter, Response
+from moorage.server.router import Match, Route, Router
+
+_LOG: Final = logging.getLogger(__name__)
+#: No request of the API comes near it; a body without a limit would fill the memory.
+JSON_BODY_LIMIT: Final = 16 * 1024 * 1024
+_MULTIPLEXED_SINCE: Final = Version(1, 42)
+_EMPTY: Final = {status: Response(status=status) for status in (200, 201, 204)}
+_OPTIONS: Final = Response(status=200)
+
+
+class Application:
+    """Answers the requests of all connections.
+
+    Args:
+        product: Name and version for the Server field, such as Docker/28.2.2.
+    """
+
+    def __init__(self, router: Router, *, product: str, experimental: bool = False) -> None:
+        self._router = router
+        self.heads = HeadWriter(product=product, experimental=experimental)
+
+    def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Answer at once, or return what will; never raises."""
+        try:
+            return self._dispatch(exchange)
+        except Exception as error:  # noqa: BLE001  # the one supervisor of all handlers
+            _fail(exchange, error)
+            return None
+
+    def _dispatch(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        head = exchange.head
+        match = self._router.match(head.method, head.path)
+        if match is None:
+            if head.method == "OPTIONS":
+                exchange.respond(_OPTIONS)
+                return None
+            raise errors.PageNotFoundError
+        version = negotiate(match.version)
+        endpoint = match.route.endpoint
+        if version < endpoint.since:
+            raise EndpointTooNewError(endpoint.method, endpoint.path, endpoint.since)
+        if match.route.handler is None:
+            raise errors.NotBuiltError(endpoint.method, endpoint.path)
+        if endpoint.body in {NoBody, StreamBody}:
+            return _call(exchange, match, version, endpoint.body())
+        _check_content_type(exchange)
+        if exchange.body.complete:
+            return _call(exchange, match, version, _read_body(exchange.body.take(), endpoint.body))
+        return _receive_and_call(exchange, match, version)
+
+
+def _check_content_type(exchange: Exchange) -> None:
+    head = exchange.head
+    content_type = head.headers.get("content-type", "")
+    if head.length == 0 and not content_type:
+        return
+    if content_type.partition(";")[0].strip().lower() != JSON_TYPE:
+        raise errors.MalformedContentTypeError(content_type)
+    if head.length is not None and head.length > JSON_BODY_LIMIT:
+        raise errors.BodyTooLargeError(JSON_BODY_LIMIT)
+
+
+def _read_body(data: bytes, model: type[Any]) -> Any:
+    if not data:
+        return model()
+    if not data.strip():
+        raise MalformedBodyError("got EOF while reading request body")
+    return read_json(data, model)
+
+
+async def _receive(exchange: Exchange) -> bytes:
+    data = bytearray()
+    async for chunk in exchange.body:
+        data += chunk
+        if len(data) > JSON_BODY_LIMIT:
+            raise errors.BodyTooLargeError(JSON_BODY_LIMIT)
+    return bytes(data)
+
+
+async def _receive_and_call(exchange: Exchange, match: Match, version: Version) -> None:
+    try:
+        body = _read_body(await _receive(exchange), match.route.endpoint.body)
+        rest = _call(exchange, match, version, body)
+    except ClientGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the one supervisor of all handlers
+        _fail(exchange, error)
+        return
+    if rest is not None:
+        await rest
+
+
+def _call(exchange: Exchange, match: Match, version: Version, body: Any) -> Coroutine[Any, Any, None] | None:
+    route, head = match.route, exchange.head
+    call = Call(
+        query=read_query(head.query, route.endpoint.query),
+        body=body,
+        path=match.parameters,
+        version=version,
+        headers=head.headers,
+        exchange=exchange,
+    )
+    assert route.handler is not None  # noqa: S101  # _dispatch looked
+    result = route.handler(call)
+    if inspect.isawaitable(result):
+        return _await(exchange, route, version, result)
+    return _answer(exchange, route, version, result)
+
+
+async def _await(exchange: Exchange, route: Route, version: Version, pending: Any) -> None:
+    try:
+        rest = _answer(exchange, route, version, await pending)
+        if rest is not None:
+            await rest
+    except ClientGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the one supervisor of all handlers
+        _fail(exchange, error)
+
+
+def _answer(exchange: Exchange, route: Route, version: Version, result: Any) -> Coroutine[Any, Any, None] | None:
+    if isinstance(result, JSONLines):
+        return _send_lines(exchange, route, result)
+    if isinstance(result, ByteStream):
+        return _send_bytes(exchange, route, result, version)
+    if isinstance(result, Response):
+        exchange.respond(result)
+    elif result is None:
+        exchange.respond(_EMPTY[route.endpoint.status])
+    elif isinstance(result, str):
+        exchange.respond(Response(status=route.endpoint.status, body=result.encode(), content_type=TEXT_TYPE))
+    elif not isinstance(result, Hijack):
+        exchange.respond(responses.json_response(result, status=route.endpoint.status))
+    return None
+
+
+def _send_lines(exchange: Exchange, route: Route, lines: JSONLines[Any]) -> Coroutine[Any, Any, None]:
+    # Docker ends progress messages with CR LF, everything else with LF.
+    progress = ProgressMessage in get_args(route.endpoint.result)
+    return streaming.send_lines(
+        exchange, lines, status=route.endpoint.status, ending=b"\r\n" if progress else b"\n", fail=_fail
+    )
+
+
+def _send_bytes(exchange: Exchange, route: Route, stream: ByteStream, version: Version) -> Coroutine[Any, Any, None]:
+    content_type = stream.content_type
+    if isinstance(stream, MultiplexedStream) and version < _MULTIPLEXED_SINCE:
+        content_type = ByteStream.content_type
+    return streaming.send_bytes(exchange, stream, status=route.endpoint.status, content_type=content_type, fail=_fail)
+
+
+def _fail(exchange: Exchange, error: Exception) -> None:
+    """Answer with an error, if there is still room for an answer."""
+    status = errors.status_for(error)
+    message = errors.message_for(error)
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, MoorageError):
+        _LOG.error("a handler failed: %s %s", exchange.head.method, exchange.head.path, exc_info=error)
+    if exchange.hijacked or exchange.finished:
+        return
+    if isinstance(error, VersionTooOldError):
+        # Clients that old expect text.
+        exchange.respond(Response(status=status, body=f"{message}\n".encode(), content_type=TEXT_TYPE))
+        return
+    exchange.respond(responses.error_response(status, message))

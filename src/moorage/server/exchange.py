@@ -1,0 +1,116 @@
+"""One request and its answer, as a connection carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from moorage.server import hijack
+from moorage.server.bodies import BodyReader
+from moorage.server.responses import Response
+
+if TYPE_CHECKING:
+    from moorage.server.heads import RequestHead
+    from moorage.server.http1 import Connection
+
+_NO_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Exchange:
+    """A request, and the means to answer it.
+
+    Attributes:
+        body: What the client sends.
+        started: The head of the answer has gone out.
+        finished: All of the answer has.
+        hijacked: The connection carries something else than HTTP now.
+        must_close: The connection ends with this answer.
+    """
+
+    __slots__ = (
+        "_chunked", "_connection", "_continued",
+        "body", "finished", "head", "hijacked", "must_close", "started",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, head: RequestHead) -> None:
+        self._connection = connection
+        self._continued = False
+        self._chunked = False
+        self.head = head
+        self.body = BodyReader(self._body_was_read)
+        self.started = False
+        self.finished = False
+        self.hijacked = False
+        self.must_close = not head.keep_alive
+
+    @property
+    def awaits_continue(self) -> bool:
+        """The client holds its body back until it is asked for."""
+        return self.head.expects_continue and not self._continued
+
+    def _body_was_read(self) -> None:
+        if self.awaits_continue and not self.started:
+            self._continued = True
+            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._connection.regulate()
+
+    def respond(self, response: Response) -> None:
+        """Send a whole answer; after `start`, its body ends the stream."""
+        connection = self._connection
+        bare = self.head.method == "HEAD"
+        if self.started:
+            if response.body and not bare:
+                connection.transport.write(self._wrap(response.body))
+            self.finish()
+            return
+        self.must_close = self.must_close or self.awaits_continue
+        data = connection.heads.fixed(response, close=self.must_close)
+        connection.transport.write(data if bare else data + response.body)
+        self.started = self.finished = True
+        connection.exchange_finished(self)
+
+    def start(self, *, status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send the head of an answer whose length is not known yet."""
+        self._chunked = not self.head.http10
+        self.must_close = self.must_close or not self._chunked
+        self.started = True
+        self._connection.transport.write(
+            self._connection.heads.streamed(status, content_type, headers or {}, chunked=self._chunked)
+        )
+
+    def _wrap(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the answer, and wait while the client is slow.
+
+        Raises:
+            ClientGoneError: Nobody reads any more.
+        """
+        if data and self.head.method != "HEAD":
+            self._connection.transport.write(self._wrap(data))
+        await self._connection.drain()
+
+    def finish(self) -> None:
+        """End an answer that was started."""
+        if self._chunked and self.head.method != "HEAD":
+            self._connection.transport.write(_NO_CHUNK)
+        self.finished = True
+        self._connection.exchange_finished(self)
+
+    def abort(self) -> None:
+        """Break the connection: the client must see that the answer is not complete."""
+        self.finished = True
+        self._connection.transport.abort()
+
+    async def hijack(self, *, content_type: str) -> hijack.HijackedStream:
+        """Answer with the head of a raw stream, and take the client's socket out of the server.
+
+        Raises:
+            ClientGoneError: The client left.
+        """
+        connection = self._connection
+        head = connection.heads.taken_over(content_type, upgrade=self.head.upgrade)
+        self.started = self.hijacked = True
+        connection.transport.write(head)
+        return await hijack.take_over(connection)

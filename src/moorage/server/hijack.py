@@ -1,0 +1,113 @@
+"""Take a client's socket out of the server, to be served by somebody else.
+
+A plain socket is duplicated: the copy can be passed to another process, which then talks to
+the client even while the daemon is being replaced. Behind TLS only this process has the
+keys, so one end of a socket pair is handed out and a relay moves the bytes.
+
+Half-close is kept in both directions: the end of what a client sends is the end of a
+container's standard input, and says nothing about its output.
+"""
+
+# mypy: disable-error-code="explicit-override"
+# (typing.override is newer than Python 3.11, and asyncio's protocols are all overrides.)
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from moorage.server.bodies import ClientGoneError
+
+if TYPE_CHECKING:
+    from moorage.server.http1 import Connection
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HijackedStream:
+    """The client's stream; the receiver owns `connection` and closes it.
+
+    Attributes:
+        connection: A connected, non-blocking stream socket.
+        leftover: What the client already sent; it comes before anything read from the socket.
+    """
+
+    connection: socket.socket
+    leftover: bytes
+
+
+async def take_over(connection: Connection) -> HijackedStream:
+    """Hand over the stream of a connection whose answer's head has been written.
+
+    Raises:
+        ClientGoneError: The client left.
+    """
+    transport = connection.transport
+    # Every byte written so far must be in the kernel: the copy has no part in this buffer.
+    if transport.get_write_buffer_size():
+        transport.set_write_buffer_limits(high=0)
+        await connection.drain()
+    if transport.is_closing():
+        raise ClientGoneError
+    transport.pause_reading()
+    leftover = connection.release()
+    if transport.get_extra_info("ssl_object") is not None:
+        return HijackedStream(connection=await _relay(transport), leftover=leftover)
+    plain = transport.get_extra_info("socket")
+    copy = socket.socket(plain.family, plain.type, plain.proto, fileno=os.dup(plain.fileno()))
+    copy.setblocking(False)  # noqa: FBT003
+    # Closes its own descriptor without a shutdown, so the connection lives on in the copy.
+    transport.abort()
+    return HijackedStream(connection=copy, leftover=leftover)
+
+
+async def _relay(transport: asyncio.Transport) -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    theirs.setblocking(False)  # noqa: FBT003
+    client, inner = _End(), _End()
+    client.peer, inner.peer = inner, client
+    try:
+        await asyncio.get_running_loop().create_connection(lambda: inner, sock=ours)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    client.connection_made(transport)
+    transport.set_protocol(client)
+    transport.resume_reading()
+    return theirs
+
+
+class _End(asyncio.Protocol):
+    """One end of a relay; what it reads, its peer writes."""
+
+    peer: _End
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # asyncio's own signature is too wide
+
+    def data_received(self, data: bytes) -> None:
+        self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if self.peer._ended:  # noqa: SLF001  # two halves of one thing
+            self.peer.transport.close()
+            return False
+        self.peer.transport.write_eof()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.peer.transport.close()
+
+    def pause_writing(self) -> None:
+        self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.peer.transport.resume_reading()
