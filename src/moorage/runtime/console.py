@@ -1,0 +1,82 @@
+"""A container's terminal: one of its own devpts instance, so that its name is right inside."""
+
+from __future__ import annotations
+
+import os
+
+from moorage.kernel import mount_fd, terminal
+from moorage.kernel.libc import AT_EMPTY_PATH
+from moorage.kernel.openat import open_in_root
+from moorage.runtime import destinations
+from moorage.runtime.errors import StartError, describe
+from moorage.runtime.mounts import attach_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def open_console(root_fd: int, *, size: tuple[int, int] | None, uid: int) -> tuple[int, int]:
+    """Open a new terminal in the container's /dev/pts; return (master, other end).
+
+    Args:
+        size: Rows and columns.
+        uid: Who the terminal belongs to.
+
+    Raises:
+        StartError: The container has no devpts.
+    """
+    try:
+        # Through the fd of the directory: the ptmx link in /dev is the image's to forge.
+        pts_fd = open_in_root(root_fd, "/dev/pts", os.O_PATH | os.O_DIRECTORY)
+        try:
+            master_fd = terminal.open_master("ptmx", dir_fd=pts_fd)
+        finally:
+            os.close(pts_fd)
+        peer_fd = terminal.open_peer(master_fd)
+        if size and size != (0, 0):
+            terminal.set_window_size(master_fd, rows=size[0], columns=size[1])
+        if uid:
+            os.fchown(peer_fd, uid, -1)
+    except OSError as error:
+        raise StartError(f"cannot open a terminal in the container: {describe(error)}") from error
+    return master_fd, peer_fd
+
+
+def show_as_console(root_fd: int, peer_fd: int) -> None:
+    """Let /dev/console be the terminal."""
+    target_fd = destinations.open_file(root_fd, "/dev/console")
+    try:
+        flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
+        tree_fd = mount_fd.open_tree(peer_fd, "", flags)
+        try:
+            attach_tree(tree_fd, target_fd)
+        finally:
+            os.close(tree_fd)
+    finally:
+        os.close(target_fd)
+
+
+def take_stdio(stdio: tuple[int, int, int]) -> None:
+    """Make three descriptors the standard streams.
+
+    One of them may be among 0 to 2 at another place, so all are first copied away.
+    """
+    copies = [os.dup(fd) if fd < 3 else fd for fd in stdio]
+    for number, fd in enumerate(copies):
+        os.dup2(fd, number)
+
+
+def take_terminal(peer_fd: int) -> None:
+    """Make the terminal the caller's standard streams and controlling terminal; it must lead a session."""
+    for number in (0, 1, 2):
+        os.dup2(peer_fd, number)
+    terminal.set_controlling_terminal(0)
+
+
+def requested_size(process: Mapping[str, dict[str, int]], chosen: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the (rows, columns) to open a terminal with: the caller's choice, or the specification's."""
+    if chosen:
+        return chosen
+    size = process.get("consoleSize") or {}
+    return (size.get("height") or 0, size.get("width") or 0) if size else None

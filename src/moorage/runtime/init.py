@@ -1,0 +1,264 @@
+"""The child: from a fresh clone to the container's program.
+
+It runs in a copy of its parent's memory and must never return into it: `run` ends by
+exec or by os._exit, whatever happens.
+"""
+
+from __future__ import annotations
+
+import os
+
+from moorage.kernel import keyring, namespaces, prctl
+from moorage.kernel.namespaces import CloneFlag
+from moorage.runtime import console, limits, masking, rootfs
+from moorage.runtime.cgroup_mounts import CgroupMount
+from moorage.runtime.channel import Message
+from moorage.runtime.containment import cgroup_path, host_layout
+from moorage.runtime.devices import Devices, create_links, is_set_up_here
+from moorage.runtime.errors import StartError, failure
+from moorage.runtime.hooks import run_hooks
+from moorage.runtime.labels import exec_labels
+from moorage.runtime.mounts import PreparedMount, attach, prepare
+from moorage.runtime.options import PROPAGATION
+from moorage.runtime.specification import entries, section
+from moorage.runtime.state_file import Status, oci_state
+from moorage.runtime.sysctls import open_proc_sys, write_sysctls
+from moorage.runtime.transition import Transition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from moorage.runtime.channel import Channel
+    from moorage.runtime.preparation import Preparation
+
+_FULL_ID_MAP = "0 0 4294967295"
+
+
+def run(preparation: Preparation, channel: Channel) -> NoReturn:
+    """Become the container's program, or tell the parent why not and end."""
+    try:
+        init = Init(preparation, channel)
+        init.set_up()
+        init.wait_and_start()
+    except BaseException as error:  # noqa: BLE001 - the parent's stack must never be unwound here
+        report(channel, error)
+    os._exit(255)
+
+
+def report(channel: Channel, error: BaseException) -> None:
+    """Tell the parent why its child will not become a program; never raises."""
+    try:
+        reason = failure(error)
+        channel.send(Message.FAILED, {"message": reason.message, "exit_code": reason.exit_code})
+    except BaseException:  # noqa: BLE001, S110 - nobody is left to tell
+        pass
+
+
+class Init:
+    """The child's side of one start."""
+
+    def __init__(self, preparation: Preparation, channel: Channel) -> None:
+        self._preparation = preparation
+        self._launch = preparation.launch
+        self._spec = preparation.launch.spec
+        self._linux = section(self._spec, "linux")
+        self._channel = channel
+        self._received: set[Message] = set()
+        self._pid = 0
+        self._root_fd = -1
+        self._console_fd = -1
+        self._proc_sys_fd = -1
+        self._propagation = PROPAGATION.get(self._linux.get("rootfsPropagation") or "", 0)
+        self._transition: Transition
+
+    def set_up(self) -> None:
+        """Do everything up to where only the order to start is missing."""
+        self._enter_namespaces()
+        self._take_over()
+        rootfs.isolate_mounts(self._propagation)
+        # Before the others: mountinfo lists mounts in the order of their making.
+        self._root_fd = self._preparation.open_root(label=self._linux.get("mountLabel") or "")
+        mounts = self._gather_mounts()
+        self._build_root(mounts)
+        self._transition.check()
+        for warning in self._transition.warnings:
+            self._warn(warning)
+        self._wait_for(Message.GO)
+        write_sysctls(section(self._linux, "sysctl"), self._proc_sys_fd)
+        os.close(self._proc_sys_fd)
+        self._announce_ready()
+
+    def wait_and_start(self) -> None:
+        """Wait for the order, run the last hooks and become the program."""
+        channel = self._preparation.wait_for_start(self._channel)
+        if channel is not self._channel:
+            # Another process ordered it, and that one learns how it went.
+            self._channel = channel
+        self._run_hooks("startContainer", Status.CREATED)
+        state = self._state(Status.RUNNING)
+        self._transition.run(state=state, warn=self._warn)
+
+    def _enter_namespaces(self) -> None:
+        plan = self._preparation.namespaces
+        if "user" in plan.new:
+            self._wait_for(Message.MAPPED)
+        if not plan.needs_stage:
+            plan.join(but=frozenset({"pid"}))
+        plan.close()
+        if "user" in plan.new or "user" in self._preparation.joined_kinds:
+            # Without this we are nobody in the new namespace.
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        plan.enter_time_namespace()
+
+    def _take_over(self) -> None:
+        os.umask(0)
+        os.setsid()
+        if not self._launch.no_new_keyring:
+            self._join_keyring()
+        process = section(self._spec, "process")
+        if not process.get("terminal"):
+            console.take_stdio(self._launch.stdio)
+        if self._spec.get("hostname"):
+            namespaces.sethostname(self._spec["hostname"])
+        if self._spec.get("domainname"):
+            namespaces.setdomainname(self._spec["domainname"])
+        if section(self._linux, "personality"):
+            limits.set_personality(self._linux["personality"].get("domain") or "LINUX")
+        limits.set_memory_policy(section(self._linux, "memoryPolicy"))
+        self._proc_sys_fd = open_proc_sys()
+        self._transition = Transition(
+            process,
+            system_calls=self._preparation.system_calls,
+            labels=exec_labels(process),
+            preserve_fds=self._launch.preserve_fds,
+        )
+
+    def _join_keyring(self) -> None:
+        try:
+            keyring.join_session_keyring(f"_ses.{self._launch.container_id}")
+        except OSError as error:
+            # Kernels without keys, and seccomp filters around us, have no keyrings to share.
+            self._warn(f"no session keyring of its own: {error.strerror}")
+
+    def _gather_mounts(self) -> list[PreparedMount | CgroupMount]:
+        bundle = self._launch.bundle
+        userns_fd = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC) if self._in_user_namespace else -1
+        gathered: list[PreparedMount | CgroupMount] = []
+        for entry in entries(self._spec, "mounts"):
+            prepared = prepare(entry, bundle=bundle, userns_fd=userns_fd)
+            gathered.append(self._cgroup_mount(prepared) if prepared.is_cgroup else prepared)
+        if userns_fd >= 0:
+            os.close(userns_fd)
+        return gathered
+
+    def _cgroup_mount(self, prepared: PreparedMount) -> CgroupMount:
+        private = "cgroup" in self._preparation.namespaces.new
+        self._wait_for(Message.CGROUPS_MADE)
+        path = cgroup_path(self._spec, container_id=self._launch.container_id)
+        return CgroupMount(prepared, layout=host_layout(), path=path, private=private)
+
+    @property
+    def _in_user_namespace(self) -> bool:
+        return "user" in self._preparation.namespaces.new or "user" in self._preparation.joined_kinds
+
+    def _build_root(self, mounts: list[PreparedMount | CgroupMount]) -> None:
+        own_devices = is_set_up_here(entries(self._spec, "mounts"))
+        borrow = self._in_user_namespace or _in_foreign_user_namespace()
+        devices = Devices(entries(self._linux, "devices"), borrow=borrow) if own_devices else None
+        mask = masking.Mask(masking.host_null())
+        rootfs.attach_root(self._root_fd, self._launch.root_path, propagation=self._propagation)
+        early = not self._preparation.has_outside_hooks
+        if early:
+            self._change_root()
+        self._attach_mounts(mounts)
+        if devices is not None:
+            devices.create(self._root_fd)
+            create_links(self._root_fd)
+        self._open_console()
+        self._make_working_directory()
+        if not early:
+            self._run_outside_hooks()
+            self._change_root()
+        rootfs.finish_root(propagation=self._propagation, read_only=bool(self._spec["root"].get("readonly")))
+        masking.protect(self._root_fd, entries(self._linux, "readonlyPaths"))
+        mask.cover(self._root_fd, entries(self._linux, "maskedPaths"))
+        mask.close()
+
+    def _attach_mounts(self, mounts: list[PreparedMount | CgroupMount]) -> None:
+        if "cgroup" in self._preparation.namespaces.new:
+            # Its root is the cgroup we are in at this moment.
+            self._wait_for(Message.ATTACHED)
+            namespaces.unshare(CloneFlag.NEWCGROUP)
+        for mount in mounts:
+            if isinstance(mount, CgroupMount):
+                mount.attach(self._root_fd)
+            else:
+                attach(self._root_fd, mount)
+
+    def _change_root(self) -> None:
+        rootfs.make_root(self._root_fd, pivot=not self._launch.no_pivot)
+
+    def _open_console(self) -> None:
+        process = section(self._spec, "process")
+        if not process.get("terminal"):
+            return
+        size = console.requested_size(process, self._launch.console_size)
+        uid = section(process, "user").get("uid") or 0
+        self._console_fd, peer_fd = console.open_console(self._root_fd, size=size, uid=uid)
+        console.show_as_console(self._root_fd, peer_fd)
+        console.take_terminal(peer_fd)
+        os.close(peer_fd)
+
+    def _make_working_directory(self) -> None:
+        self._preparation.make_working_directory(self._root_fd)
+
+    def _run_outside_hooks(self) -> None:
+        self._channel.send(Message.HOOKS)
+        self._wait_for(Message.HOOKS_RUN)
+        self._run_hooks("createContainer", Status.CREATING)
+
+    def _run_hooks(self, kind: str, status: Status) -> None:
+        hooks = entries(self._spec, "hooks", kind)
+        if hooks:
+            run_hooks(kind, hooks, self._state(status))
+
+    def _state(self, status: Status) -> dict[str, Any]:
+        launch = self._launch
+        return oci_state(
+            self._spec, container_id=launch.container_id, bundle=launch.bundle, pid=self._pid, status=status
+        )
+
+    def _announce_ready(self) -> None:
+        if not self._in_user_namespace:
+            # Nobody may trace us for what our memory holds of the host. In a user
+            # namespace it would take our own /proc files from us.
+            prctl.set_dumpable(dumpable=False)
+        kept = {"console": self._console_fd}
+        if self._launch.rootfs is not None:
+            kept["root"] = self._root_fd
+        kept = {name: fd for name, fd in kept.items() if fd >= 0}
+        self._channel.send(Message.READY, list(kept), fds=list(kept.values()))
+        os.close(self._root_fd)
+        if self._console_fd >= 0:
+            os.close(self._console_fd)
+
+    def _wait_for(self, wanted: Message) -> None:
+        while wanted not in self._received:
+            kind, payload, _ = self._channel.receive()
+            self._received.add(kind)
+            if kind is Message.CGROUPS_MADE:
+                self._pid = payload["pid"]
+
+    def _warn(self, text: str) -> None:
+        self._channel.send(Message.WARNING, text)
+
+
+def _in_foreign_user_namespace() -> bool:
+    """Tell whether the host itself is inside a user namespace, where no nodes can be made."""
+    try:
+        with open("/proc/self/uid_map") as file:  # noqa: PTH123 - pathlib is too slow here
+            return file.read().split() != _FULL_ID_MAP.split()
+    except OSError as error:
+        raise StartError(f"/proc is not usable on this host: {error.strerror}") from error

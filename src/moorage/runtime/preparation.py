@@ -1,0 +1,109 @@
+"""What the parent works out before it clones the child, and the child then uses."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from moorage.runtime import destinations, rootfs
+from moorage.runtime.channel import Channel, Message
+from moorage.runtime.errors import StartError
+from moorage.runtime.filters import SystemCallFilter
+from moorage.runtime.namespaces import NamespacePlan
+from moorage.runtime.specification import entries, section
+from moorage.runtime.validation import check_container_id, check_spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from moorage.runtime.launch import Launch
+
+_OUTSIDE_HOOKS = ("prestart", "createRuntime", "createContainer")
+
+
+class Preparation:
+    """One start, thought through.
+
+    Attributes:
+        joined_kinds: Types of the namespaces that are joined.
+        has_outside_hooks: Hooks are run that expect the host's root and the container's
+            mounts at once, so the root changes late.
+        root_fd: The root's detached mount, if the parent made it.
+    """
+
+    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "namespaces", "root_fd", "system_calls")
+
+    def __init__(self, launch: Launch) -> None:
+        """Validate the specification and take hold of what it names.
+
+        Raises:
+            StartError: It can't be carried out.
+        """
+        check_container_id(launch.container_id)
+        check_spec(launch.spec)
+        self.launch = launch
+        linux = section(launch.spec, "linux")
+        self.has_outside_hooks = any(entries(launch.spec, "hooks", kind) for kind in _OUTSIDE_HOOKS)
+        profile = section(linux, "seccomp")
+        self.system_calls = SystemCallFilter(profile, cache=launch.seccomp_cache) if profile else None
+        self.namespaces = NamespacePlan(launch.spec)
+        self.joined_kinds = frozenset(self.namespaces.joined)
+        self.root_fd = -1
+        if launch.rootfs is not None:
+            _make_directory(launch.root_path)
+            if "user" in self.namespaces.new or "user" in self.joined_kinds:
+                # The layers' attributes are the host's: only the host may mount them.
+                self.root_fd = rootfs.open_overlay(launch.rootfs, label=linux.get("mountLabel") or "")
+
+    def open_root(self, *, label: str) -> int:
+        """Return the root's detached mount, made now if the parent has not."""
+        if self.root_fd >= 0:
+            return self.root_fd
+        if self.launch.rootfs is not None:
+            return rootfs.open_overlay(self.launch.rootfs, label=label)
+        return rootfs.clone_directory(self.launch.root_path)
+
+    def make_working_directory(self, root_fd: int) -> None:
+        """Make the working directory if it is missing; on a read-only root it just stays missing."""
+        path = destinations.clean(section(self.launch.spec, "process").get("cwd") or "/")
+        if path == "/":
+            return
+        try:
+            os.close(destinations.open_directory(root_fd, path))
+        except OSError:
+            # What is wrong with it is said when it is entered.
+            return
+
+    def wait_for_start(self, channel: Channel) -> Channel:
+        """Wait in the child for the order to start; return whom to report to.
+
+        Raises:
+            StartError: Something else arrived.
+            EOFError: Whoever could order it is gone.
+        """
+        if self.launch.start_listener >= 0:
+            channel.close()
+            with socket.socket(fileno=self.launch.start_listener) as listener:
+                connection, _ = listener.accept()
+            channel = Channel(connection)
+        kind, _, _ = channel.receive()
+        if kind is not Message.START:
+            raise StartError(f"unexpected message {kind.name} instead of the order to start")
+        return channel
+
+    def close(self) -> None:
+        """Close the parent's copies of what the child holds."""
+        self.namespaces.close()
+        if self.system_calls is not None:
+            self.system_calls.close()
+        if self.root_fd >= 0:
+            os.close(self.root_fd)
+            self.root_fd = -1
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.mkdir(path, 0o755)  # noqa: PTH102 - pathlib is too slow here
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StartError(f"mkdir {path}: {(error.strerror or '').lower()}") from error

@@ -1,0 +1,257 @@
+"""A container's first process: created, started, and everything undone.
+
+`create` does all that can be done before the program is wanted; `start` is then one
+message and one exec. While the child builds its root, the parent makes control groups
+and interfaces: neither waits for the other longer than it must.
+"""
+
+from __future__ import annotations
+
+import os
+
+from moorage.cgroups.errors import CgroupError
+from moorage.kernel import signals
+from moorage.runtime.channel import Channel, Message, channel_pair
+from moorage.runtime.cloning import clone_init, kill_and_reap
+from moorage.runtime.containment import open_cgroup, resources_of
+from moorage.runtime.errors import StartError, failure
+from moorage.runtime.hooks import run_hooks, run_hooks_leniently
+from moorage.runtime.idmaps import id_ranges, write_maps
+from moorage.runtime.interfaces import set_up_interfaces
+from moorage.runtime.limits import set_oom_score
+from moorage.runtime.preparation import Preparation
+from moorage.runtime.specification import entries, section
+from moorage.runtime.state_file import Status, oci_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from moorage.cgroups.group import Group
+    from moorage.runtime.launch import Launch
+
+_EXPECTED = (OSError, CgroupError, EOFError)
+
+
+class InitProcess:
+    """A container's first process, a child of the caller.
+
+    Attributes:
+        pid: As the caller's PID namespace numbers it.
+        pidfd: Readable once it ended; closed by `cleanup`.
+        console_fd: The terminal's master, or -1; whoever takes it sets -1 here.
+        cgroup: What it and all its descendants are in.
+        launch: What it was created from.
+    """
+
+    __slots__ = ("cgroup", "channel", "cleaned", "console_fd", "launch", "pid", "pidfd", "rootfs_fd")
+
+    def __init__(self, launch: Launch, *, pid: int, pidfd: int, cgroup: Group, channel: Channel) -> None:
+        self.launch = launch
+        self.pid = pid
+        self.pidfd = pidfd
+        self.cgroup = cgroup
+        self.channel = channel
+        self.console_fd = -1
+        # While this is open, the end of the container does not wait for its root to be
+        # unmounted, which writes the upper file system back.
+        self.rootfs_fd = -1
+        self.cleaned = False
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification it was created from."""
+        return self.launch.spec
+
+    def state(self, status: Status) -> dict[str, Any]:
+        """Return the state that hooks are given."""
+        launch = self.launch
+        return oci_state(
+            launch.spec, container_id=launch.container_id, bundle=launch.bundle, pid=self.pid, status=status
+        )
+
+
+def create(launch: Launch) -> InitProcess:
+    """Create a container: everything but its program runs.
+
+    Raises:
+        StartError: It can't be created; nothing of it is left.
+    """
+    try:
+        preparation = Preparation(launch)
+    except OSError as error:
+        raise failure(error) from error
+    try:
+        return _create(preparation)
+    finally:
+        preparation.close()
+
+
+def _create(preparation: Preparation) -> InitProcess:
+    launch = preparation.launch
+    try:
+        cgroup = open_cgroup(launch.spec, container_id=launch.container_id)
+        init = _clone(preparation, cgroup)
+    except (OSError, CgroupError) as error:
+        raise failure(error) from error
+    try:
+        _provide(init)
+        _converse_until_ready(init)
+    except (StartError, *_EXPECTED) as error:
+        reason = _reason(init, error)
+        _abandon(init)
+        raise reason from error
+    except BaseException:
+        _abandon(init)
+        raise
+    return init
+
+
+def _clone(preparation: Preparation, cgroup: Group) -> InitProcess:
+    cgroup_fd = -1
+    if cgroup.version == 2:
+        # A clone can begin in it, which saves moving it: the kernel's slowest operation here.
+        cgroup.create()
+        cgroup_fd = cgroup.open_fd()
+    parent, child = channel_pair()
+    mask = signals.block_all()
+    try:
+        pid, pidfd = clone_init(preparation, parent, child, cgroup_fd=cgroup_fd)
+    except BaseException:
+        parent.close()
+        if cgroup.version == 2:
+            cgroup.delete()
+        raise
+    finally:
+        # Only the parent comes here.
+        signals.restore_mask(mask)
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
+    return InitProcess(preparation.launch, pid=pid, pidfd=pidfd, cgroup=cgroup, channel=parent)
+
+
+def _provide(init: InitProcess) -> None:
+    """Give the child what only its parent can, in the order in which it asks for it."""
+    launch, channel, linux = init.launch, init.channel, section(init.spec, "linux")
+    if linux.get("uidMappings") and not _joins_user_namespace(init.spec):
+        write_maps(init.pid, id_ranges(linux["uidMappings"]), id_ranges(linux.get("gidMappings") or ()))
+        channel.send(Message.MAPPED)
+    init.cgroup.create()
+    channel.send(Message.CGROUPS_MADE, {"pid": init.pid})
+    init.cgroup.apply(resources_of(init.spec))
+    init.cgroup.add(init.pid)
+    channel.send(Message.ATTACHED)
+    score = section(init.spec, "process").get("oomScoreAdj")
+    if score is not None:
+        set_oom_score(init.pid, score, warn=launch.log)
+    set_up_interfaces(launch, pid=init.pid)
+    channel.send(Message.GO)
+
+
+def _joins_user_namespace(spec: dict[str, Any]) -> bool:
+    return any(entry["type"] == "user" and entry.get("path") for entry in entries(spec, "linux", "namespaces"))
+
+
+def _converse_until_ready(init: InitProcess) -> None:
+    while True:
+        kind, payload, fds = init.channel.receive()
+        if kind is Message.READY:
+            kept = dict(zip(payload, fds, strict=True))
+            init.console_fd = kept.get("console", -1)
+            init.rootfs_fd = kept.get("root", -1)
+            return
+        _answer(init, kind, payload)
+
+
+def _answer(init: InitProcess, kind: Message, payload: Any) -> None:
+    match kind:
+        case Message.WARNING:
+            init.launch.log(payload)
+        case Message.FAILED:
+            raise StartError(payload["message"], payload["exit_code"])
+        case Message.HOOKS:
+            state = init.state(Status.CREATING)
+            for hooks in ("prestart", "createRuntime"):
+                run_hooks(hooks, entries(init.spec, "hooks", hooks), state)
+            init.channel.send(Message.HOOKS_RUN)
+        case _:
+            raise StartError(f"unexpected message {kind.name} from the container's first process")
+
+
+def _reason(init: InitProcess, error: BaseException) -> StartError:
+    """Return why a start failed: what the child said counts more than what we then met."""
+    kill_and_reap(init.pidfd)
+    try:
+        while True:
+            kind, payload, _ = init.channel.receive()
+            if kind is Message.FAILED:
+                return StartError(payload["message"], payload["exit_code"])
+    except EOFError:
+        pass
+    if isinstance(error, EOFError):
+        return StartError("container init exited before it was ready")
+    return failure(error)
+
+
+def _abandon(init: InitProcess) -> None:
+    kill_and_reap(init.pidfd)
+    _close(init)
+    _remove_cgroup(init)
+    init.cleaned = True
+
+
+def start(init: InitProcess) -> None:
+    """Start the program of a created container; return once it runs.
+
+    Raises:
+        StartError: It can't be started; the process is reaped, and nothing is left.
+    """
+    try:
+        init.channel.send(Message.START)
+        while True:
+            kind, payload, _ = init.channel.receive()
+            _answer(init, kind, payload)
+    except EOFError:
+        # The descriptor went away in the exec.
+        init.channel.close()
+    except (StartError, OSError) as error:
+        reason = _reason(init, error)
+        _abandon(init)
+        raise reason from error
+    hooks = entries(init.spec, "hooks", "poststart")
+    if hooks:
+        run_hooks_leniently("poststart", hooks, init.state(Status.RUNNING), log=init.launch.log)
+
+
+def cleanup(init: InitProcess) -> None:
+    """Undo a start after its process was reaped: leftover processes, cgroup, descriptors, poststop hooks.
+
+    Idempotent; what can't be removed is logged.
+    """
+    if init.cleaned:
+        return
+    init.cleaned = True
+    _close(init)
+    _remove_cgroup(init)
+    hooks = entries(init.spec, "hooks", "poststop")
+    if hooks:
+        run_hooks_leniently("poststop", hooks, init.state(Status.STOPPED), log=init.launch.log)
+
+
+def _remove_cgroup(init: InitProcess) -> None:
+    try:
+        if init.cgroup.delete(patience=0):
+            return
+        init.cgroup.kill()
+        if not init.cgroup.delete(patience=2.0):
+            init.launch.log(f"the cgroup {init.cgroup.path} is still busy and stays")
+    except (OSError, CgroupError) as error:
+        init.launch.log(f"the cgroup {init.cgroup.path} stays: {error}")
+
+
+def _close(init: InitProcess) -> None:
+    init.channel.close()
+    for fd in (init.pidfd, init.console_fd, init.rootfs_fd):
+        if fd >= 0:
+            os.close(fd)
+    init.pidfd = init.console_fd = init.rootfs_fd = -1

@@ -1,0 +1,170 @@
+"""The root file system: put together, attached, and made the root.
+
+The mount belongs to a descriptor until it is attached inside the container's own mount
+namespace, so the host never shows it and nothing of it can be left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from moorage.kernel import mount, mount_fd
+from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
+from moorage.kernel.mount import MountFlag, UnmountFlag
+from moorage.kernel.mount_fd import FsConfig, MountAttr
+from moorage.runtime.errors import StartError, describe
+from moorage.runtime.mounts import attach_tree, set_propagation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from moorage.runtime.launch import OverlayRootfs
+
+_OPEN_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_NAME_OF_OVERLAY: Final = "overlay"
+
+
+def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
+    """Make the overlay of a root file system; return the detached mount's fd.
+
+    Args:
+        label: SELinux context of everything in it, or "".
+
+    Raises:
+        StartError: A directory is missing, or the kernel refuses the combination.
+    """
+    fs_fd = mount_fd.fsopen("overlay")
+    try:
+        _configure_overlay(fs_fd, rootfs, label)
+        mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
+        return mount_fd.fsmount(fs_fd)
+    except OSError as error:
+        raise StartError(f"error mounting the root file system: {describe(error)}") from error
+    finally:
+        os.close(fs_fd)
+
+
+def _configure_overlay(fs_fd: int, rootfs: OverlayRootfs, label: str) -> None:
+    mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "source", _NAME_OF_OVERLAY)
+    _set_layers(fs_fd, rootfs.lower)
+    mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "upperdir", rootfs.upper)
+    mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "workdir", rootfs.work)
+    if rootfs.volatile:
+        mount_fd.fsconfig(fs_fd, FsConfig.SET_FLAG, "volatile")
+    if label:
+        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "context", label)
+
+
+def _set_layers(fs_fd: int, layers: tuple[str, ...]) -> None:
+    try:
+        for layer in layers:
+            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Before Linux 6.5 the layers are one option, in which colons and backslashes count.
+        escaped = (layer.replace("\\", "\\\\").replace(":", "\\:") for layer in layers)
+        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir", ":".join(escaped))
+
+
+def clone_directory(path: str) -> int:
+    """Take a detached copy of a directory with the mounts below it; return the mount's fd.
+
+    Raises:
+        StartError: There is no such directory.
+    """
+    try:
+        flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | AT_RECURSIVE
+        return mount_fd.open_tree(AT_FDCWD, path, flags)
+    except OSError as error:
+        raise StartError(f"invalid rootfs: {describe(error)}") from error
+
+
+def isolate_mounts(propagation: int) -> None:
+    """Set how mounts travel between the host and the container's new mount namespace.
+
+    Args:
+        propagation: `MountFlag` bits of the specification's rootfsPropagation; 0 takes
+            what the host mounts later, and gives nothing back.
+    """
+    flags = propagation or int(MountFlag.SLAVE | MountFlag.REC)
+    recursive = AT_RECURSIVE if flags & MountFlag.REC else 0
+    attributes = mount_fd.mount_attributes(propagation=flags & ~int(MountFlag.REC))
+    mount_fd.mount_setattr(AT_FDCWD, "/", recursive, attributes)
+
+
+def attach_root(root_fd: int, place: str, *, propagation: int) -> None:
+    """Attach the root file system where a bundle says that it is.
+
+    Args:
+        root_fd: The detached mount; afterwards it stands for the attached one.
+        place: An existing directory.
+        propagation: As for `isolate_mounts`.
+    """
+    if propagation & MountFlag.SHARED:
+        # pivot_root(2) refuses a shared parent, and the host must not see this mount.
+        private = mount_fd.mount_attributes(propagation=MountFlag.PRIVATE)
+        mount_fd.mount_setattr(AT_FDCWD, _mount_point_of(place), 0, private)
+        set_propagation(root_fd, int(MountFlag.PRIVATE))
+    place_fd = os.open(place, _OPEN_DIRECTORY)
+    try:
+        attach_tree(root_fd, place_fd)
+    finally:
+        os.close(place_fd)
+
+
+def _mount_point_of(path: str) -> str:
+    real = os.path.realpath(path)
+    longest = "/"
+    with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 - pathlib is too slow here
+        for line in lines:
+            point = line.split()[4].decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
+            if (real == point or real.startswith(f"{point}/")) and len(point) > len(longest):
+                longest = point
+    return longest
+
+
+def make_root(root_fd: int, *, pivot: bool) -> None:
+    """Make an attached mount the caller's root, and let go of the old one.
+
+    Args:
+        pivot: Move the old root away for good. Where the host's root is an initramfs,
+            which can't be moved, the new one can only be laid over it.
+    """
+    old_fd = os.open("/", _OPEN_DIRECTORY)
+    try:
+        os.fchdir(root_fd)
+        if pivot:
+            _pivot(old_fd)
+        else:
+            _cover(root_fd)
+    finally:
+        os.close(old_fd)
+    os.chdir("/")
+
+
+def _pivot(old_fd: int) -> None:
+    # With "." twice the old root is stacked on the new one: no directory is needed for it.
+    mount.pivot_root(".", ".")
+    os.fchdir(old_fd)
+    # Unmounting must not travel back to the host.
+    slave = mount_fd.mount_attributes(propagation=MountFlag.SLAVE)
+    mount_fd.mount_setattr(old_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, slave)
+    mount.umount2(".", UnmountFlag.DETACH)
+
+
+def _cover(root_fd: int) -> None:
+    mount_fd.move_mount(root_fd, "", AT_FDCWD, "/")
+    os.chroot(".")
+
+
+def finish_root(*, propagation: int, read_only: bool) -> None:
+    """Give the new root its propagation, and forbid writing to it if asked."""
+    if propagation:
+        recursive = AT_RECURSIVE if propagation & MountFlag.REC else 0
+        attributes = mount_fd.mount_attributes(propagation=propagation & ~int(MountFlag.REC))
+        mount_fd.mount_setattr(AT_FDCWD, "/", recursive, attributes)
+    if read_only:
+        mount_fd.mount_setattr(AT_FDCWD, "/", 0, mount_fd.mount_attributes(attr_set=MountAttr.RDONLY))
