@@ -1,0 +1,44 @@
+"""The files of a bundle that the engine reads back or removes."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from moorage.engine.containers.tasks import Exit, read_exit
+
+EXIT_FILE = "exit.json"
+SOCKET_FILE = "shim.sock"
+
+
+def read_exit_file(bundle: Path) -> Exit | None:
+    """Return how the container ended, if its shim noted it."""
+    try:
+        content = (bundle / EXIT_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return read_exit(msgspec.json.decode(content, type=dict[str, Any]))
+
+
+def remove_bundle(bundle: Path) -> None:
+    """Remove a bundle; a missing one is no error.
+
+    It is a handful of files on a tmpfs, so this takes microseconds and may be done on the
+    loop. The shim may remove its socket at the same moment.
+    """
+    try:
+        with os.scandir(bundle) as entries:
+            names = list(entries)
+    except FileNotFoundError:
+        return
+    for entry in names:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                Path(entry.path).unlink()
+    with contextlib.suppress(FileNotFoundError):
+        bundle.rmdir()

@@ -1,0 +1,267 @@
+"""From a container's record to its bundle: what the runtime and the shim are told.
+
+Everything here is worked out anew at every start: users from the image's files, sources
+of mounts, namespaces to join, ports and addresses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from moorage.api.host_config import HostConfig, Ulimit
+from moorage.engine.bundles.devices import DeviceRule, HostDevice, all_host_devices, collect_devices
+from moorage.engine.bundles.host_facts import HostFacts
+from moorage.engine.bundles.layered import read_layered_file
+from moorage.engine.bundles.modes import joined_container
+from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec, runs_init
+from moorage.engine.bundles.users import ResolvedUser, resolve_user
+from moorage.engine.containers.errors import (
+    ContainerStateError,
+    NotRunningError,
+    RequestFailedError,
+    RestartingError,
+)
+from moorage.engine.containers.mounting import MountPreparer
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import Networks, Snapshots
+from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.logs.options import LoggedContainer, log_path, log_plan
+from moorage.networks.models import Sandbox
+from moorage.oci.digest import ChainID
+
+_NETWORK_FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
+_JOINED_NAMESPACES = {"network_mode": ("network", "net"), "ipc_mode": ("ipc", "ipc"), "pid_mode": ("pid", "pid")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleDefaults:
+    """What the daemon's configuration says about every bundle.
+
+    Attributes:
+        cgroup_parent: Absolute; containers that name another parent get that.
+        init_path: The program for `--init`; empty if there is none.
+        ulimits: Limits of containers that do not name them.
+        runtimes: Programs of the other runtimes by name: path and arguments.
+        seccomp_profile: The text of the daemon's own profile; empty for the built-in one.
+    """
+
+    cgroup_parent: str = "/docker"
+    init_path: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    runtimes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    seccomp_profile: str = ""
+    apparmor: bool = False
+    selinux: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The contents of config.json and launch.json."""
+
+    spec: RuntimeSpec
+    launch: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundler:
+    """Makes bundles."""
+
+    registry: ContainerRegistry
+    networks: Networks
+    snapshots: Snapshots
+    mounts: MountPreparer
+    paths: ContainerPaths
+    host: HostFacts
+    defaults: BundleDefaults
+
+    def make(self, record: ContainerRecord, sandbox: Sandbox | None) -> Bundle:
+        """Return the bundle of a container that starts now, with its network files written.
+
+        Args:
+            sandbox: None for a container that shares another one's network.
+
+        Raises:
+            MoorageError: Something the container needs is not there; Docker's words.
+        """
+        files = self._network_files(record, sandbox)
+        devices, rules = self._devices(record)
+        host_config = record.host_config
+        spec = build_spec(
+            BundleInputs(
+                container_id=record.id,
+                hostname=self._hostname(record),
+                config=record.config,
+                host_config=_with_ulimits(record, self.defaults.ulimits),
+                user=self.user(record, record.config.user),
+                architecture=self.host.architecture,
+                cgroups_path=self._cgroup(record),
+                mounts=self.mounts.spec(record.definition.mounts),
+                files=files,
+                joined=self._joined_namespaces(record),
+                devices=devices,
+                device_rules=rules,
+                init=self._init(record),
+                apparmor=self.defaults.apparmor,
+                selinux=self.defaults.selinux,
+                seccomp_default=self.defaults.seccomp_profile,
+            )
+        )
+        launch = {
+            "id": record.id,
+            "rootfs": self._rootfs(record),
+            "terminal": record.config.tty,
+            "console_size": list(host_config.console_size) if any(host_config.console_size) else None,
+            "stdin": _stdin(record),
+            "log": self._log(record),
+            "interfaces": [],
+            # A namespace of its own needs its loopback even without any interface.
+            "loopback": host_config.network_mode != "host" and sandbox is not None,
+            "forwards": [],
+            "runtime": self._runtime(record),
+            "cgroup": spec["linux"]["cgroupsPath"],
+        }
+        if sandbox is not None:
+            launch.update(self.networks.launch_fields(sandbox))
+        return Bundle(spec=spec, launch=launch)
+
+    def user(self, record: ContainerRecord, text: str) -> ResolvedUser:
+        """Resolve a user against the files of the container's image and its own layer.
+
+        Raises:
+            UserNotFoundError: There is no such user or group.
+        """
+        groups = record.host_config.group_add or ()
+        upper = self.paths.directory(record.id) / "upper"
+        layers = tuple(self._lower_dirs(record))
+        if not (upper / "etc").exists():
+            # Nothing changed there, so the answer is the image's: the same for all its containers.
+            return _image_user(layers, text, tuple(groups))
+        return _resolve((upper, *layers), text, tuple(groups))
+
+    def _lower_dirs(self, record: ContainerRecord) -> list[Path]:
+        chain_ids = record.definition.chain_ids
+        return list(self.snapshots.lower_dirs(ChainID(chain_ids[-1]))) if chain_ids else []
+
+    def _rootfs(self, record: ContainerRecord) -> dict[str, Any]:
+        chain_ids = record.definition.chain_ids
+        top = ChainID(chain_ids[-1]) if chain_ids else None
+        rootfs = self.snapshots.container_rootfs(record.id, top)
+        # Nobody will read the files of an --rm container after a power cut, so overlay
+        # need not sync them when it is unmounted.
+        return rootfs.launch(volatile=record.host_config.auto_remove)
+
+    def _network_files(self, record: ContainerRecord, sandbox: Sandbox | None) -> dict[str, str]:
+        other = joined_container(record.host_config.network_mode)
+        directory = self.paths.directory(other or record.id)
+        if other is None:
+            for name, content in self.networks.files(sandbox_request(record), sandbox).items():
+                _write_in_place(directory / name, content)
+        return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
+
+    def _hostname(self, record: ContainerRecord) -> str:
+        if record.host_config.uts_mode == "host":
+            return ""
+        other = joined_container(record.host_config.network_mode)
+        return self.registry.get(other).config.hostname if other else record.config.hostname
+
+    def _cgroup(self, record: ContainerRecord) -> str:
+        parent = record.host_config.cgroup_parent or self.defaults.cgroup_parent
+        return f"/{parent.strip('/')}/{record.id}"
+
+    def _joined_namespaces(self, record: ContainerRecord) -> dict[str, str]:
+        joined: dict[str, str] = {}
+        for attribute, (namespace, file) in _JOINED_NAMESPACES.items():
+            reference = joined_container(getattr(record.host_config, attribute))
+            if reference is None:
+                continue
+            target = self.registry.resolve(reference)
+            _require_joinable(target, namespace)
+            joined[namespace] = f"/proc/{target.state.pid}/ns/{file}"
+        return joined
+
+    def _devices(self, record: ContainerRecord) -> tuple[list[HostDevice], list[DeviceRule]]:
+        if record.host_config.privileged:
+            return all_host_devices(), []
+        return collect_devices(record.host_config.devices or ())
+
+    def _init(self, record: ContainerRecord) -> str | None:
+        if not runs_init(record.host_config):
+            return None
+        if not self.defaults.init_path:
+            raise RequestFailedError('exec: "docker-init": executable file not found in $PATH')
+        return self.defaults.init_path
+
+    def _log(self, record: ContainerRecord) -> Mapping[str, Any]:
+        log = record.host_config.log_config
+        logged = LoggedContainer(
+            id=record.id,
+            name=record.name,
+            image_id=record.definition.image_id,
+            image_name=record.definition.image,
+            labels=record.config.labels or {},
+            env=record.config.env or (),
+        )
+        path = log_path(log.type, self.paths.directory(record.id), record.id)
+        return log_plan(log.type, log.config or {}, path=path, container=logged)
+
+    def _runtime(self, record: ContainerRecord) -> dict[str, Any] | None:
+        runtime = self.defaults.runtimes.get(record.host_config.runtime)
+        return None if runtime is None else {"path": runtime[0], "args": list(runtime[1])}
+
+
+@lru_cache(maxsize=256)
+def _image_user(layers: tuple[Path, ...], text: str, groups: tuple[str, ...]) -> ResolvedUser:
+    return _resolve(layers, text, groups)
+
+
+def _resolve(layers: tuple[Path, ...], text: str, groups: tuple[str, ...]) -> ResolvedUser:
+    passwd, group = (
+        (read_layered_file(layers, path) or b"").decode(errors="replace") for path in ("/etc/passwd", "/etc/group")
+    )
+    return resolve_user(text, passwd=passwd, group=group, extra_groups=groups)
+
+
+def _write_in_place(path: Path, content: str) -> None:
+    # The inode may be bind-mounted in another container that shares this network.
+    with path.open("w", encoding="utf-8") as file:
+        file.write(content)
+
+
+def _with_ulimits(record: ContainerRecord, defaults: tuple[Ulimit, ...]) -> HostConfig:
+    host_config = record.host_config
+    named = {ulimit.name for ulimit in host_config.ulimits or ()}
+    missing = [ulimit for ulimit in defaults if ulimit.name not in named]
+    if not missing:
+        return host_config
+    return msgspec.structs.replace(host_config, ulimits=[*(host_config.ulimits or ()), *missing])
+
+
+def _stdin(record: ContainerRecord) -> str:
+    if not record.config.open_stdin:
+        return "none"
+    return "once" if record.config.stdin_once else "open"
+
+
+def _require_joinable(target: ContainerRecord, namespace: str) -> None:
+    """Check that a container's namespace can be joined.
+
+    Raises:
+        ContainerStateError: It is not shareable, in Docker's words.
+    """
+    if not target.state.running:
+        if namespace == "network":
+            raise ContainerStateError(f"cannot join network of a non running container: {target.id}")
+        raise NotRunningError(target.id)
+    if target.state.restarting:
+        raise RestartingError(target.id)
+    if namespace == "ipc" and target.host_config.ipc_mode not in {"shareable", "host"}:
+        raise ContainerStateError(
+            f"cannot join IPC of container {target.id}: "
+            "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        )

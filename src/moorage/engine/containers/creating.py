@@ -1,0 +1,190 @@
+"""Create a container: check the request, take a name, make its files, record it.
+
+Directories come before the row, so a crash leaves at most a directory without a row,
+which the next start of the daemon sweeps away; a container that was announced is whole.
+"""
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from moorage.api.containers import ContainerConfig, ContainerCreateRequest, config_of
+from moorage.api.host_config import HostConfig, LogConfig
+from moorage.engine.bundles.host_facts import HostFacts
+from moorage.engine.bundles.merging import merge_image_config
+from moorage.engine.bundles.modes import joined_container
+from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
+from moorage.engine.bundles.validation import check_create
+from moorage.engine.containers.errors import RequestRefusedError
+from moorage.engine.containers.mounting import MountPreparer, check_bind_sources, inherited_mounts
+from moorage.engine.containers.naming import candidate_names, check_name
+from moorage.engine.containers.ports import EventPublisher, Images, Networks, Snapshots
+from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
+from moorage.images.records import Image
+from moorage.logs.options import validate_log_options
+from moorage.oci.digest import ChainID
+from moorage.oci.platform import host_platform, parse_platform
+from moorage.state.containers import NameTakenError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A new container's ID, and what the host could not give it."""
+
+    id: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDefaults:
+    """What the daemon's configuration says about containers that say nothing.
+
+    Attributes:
+        ipc_mode: "private" or "shareable".
+    """
+
+    log: LogConfig = field(default_factory=lambda: LogConfig(type="json-file", config={}))
+    init: bool = False
+    ipc_mode: str = "private"
+    cgroupns_mode: str = ""
+    shm_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerCreator:
+    """Creates containers."""
+
+    registry: ContainerRegistry
+    images: Images
+    networks: Networks
+    snapshots: Snapshots
+    mounts: MountPreparer
+    events: EventPublisher
+    host: HostFacts
+    defaults: CreateDefaults
+
+    async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
+        """Create a container and return its ID.
+
+        Args:
+            name: Empty for a random one.
+            platform: `os[/arch[/variant]]`; empty takes the image as it is.
+
+        Raises:
+            InvalidParameterError: The request can never work; Docker's words.
+            ImageNotFoundError: There is no such image, or not for this platform.
+            NameTakenError: Another container has the name.
+
+        Spec: Engine API, POST /containers/create.
+        """
+        wanted = parse_platform(platform) if platform else None
+        image = self.images.resolve(request.image, platform=wanted)
+        warnings = [] if wanted else _platform_warnings(image)
+        container_id = secrets.token_hex(32)
+        config = merge_image_config(config_of(request), image.config.config)
+        host_config, more = check_create(
+            config, self._with_defaults(request.host_config or HostConfig()), host=self.host, log=self.defaults.log
+        )
+        log = host_config.log_config
+        validate_log_options(log.type, log.config or {})
+        record = ContainerRecord(
+            id=container_id,
+            name="",
+            definition=ContainerDefinition(
+                created_ns=time.time_ns(),
+                image=request.image,
+                image_id=image.id,
+                chain_ids=tuple(image.chain_ids),
+                config=_with_hostname(config, host_config, container_id),
+                host_config=self._resolve_modes(host_config),
+                attachments=attachments_for(config, host_config, request.networking_config),
+                mounts=self._plan_mounts(config, host_config),
+            ),
+        )
+        if joined_container(host_config.network_mode) is None:
+            self.networks.validate(sandbox_request(record))
+        record = await self._make(record, name)
+        self.events.publish("container", "create", record.id, record.event_attributes())
+        return Created(id=record.id, warnings=(*warnings, *more))
+
+    def _with_defaults(self, host_config: HostConfig) -> HostConfig:
+        defaults = self.defaults
+        return msgspec.structs.replace(
+            host_config,
+            ipc_mode=host_config.ipc_mode or defaults.ipc_mode,
+            cgroupns_mode=host_config.cgroupns_mode or defaults.cgroupns_mode,
+            shm_size=host_config.shm_size or defaults.shm_size,
+            init=defaults.init or None if host_config.init is None else host_config.init,
+        )
+
+    def _resolve_modes(self, host_config: HostConfig) -> HostConfig:
+        """Write `container:NAME` as `container:ID`, so that a rename does not lead elsewhere."""
+        modes = {field: getattr(host_config, field) for field in ("network_mode", "ipc_mode", "pid_mode")}
+        resolved = {
+            field: f"container:{self.registry.resolve(reference).id}"
+            for field, mode in modes.items()
+            if (reference := joined_container(mode)) is not None
+        }
+        return msgspec.structs.replace(host_config, **resolved) if resolved else host_config
+
+    def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
+        inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
+        mounts = plan_mounts(config, host_config, inherited=inherited)
+        check_bind_sources(mounts)
+        return mounts
+
+    async def _make(self, record: ContainerRecord, name: str) -> ContainerRecord:
+        record = self._named(record, name)
+        top = ChainID(record.definition.chain_ids[-1]) if record.definition.chain_ids else None
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(self.registry.release_name, record.name, record.id)
+            rootfs = await self.snapshots.prepare_container(record.id, top)
+            undo.push_async_callback(self.snapshots.remove_container, record.id)
+            if record.definition.mounts:
+                mounts = await self.mounts.prepare(record.definition.mounts, rootfs=rootfs)
+                undo.push_async_callback(self.mounts.discard, mounts)
+                definition = dataclasses.replace(record.definition, mounts=mounts)
+                record = dataclasses.replace(record, definition=definition)
+            await self.registry.add(record)
+            undo.pop_all()
+        return record
+
+    def _named(self, record: ContainerRecord, name: str) -> ContainerRecord:
+        if name:
+            chosen = check_name(name)
+            self.registry.reserve_name(chosen, record.id)
+        else:
+            chosen = self._reserve_random(record.id)
+        return dataclasses.replace(record, name=chosen)
+
+    def _reserve_random(self, container_id: str) -> str:
+        for candidate in candidate_names(container_id):
+            with contextlib.suppress(NameTakenError):
+                self.registry.reserve_name(candidate, container_id)
+                return candidate
+        raise RequestRefusedError(f"no free name for container {container_id}")
+
+
+def _with_hostname(config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:
+    if config.hostname or joined_container(host_config.network_mode) is not None:
+        return config
+    shared = host_config.uts_mode == "host" or host_config.network_mode == "host"
+    return msgspec.structs.replace(config, hostname=os.uname().nodename if shared else container_id[:12])
+
+
+def _platform_warnings(image: Image) -> list[str]:
+    host = host_platform()
+    if (image.platform.os, image.platform.architecture) == (host.os, host.architecture):
+        return []
+    text = (
+        f"The requested image's platform ({image.platform}) does not match the detected host platform "
+        f"({host}) and no specific platform was requested"
+    )
+    return [text]

@@ -1,0 +1,171 @@
+"""What happens when a container's process ends.
+
+The order is what clients may rely on: the network is given back, the exit is durable,
+`die` is published, whoever waits is told; then the container restarts or is removed.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from moorage.engine.containers.bundle_files import read_exit_file, remove_bundle
+from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import EventPublisher, Networks
+from moorage.engine.containers.records import ContainerRecord, ContainerState
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.tasks import Exit, Task, Tasks
+from moorage.engine.containers.waiting import ExitWatch
+from moorage.engine.jobs import Jobs
+from moorage.engine.restarting import RestartSupervisor, next_backoff, should_restart
+
+_SECOND = 1_000_000_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExitHooks:
+    """What an exit leads to that other services do; filled by the wiring, as they need this one too.
+
+    Attributes:
+        restart: Starts a container whose policy says so.
+        auto_remove: Removes an `--rm` container.
+        stopped: Ends what runs beside a container: its health checks, its added processes.
+        exec_exited: Records the end of an added process.
+        kill_leftovers: Kills what is left in a container's cgroup after its shim died.
+    """
+
+    restart: Callable[[str], Coroutine[Any, Any, None]]
+    auto_remove: Callable[[str], Coroutine[Any, Any, None]]
+    stopped: Callable[[str], None]
+    exec_exited: Callable[[str, str, int], None]
+    kill_leftovers: Callable[[ContainerRecord], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerExits:
+    """Records exits, and everything else that shims announce.
+
+    Attributes:
+        kept: IDs of containers that a user is restarting, so their exit removes nothing.
+    """
+
+    registry: ContainerRegistry
+    locks: ContainerLocks
+    tasks: Tasks
+    networks: Networks
+    paths: ContainerPaths
+    events: EventPublisher
+    watch: ExitWatch
+    jobs: Jobs
+    restarts: RestartSupervisor
+    hooks: Callable[[], ExitHooks]
+    kept: set[str] = field(default_factory=set)
+
+    def on_exit(self, task: Task, ended: Exit) -> None:
+        """See `TaskObserver`."""
+        self.jobs.spawn(self.record_exit(task, ended), key=f"exit:{task.container_id}")
+
+    def on_lost(self, task: Task) -> None:
+        """See `TaskObserver`."""
+        self.jobs.spawn(self._record_loss(task), key=f"exit:{task.container_id}")
+
+    def on_oom(self, container_id: str) -> None:
+        """See `TaskObserver`."""
+        self.jobs.spawn(self._record_oom(container_id), key=f"oom:{container_id}")
+
+    def on_exec_exit(self, container_id: str, exec_id: str, exit_code: int) -> None:
+        """See `TaskObserver`."""
+        self.hooks().exec_exited(container_id, exec_id, exit_code)
+
+    def on_detached(self, container_id: str, attach_id: str) -> None:
+        """See `TaskObserver`."""
+        del attach_id
+        if (record := self.registry.find(container_id)) is not None:
+            self.events.publish("container", "detach", container_id, record.event_attributes())
+
+    async def record_exit(self, task: Task, ended: Exit) -> None:
+        """Record that a container's process ended, once."""
+        async with self.locks.hold(task.container_id):
+            record = self.registry.find(task.container_id)
+            if record is None or self.tasks.find(record.id) is not task:
+                return
+            self.tasks.discard(task)
+            await self._settle(record, task, ended)
+
+    async def _settle(self, record: ContainerRecord, task: Task, ended: Exit) -> None:
+        hooks = self.hooks()
+        hooks.stopped(record.id)
+        self.networks.close_sandbox(record.id)
+        restart = self._restarts(record, ended)
+        state = _stopped_state(record.state, ended, restart=restart)
+        goes = record.host_config.auto_remove and not restart and record.id not in self.kept
+        if goes:
+            # The removal commits; until then exit.json in the bundle is the durable record.
+            self.registry.put_state(record.id, state)
+        else:
+            await self.registry.set_state(record.id, state)
+        task.release()
+        self._publish_die(record, ended)
+        self.watch.notify_stopped(record.id, ended.code)
+        if goes:
+            self.jobs.spawn(hooks.auto_remove(record.id), key=f"auto-remove:{record.id}")
+            return
+        remove_bundle(self.paths.bundle(record.id))
+        if restart:
+            self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)
+
+    def _restarts(self, record: ContainerRecord, ended: Exit) -> bool:
+        state = record.state
+        return not state.dead and should_restart(
+            record.host_config.restart_policy,
+            exit_code=ended.code,
+            restart_count=state.restart_count,
+            manually_stopped=state.manually_stopped,
+        )
+
+    def _publish_die(self, record: ContainerRecord, ended: Exit) -> None:
+        seconds = max(0, ended.at_ns - record.state.started_at_ns) // _SECOND
+        attributes = record.event_attributes(exitCode=str(ended.code), execDuration=str(seconds))
+        self.events.publish("container", "die", record.id, attributes)
+
+    async def _record_loss(self, task: Task) -> None:
+        """The shim is gone without a word: take its last note, or make an end of what it left."""
+        record = self.registry.find(task.container_id)
+        if record is None:
+            return
+        ended = read_exit_file(self.paths.bundle(record.id))
+        if ended is None:
+            _log.error("the shim of container %s died; killing what it left", record.short_id)
+            self.hooks().kill_leftovers(record)
+            ended = Exit(code=137, at_ns=time.time_ns(), error="the container's shim died")
+        await self.record_exit(task, ended)
+
+    async def _record_oom(self, container_id: str) -> None:
+        record = self.registry.find(container_id)
+        if record is None:
+            return
+        self.registry.put_state(container_id, dataclasses.replace(record.state, oom_killed=True))
+        self.events.publish("container", "oom", container_id, record.event_attributes())
+
+
+def _stopped_state(state: ContainerState, ended: Exit, *, restart: bool) -> ContainerState:
+    ran = max(0, ended.at_ns - state.started_at_ns) / _SECOND
+    return dataclasses.replace(
+        state,
+        # A container between two runs counts as running; so clients see it come back.
+        running=restart,
+        restarting=restart,
+        paused=False,
+        pid=0,
+        exit_code=ended.code,
+        error=ended.error,
+        finished_at_ns=ended.at_ns,
+        oom_killed=state.oom_killed or ended.oom_killed,
+        restart_count=state.restart_count + restart,
+        backoff=next_backoff(state.backoff, ran_seconds=ran) if restart else 0.0,
+        sandbox=None,
+    )

@@ -1,0 +1,117 @@
+"""Send a signal to a container, or end it.
+
+Spec: Engine API, POST /containers/{id}/kill.
+"""
+
+import asyncio
+import dataclasses
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from moorage.engine.bundles.validation import parse_signal
+from moorage.engine.containers.errors import NotRunningError, RequestFailedError
+from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.ports import EventPublisher
+from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.tasks import Tasks
+from moorage.engine.containers.waiting import ExitWatch, WaitCondition
+from moorage.engine.restarting import RestartSupervisor
+from moorage.errors import MoorageError
+
+DEFAULT_STOP_SIGNAL: Final = signal.SIGTERM
+_KILL_SECONDS: Final = 10.0
+
+
+def stop_signal(record: ContainerRecord) -> int:
+    """Return the signal that asks the container to stop."""
+    return parse_signal(record.config.stop_signal) if record.config.stop_signal else DEFAULT_STOP_SIGNAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerKiller:
+    """Sends signals to containers."""
+
+    registry: ContainerRegistry
+    locks: ContainerLocks
+    tasks: Tasks
+    events: EventPublisher
+    watch: ExitWatch
+    restarts: RestartSupervisor
+
+    async def kill(self, reference: str, *, signal_text: str = "") -> None:
+        """Send a signal; SIGKILL, the default, also waits for the end.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches `reference`.
+            InvalidParameterError: There is no such signal.
+            NotRunningError: It does not run.
+        """
+        number = parse_signal(signal_text) if signal_text else int(signal.SIGKILL)
+        record = self.registry.resolve(reference)
+        try:
+            if number == signal.SIGKILL:
+                await self.end(record.id)
+            else:
+                await self.send(record.id, number)
+        except MoorageError as error:
+            error.args = (f"cannot kill container: {reference}: {error}",)
+            raise
+
+    async def end(self, container_id: str) -> None:
+        """Kill a container and wait until its exit is recorded.
+
+        Raises:
+            NotRunningError: It does not run.
+        """
+        ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
+        try:
+            await self.send(container_id, signal.SIGKILL)
+            async with asyncio.timeout(_KILL_SECONDS):
+                await ended
+        except TimeoutError:
+            raise RequestFailedError("tried to kill container, but did not receive an exit event") from None
+        finally:
+            ended.cancel()
+
+    async def send(self, container_id: str, number: int) -> None:
+        """Send a signal, and mark the container as stopped by a user if the signal means that.
+
+        Raises:
+            NotRunningError: It does not run.
+        """
+        record = self.registry.get(container_id)
+        if not record.state.running:
+            raise NotRunningError(container_id)
+        stops = number in {signal.SIGKILL, stop_signal(record)}
+        if stops:
+            record = await self._mark_stopped(record)
+        if record.state.restarting:
+            started = await self._end_wait(record)
+            if started is None:
+                return
+            record = started
+        task = self.tasks.get(container_id)
+        await task.kill(number)
+        if record.state.paused and stops:
+            # A frozen process cannot act on its signal.
+            await task.resume()
+            record = self.registry.put_state(container_id, dataclasses.replace(record.state, paused=False))
+        self.events.publish("container", "kill", container_id, record.event_attributes(signal=str(number)))
+
+    async def _mark_stopped(self, record: ContainerRecord) -> ContainerRecord:
+        # Without a policy nothing ever asks, so that commit can be saved.
+        if record.state.manually_stopped or record.host_config.restart_policy.name in {"", "no"}:
+            return record
+        return await self.registry.change_state(record.id, manually_stopped=True)
+
+    async def _end_wait(self, record: ContainerRecord) -> ContainerRecord | None:
+        """Let a container that waits for its restart stay stopped; return it if it started already."""
+        if self.restarts.cancel(record.id):
+            await self.registry.change_state(record.id, running=False, restarting=False)
+            self.watch.notify_stopped(record.id, record.state.exit_code)
+            return None
+        async with self.locks.hold(record.id):
+            record = self.registry.get(record.id)
+        return record if record.state.running else None

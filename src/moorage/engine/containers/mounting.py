@@ -1,0 +1,138 @@
+"""A container's mounts, from the plan to what is on this host.
+
+Creation makes the volumes and fills empty ones; every start resolves the sources anew,
+because what they point at may have changed.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
+from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
+from moorage.engine.containers.errors import RequestFailedError
+from moorage.engine.containers.ports import FileJobs, Rootfs, Volumes
+from moorage.engine.containers.records import ContainerRecord
+from moorage.errors import ConflictError, NotFoundError
+from moorage.kernel.openat import Resolve, openat2
+from moorage.volumes.local import mount_options, spec_mount
+
+Resolver = Callable[[str], ContainerRecord]
+
+
+def inherited_mounts(volumes_from: Sequence[str], resolve: Resolver) -> list[PlannedMount]:
+    """Return the mounts of the containers that `VolumesFrom` names.
+
+    Raises:
+        ContainerNotFoundError: One of them is missing.
+    """
+    mounts: list[PlannedMount] = []
+    for text in volumes_from:
+        reference, mode = parse_volumes_from(text)
+        record = resolve(reference)
+        mounts += [with_volumes_from_mode(mount, mode) for mount in record.definition.mounts if mount.listed]
+    return mounts
+
+
+def check_bind_sources(mounts: Sequence[PlannedMount]) -> None:
+    """Refuse binds whose host path is missing and must not be made.
+
+    Raises:
+        InvalidMountError: In Docker's words.
+    """
+    for mount in mounts:
+        if mount.kind is MountKind.BIND and not mount.create_source and not os.path.lexists(mount.source):
+            raise InvalidMountError(
+                f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MountPreparer:
+    """Makes what a container's mounts need."""
+
+    volumes: Volumes
+    files: FileJobs
+
+    async def prepare(self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs) -> tuple[PlannedMount, ...]:
+        """Create the volumes of a new container, fill the empty ones, and return the mounts with their sources.
+
+        Anonymous volumes that were made are removed again if a later mount fails.
+        """
+        prepared: list[PlannedMount] = []
+        try:
+            for mount in mounts:
+                if mount.kind is MountKind.VOLUME and not mount.source:
+                    prepared.append(await self._prepare_volume(mount, rootfs))
+                else:
+                    prepared.append(mount)
+        except BaseException:
+            await self.discard(prepared)
+            raise
+        return tuple(prepared)
+
+    async def _prepare_volume(self, mount: PlannedMount, rootfs: Rootfs) -> PlannedMount:
+        volume = await self.volumes.create(
+            mount.name or None, driver=mount.driver, options=mount.driver_options, labels=mount.labels
+        )
+        if mount.copy_up and mount_options(volume) is None:
+            await self.files.copy_up(rootfs, path=mount.destination, volume=Path(volume.mountpoint))
+        return dataclasses.replace(mount, name=volume.name, source=volume.mountpoint)
+
+    async def discard(self, mounts: Sequence[PlannedMount]) -> None:
+        """Remove the anonymous volumes of a container that is going; those in use elsewhere stay."""
+        for mount in mounts:
+            if mount.kind is MountKind.VOLUME and mount.anonymous and mount.name:
+                with contextlib.suppress(ConflictError, NotFoundError):
+                    await self.volumes.remove(mount.name)
+
+    def spec(self, mounts: Sequence[PlannedMount]) -> list[dict[str, Any]]:
+        """Return the runtime-spec mounts of a container that starts now.
+
+        Raises:
+            RequestFailedError: A host path is missing and can't be made.
+        """
+        entries: list[dict[str, Any]] = []
+        for mount in mounts:
+            if mount.kind is MountKind.BIND and mount.create_source:
+                _make_source(mount.source)
+            entries += self._spec_volume(mount) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
+        return entries
+
+    def _spec_volume(self, mount: PlannedMount) -> list[dict[str, Any]]:
+        volume = self.volumes.get(mount.name)
+        plain = dataclasses.replace(mount, source=volume.mountpoint)
+        if mount.subpath:
+            plain = dataclasses.replace(plain, source=_below(volume.mountpoint, mount.subpath))
+        entries = spec_mounts([plain])
+        if mount_options(volume) is None or mount.subpath:
+            return entries
+        return [spec_mount(volume, destination=mount.destination, options=entries[0]["options"])]
+
+
+def _make_source(source: str) -> None:
+    try:
+        os.makedirs(source, exist_ok=True)  # noqa: PTH103 - a file is as good, and Path cannot say so
+    except FileExistsError:
+        return
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise RequestFailedError(f"error while creating mount source path '{source}': {reason}") from error
+
+
+def _below(directory: str, subpath: str) -> str:
+    """Return the real path of `subpath`, whose links may not lead out of `directory`."""
+    try:
+        with contextlib.ExitStack() as stack:
+            root_fd = os.open(directory, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
+            stack.callback(os.close, root_fd)
+            fd = openat2(root_fd, subpath, os.O_PATH | os.O_CLOEXEC, resolve=Resolve.BENEATH | Resolve.NO_MAGICLINKS)
+            stack.callback(os.close, fd)
+            return str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise RequestFailedError(f"cannot access path {directory}/{subpath}: {reason}") from error

@@ -1,0 +1,130 @@
+"""What the container services need from the other packages, as narrow protocols.
+
+Implementations are chosen once, in `moorage.daemon.wiring`; tests pass fakes.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from moorage.api.container_state import NetworkSettings
+from moorage.api.containers import PortSummary
+from moorage.api.networks import EndpointSettings
+from moorage.engine.launching import AttachedClient
+from moorage.engine.shims import ShimClient, ShimHandlers
+from moorage.images.records import Image
+from moorage.networks.models import ContainerNetworks, OpenedSandbox, Sandbox, SandboxRequest
+from moorage.oci.digest import ChainID
+from moorage.oci.platform import Platform
+from moorage.volumes.models import Volume
+
+
+class EventPublisher(Protocol):
+    """The engine's event bus, writing side."""
+
+    def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] = ...) -> None:
+        """Record an event; never blocks and never fails."""
+
+
+class Images(Protocol):
+    """The images that containers are made of."""
+
+    def resolve(self, reference: str, *, platform: Platform | None = None) -> Image:
+        """Return the image of a name, ID or ID prefix."""
+
+
+class Networks(Protocol):
+    """The sandboxes of running containers, and what is shown of them."""
+
+    def validate(self, request: SandboxRequest) -> None:
+        """Refuse what can never be opened."""
+
+    def open_sandbox(self, request: SandboxRequest) -> OpenedSandbox:
+        """Reserve addresses and ports; all or nothing."""
+
+    def close_sandbox(self, container_id: str) -> None:
+        """Give back what a container reserved; idempotent."""
+
+    def launch_fields(self, sandbox: Sandbox) -> dict[str, Any]:
+        """Return the parts of the launch plan about interfaces and ports."""
+
+    def files(self, request: SandboxRequest, sandbox: Sandbox | None) -> dict[str, str]:
+        """Return the contents of hosts, resolv.conf and hostname."""
+
+    def endpoint_settings(self, container: ContainerNetworks) -> dict[str, EndpointSettings]:
+        """Return a container's endpoints as inspect shows them."""
+
+    def network_settings(self, container: ContainerNetworks, *, api_version: tuple[int, int]) -> NetworkSettings:
+        """Return `NetworkSettings` as inspect shows it."""
+
+    def port_summaries(self, container: ContainerNetworks) -> list[PortSummary]:
+        """Return a container's ports as a list shows them."""
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Let the names of a running container follow a rename."""
+
+
+class Volumes(Protocol):
+    """The named volumes."""
+
+    async def create(
+        self,
+        name: str | None = None,
+        *,
+        driver: str = ...,
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Return the volume of this name, made if there was none."""
+
+    def get(self, name: str) -> Volume:
+        """Return one volume."""
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume that nobody uses."""
+
+
+class Rootfs(Protocol):
+    """Where a container's root filesystem is made from."""
+
+    def launch(self, *, volatile: bool) -> dict[str, Any]:
+        """Return the `rootfs` of a launch plan."""
+
+
+class Snapshots(Protocol):
+    """The layers below the containers, and the containers' own."""
+
+    def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
+        """Return the directories of a stack of layers, the top one first."""
+
+    async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
+        """Make the container's own layer."""
+
+    def container_rootfs(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
+        """Return what `prepare_container` made."""
+
+    async def remove_container(self, container_id: str) -> None:
+        """Remove the container's directory; idempotent."""
+
+
+class FileJobs(Protocol):
+    """Work on container files, done outside the daemon's process."""
+
+    async def copy_up(self, rootfs: Any, *, path: str, volume: Path) -> bool:
+        """Fill an empty volume with what the image has at `path`."""
+
+
+class ShimLauncher(Protocol):
+    """Starts shims."""
+
+    def start_shim(
+        self,
+        bundle: Path,
+        *,
+        subject: str,
+        forwards: Sequence[socket.socket] = (),
+        attaches: Sequence[AttachedClient] = (),
+        handlers: ShimHandlers,
+    ) -> ShimClient:
+        """Start a shim for a bundle and return the connection on which it will speak."""

@@ -1,0 +1,204 @@
+"""Every container of this engine, in memory and in the database.
+
+Reading never waits. A change is made in memory in one step of the loop, so that two
+changes cannot undo each other, and returns once it is durable: whoever reports a change
+reports it after the await. The database applies changes in the order of the calls.
+"""
+
+import bisect
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from moorage.engine.containers.errors import AmbiguousPrefixError, ContainerNotFoundError
+from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
+from moorage.state import containers as table
+from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
+
+_encoder = msgspec.json.Encoder()
+_definitions = msgspec.json.Decoder(ContainerDefinition)
+_states = msgspec.json.Decoder(ContainerState)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many containers are in which state, as `/info` counts them."""
+
+    running: int
+    paused: int
+    stopped: int
+
+
+class ContainerRegistry:
+    """The records of all containers.
+
+    Attributes:
+        generation: Grows with every change; whoever caches what it read compares it.
+    """
+
+    def __init__(self, rows: ContainerRows) -> None:
+        self.generation = 0
+        self._rows = rows
+        self._records: dict[str, ContainerRecord] = {}
+        self._names: dict[str, str] = {}
+        self._ids: list[str] = []
+
+    def load(self) -> None:
+        """Read the database; once, at the start of the daemon."""
+        for row in self._rows.all():
+            self._put(
+                ContainerRecord(
+                    id=row.id,
+                    name=row.name,
+                    definition=_definitions.decode(row.document),
+                    state=_states.decode(row.state),
+                )
+            )
+
+    def find(self, container_id: str) -> ContainerRecord | None:
+        """Return the record of a full ID, or None."""
+        return self._records.get(container_id)
+
+    def get(self, container_id: str) -> ContainerRecord:
+        """Return the record of a full ID.
+
+        Raises:
+            ContainerNotFoundError: It is gone.
+        """
+        if (record := self._records.get(container_id)) is None:
+            raise ContainerNotFoundError(container_id)
+        return record
+
+    def resolve(self, reference: str) -> ContainerRecord:
+        """Find one record by full ID, name, or unambiguous ID prefix, in this order.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches.
+            AmbiguousPrefixError: Several IDs begin so.
+        """
+        if (record := self._records.get(reference)) is not None:
+            return record
+        if (container_id := self._names.get(reference.removeprefix("/"))) in self._records:
+            return self._records[container_id]
+        return self._by_prefix(reference)
+
+    def _by_prefix(self, prefix: str) -> ContainerRecord:
+        start = bisect.bisect_left(self._ids, prefix)
+        if not prefix or start == len(self._ids) or not self._ids[start].startswith(prefix):
+            raise ContainerNotFoundError(prefix)
+        if start + 1 < len(self._ids) and self._ids[start + 1].startswith(prefix):
+            raise AmbiguousPrefixError(prefix)
+        return self._records[self._ids[start]]
+
+    def all(self) -> Iterable[ContainerRecord]:
+        """Return every record, in no particular order."""
+        return tuple(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def counts(self) -> Counts:
+        """Count by state."""
+        running = paused = 0
+        for record in self._records.values():
+            if record.state.paused:
+                paused += 1
+            elif record.state.running:
+                running += 1
+        return Counts(running=running, paused=paused, stopped=len(self._records) - running - paused)
+
+    def reserve_name(self, name: str, container_id: str) -> None:
+        """Take a name for a container that is being made or renamed.
+
+        Raises:
+            NameTakenError: Another container has it.
+        """
+        holder = self._names.setdefault(name, container_id)
+        if holder != container_id:
+            raise NameTakenError(name, holder)
+
+    def release_name(self, name: str, container_id: str) -> None:
+        """Give back a reserved name."""
+        if self._names.get(name) == container_id:
+            del self._names[name]
+
+    async def add(self, record: ContainerRecord) -> None:
+        """Record a new container, whose name is reserved already; nobody sees it before it is durable."""
+        await self._rows.apply(
+            table.insert(
+                ContainerRow(
+                    id=record.id,
+                    name=record.name,
+                    document=_encoder.encode(record.definition),
+                    state=_encoder.encode(record.state),
+                )
+            )
+        )
+        self._put(record)
+
+    async def change_state(self, container_id: str, **changes: Any) -> ContainerRecord:
+        """Replace fields of a container's state.
+
+        Raises:
+            ContainerNotFoundError: It is gone.
+        """
+        record = self.get(container_id)
+        return await self.set_state(container_id, dataclasses.replace(record.state, **changes))
+
+    async def set_state(self, container_id: str, state: ContainerState) -> ContainerRecord:
+        """Replace a container's state.
+
+        Raises:
+            ContainerNotFoundError: It is gone.
+        """
+        record = dataclasses.replace(self.get(container_id), state=state)
+        self._put(record)
+        await self._rows.apply(table.update_state(container_id, _encoder.encode(state)))
+        return record
+
+    def put_state(self, container_id: str, state: ContainerState) -> ContainerRecord:
+        """Show a state that is durable already, or that a restarted daemon finds out by itself."""
+        record = dataclasses.replace(self.get(container_id), state=state)
+        self._put(record)
+        return record
+
+    async def write_ahead(self, container_id: str, state: ContainerState) -> None:
+        """Make a state durable that is about to become true, without showing it yet."""
+        await self._rows.apply(table.update_state(container_id, _encoder.encode(state)))
+
+    async def save(self, record: ContainerRecord) -> None:
+        """Replace everything about a container; a new name must be reserved already."""
+        before = self.get(record.id)
+        self._put(record)
+        try:
+            await self._rows.apply(
+                table.update(
+                    ContainerRow(
+                        id=record.id,
+                        name=record.name,
+                        document=_encoder.encode(record.definition),
+                        state=_encoder.encode(record.state),
+                    )
+                )
+            )
+        finally:
+            if before.name != record.name:
+                self.release_name(before.name, record.id)
+
+    async def remove(self, container_id: str) -> None:
+        """Forget a container; one that is gone already is no error."""
+        await self._rows.apply(table.delete(container_id))
+        if (record := self._records.pop(container_id, None)) is not None:
+            self.release_name(record.name, container_id)
+            del self._ids[bisect.bisect_left(self._ids, container_id)]
+            self.generation += 1
+
+    def _put(self, record: ContainerRecord) -> None:
+        if record.id not in self._records:
+            bisect.insort(self._ids, record.id)
+        self._records[record.id] = record
+        self._names[record.name] = record.id
+        self.generation += 1

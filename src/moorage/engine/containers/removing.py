@@ -1,0 +1,151 @@
+"""Remove a container: its process if forced, its volumes if asked, its record, its files.
+
+The record goes first and the files after: a crash in between leaves a directory without
+a record, which the next start of the daemon sweeps. Anonymous volumes go before the
+record, because nothing else knows that they were this container's; the record says `dead`
+meanwhile, and the next start finishes what it finds so.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moorage.engine.bundles.mounts import MountKind
+from moorage.engine.containers.attaching import PendingAttaches
+from moorage.engine.containers.bundle_files import remove_bundle
+from moorage.engine.containers.errors import ContainerStateError, RemovalInProgressError, RequestFailedError
+from moorage.engine.containers.killing import ContainerKiller
+from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.mounting import MountPreparer
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import EventPublisher, Snapshots
+from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.waiting import ExitWatch
+from moorage.engine.jobs import Jobs
+from moorage.engine.restarting import RestartSupervisor
+from moorage.errors import MoorageError
+
+_SMALL = 64
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRemover:
+    """Removes containers."""
+
+    registry: ContainerRegistry
+    locks: ContainerLocks
+    killer: ContainerKiller
+    attaches: PendingAttaches
+    snapshots: Snapshots
+    mounts: MountPreparer
+    paths: ContainerPaths
+    events: EventPublisher
+    watch: ExitWatch
+    jobs: Jobs
+    restarts: RestartSupervisor
+    forget: Callable[[str], None]
+    _underway: set[str] = field(default_factory=set)
+
+    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        """Remove a container.
+
+        Args:
+            force: Kill it if it runs.
+            volumes: Its anonymous volumes too.
+            link: Remove a link and not the container; there are no such links.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches `reference`.
+            RemovalInProgressError: Somebody else is removing it.
+            ContainerStateError: It runs, and `force` was not given.
+
+        Spec: Engine API, DELETE /containers/{id}.
+        """
+        record = self.registry.resolve(reference)
+        if record.id in self._underway:
+            raise RemovalInProgressError(reference)
+        if link:
+            raise RequestFailedError("Conflict, cannot remove the default link name of the container")
+        self._underway.add(record.id)
+        await asyncio.shield(self.jobs.start(self._remove(record, reference, force=force, volumes=volumes)))
+
+    async def auto_remove(self, container_id: str) -> None:
+        """Remove an `--rm` container that exited, with its anonymous volumes."""
+        if container_id in self._underway or self.registry.find(container_id) is None:
+            return
+        self._underway.add(container_id)
+        record = self.registry.get(container_id)
+        try:
+            await self._remove(record, container_id, force=True, volumes=True)
+        except MoorageError as error:
+            self.watch.notify_removal_failed(container_id, record.state.exit_code, str(error))
+            raise
+
+    async def _remove(self, record: ContainerRecord, reference: str, *, force: bool, volumes: bool) -> None:
+        try:
+            if record.state.running:
+                _check_removable(record, force=force)
+                self.restarts.cancel(record.id)
+                await self.killer.end(record.id)
+            async with self.locks.hold(record.id):
+                await self._take_apart(self.registry.get(record.id), volumes=volumes)
+        except MoorageError as error:
+            error.args = (f'cannot remove container "{reference}": {error}',)
+            raise
+        finally:
+            self._underway.discard(record.id)
+
+    async def _take_apart(self, record: ContainerRecord, *, volumes: bool) -> None:
+        if record.state.running:
+            raise ContainerStateError("container is running: stop the container before removing or force remove")
+        if volumes and any(mount.kind is MountKind.VOLUME and mount.anonymous for mount in record.definition.mounts):
+            # `dead` lets the volumes go, and tells a restarted daemon to go on here.
+            await self.registry.change_state(record.id, dead=True, removing=True)
+            await self.mounts.discard(record.definition.mounts)
+        else:
+            state = dataclasses.replace(record.state, removing=True)
+            self.registry.put_state(record.id, state)
+        await self.registry.remove(record.id)
+        self.attaches.drop(record.id)
+        self.forget(record.id)
+        remove_bundle(self.paths.bundle(record.id))
+        self.events.publish("container", "destroy", record.id, record.event_attributes())
+        self.watch.notify_removed(record.id, record.state.exit_code)
+        self.jobs.spawn(self._remove_files(record.id), key=f"files:{record.id}")
+
+    async def _remove_files(self, container_id: str) -> None:
+        directory = self.paths.directory(container_id)
+        if not await asyncio.to_thread(_remove_small, directory):
+            await self.snapshots.remove_container(container_id)
+
+
+def _check_removable(record: ContainerRecord, *, force: bool) -> None:
+    if force:
+        return
+    if record.state.paused:
+        raise ContainerStateError("container is paused and must be unpaused first")
+    raise ContainerStateError(
+        f"container is {record.state.status.value}: stop the container before removing or force remove"
+    )
+
+
+def _remove_small(directory: Path) -> bool:
+    """Remove a directory if it holds few entries; tell whether it did.
+
+    Most short-lived containers change a handful of files, and a worker process for each
+    of them would cost more than the removal.
+    """
+    count = 0
+    for _, directories, files in os.walk(directory):
+        count += len(directories) + len(files)
+        if count > _SMALL:
+            return False
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()

@@ -1,0 +1,231 @@
+"""Start a container: network, bundle, shim, and the record of it.
+
+Only what must be durable is waited for: the row that says "running" is committed while
+the shim works. It is written before the container can run, so a daemon that is killed in
+between finds a row that is too hopeful, and asks the shim.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moorage.engine.bundles.modes import joined_container
+from moorage.engine.bundles.writing import write_bundle
+from moorage.engine.containers.attaching import PendingAttaches
+from moorage.engine.containers.bundle_files import remove_bundle
+from moorage.engine.containers.bundling import Bundle, Bundler
+from moorage.engine.containers.errors import (
+    AlreadyRunningError,
+    ContainerStateError,
+    StartFailedError,
+    StartRefusedError,
+)
+from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import EventPublisher, Networks, ShimLauncher
+from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, TaskObserver, Tasks
+from moorage.engine.jobs import Jobs
+from moorage.engine.restarting import RestartSupervisor
+from moorage.errors import MoorageError
+from moorage.networks.models import OpenedSandbox
+
+_NETWORK_TROUBLE: Final = "failed to set up container networking"
+# The words that runc and containerd put before the cause. Clients show them, and the
+# command line picks its exit code by what follows.
+_START_TROUBLE: Final = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: error during container init: "
+)
+_EXIT_UNKNOWN: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStarter:
+    """Starts containers."""
+
+    registry: ContainerRegistry
+    locks: ContainerLocks
+    tasks: Tasks
+    observer: TaskObserver
+    attaches: PendingAttaches
+    networks: Networks
+    bundler: Bundler
+    paths: ContainerPaths
+    launcher: ShimLauncher
+    events: EventPublisher
+    jobs: Jobs
+    restarts: RestartSupervisor
+    on_started: Callable[[ContainerRecord], None]
+    auto_remove: Callable[[str], Coroutine[Any, Any, None]]
+
+    async def start(self, reference: str) -> None:
+        """Start a container that does not run; a client that leaves does not undo it.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches `reference`.
+            AlreadyRunningError: It runs.
+            ContainerStateError: It is paused, or being removed.
+            StartRefusedError: Its program cannot be run.
+            MoorageError: Anything else it needs is missing; Docker's words.
+
+        Spec: Engine API, POST /containers/{id}/start.
+        """
+        record = self.registry.resolve(reference)
+        _check_startable(record.state)
+        await self.jobs.share(f"start:{record.id}", lambda: self._start_by_user(record.id))
+
+    async def restart(self, container_id: str) -> None:
+        """Start a container again because its restart policy says so.
+
+        A failure ends the policy's work: the container stays stopped.
+        """
+        async with self.locks.hold(container_id):
+            record = self.registry.find(container_id)
+            if record is None or not record.state.restarting:
+                return
+            with contextlib.suppress(MoorageError):
+                await self._start(record)
+
+    async def _start_by_user(self, container_id: str) -> None:
+        async with self.locks.hold(container_id):
+            record = self.registry.get(container_id)
+            if record.state.running:
+                return
+            _check_startable(record.state)
+            state = dataclasses.replace(record.state, manually_stopped=False, restart_count=0, backoff=0.0)
+            await self._start(dataclasses.replace(record, state=state))
+
+    async def _start(self, record: ContainerRecord) -> None:
+        try:
+            await self._launch(record)
+        except MoorageError as error:
+            await self._record_failure(record, str(error), exit_code=getattr(error, "exit_code", _EXIT_UNKNOWN))
+            raise
+        except BaseException as error:
+            await self._record_failure(record, str(error), exit_code=_EXIT_UNKNOWN)
+            raise
+
+    async def _launch(self, record: ContainerRecord) -> None:
+        opened = self._open_sandbox(record)
+        task = Task(record.id, self.observer)
+        try:
+            with contextlib.ExitStack() as stack:
+                if opened is not None:
+                    stack.callback(opened.close_listeners)
+                self.tasks.add(task)
+                bundle = self.bundler.make(record, opened.sandbox if opened else None)
+                self._start_shim(task, bundle, opened)
+            running = _running_state(record, opened, at_ns=time.time_ns())
+            _, started = await asyncio.gather(self.registry.write_ahead(record.id, running), _wait_started(task))
+        except BaseException:
+            task.release()
+            self.tasks.discard(task)
+            raise
+        self.registry.put_state(record.id, dataclasses.replace(running, pid=started.pid, started_at_ns=started.at_ns))
+        record = self.registry.get(record.id)
+        self.events.publish("container", "start", record.id, record.event_attributes())
+        self.on_started(record)
+
+    def _open_sandbox(self, record: ContainerRecord) -> OpenedSandbox | None:
+        if joined_container(record.host_config.network_mode) is not None:
+            return None
+        try:
+            return self.networks.open_sandbox(sandbox_request(record))
+        except MoorageError as error:
+            error.args = (f"{_NETWORK_TROUBLE}: {error}",)
+            raise
+
+    def _start_shim(self, task: Task, bundle: Bundle, opened: OpenedSandbox | None) -> None:
+        directory = self.paths.bundle(task.container_id)
+        remove_bundle(directory)
+        write_bundle(directory, spec=bundle.spec, launch=bundle.launch)
+        with self.attaches.take(task.container_id) as clients:
+            client = self.launcher.start_shim(
+                directory,
+                subject=task.container_id,
+                forwards=opened.listeners if opened else (),
+                attaches=clients,
+                handlers=task.handlers(),
+            )
+        task.bind(client)
+
+    async def _record_failure(self, record: ContainerRecord, message: str, *, exit_code: int) -> None:
+        self.networks.close_sandbox(record.id)
+        self.attaches.drop(record.id)
+        remove_bundle(self.paths.bundle(record.id))
+        state = dataclasses.replace(
+            record.state,
+            running=False,
+            restarting=False,
+            paused=False,
+            pid=0,
+            sandbox=None,
+            error=message,
+            exit_code=exit_code,
+        )
+        await self.registry.set_state(record.id, state)
+        if record.host_config.auto_remove:
+            # The lock is held here, and the removal wants it too.
+            self.jobs.spawn(self.auto_remove(record.id), key=f"auto-remove:{record.id}")
+
+
+def _check_startable(state: ContainerState) -> None:
+    if state.paused:
+        raise ContainerStateError("cannot start a paused container, try unpause instead")
+    if state.running:
+        raise AlreadyRunningError
+    if state.removing or state.dead:
+        raise ContainerStateError("container is marked for removal and cannot be started")
+
+
+def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_ns: int) -> ContainerState:
+    return dataclasses.replace(
+        record.state,
+        running=True,
+        restarting=False,
+        paused=False,
+        oom_killed=False,
+        error="",
+        exit_code=0,
+        started_at_ns=at_ns,
+        started_before=True,
+        health=Health() if probes(record) else None,
+        sandbox=opened.sandbox if opened else None,
+    )
+
+
+def probes(record: ContainerRecord) -> bool:
+    """Tell whether a container has a health check."""
+    check = record.config.healthcheck
+    return check is not None and bool(check.test) and check.test[0] != "NONE"
+
+
+async def _wait_started(task: Task) -> Started:
+    try:
+        return await task.started
+    except LaunchFailedError as error:
+        raise start_error(str(error), exit_code=error.exit_code) from error
+
+
+def start_error(cause: str, *, exit_code: int) -> StartRefusedError | StartFailedError:
+    """Return the error of a start whose cause the runtime gave, in Docker's words."""
+    text = f"{_START_TROUBLE}{cause}: unknown"
+    lowered = cause.lower()
+    if "is a directory" in lowered and "permission denied" not in lowered:
+        # The command line looks for these two words to choose exit code 126.
+        text += ": permission denied"
+    elif "not a directory" in lowered:
+        text += (
+            ": Are you trying to mount a directory onto a file (or vice-versa)? "
+            "Check if the specified host path exists and is the expected type"
+        )
+    if exit_code in {126, 127}:
+        return StartRefusedError(text, exit_code=exit_code)
+    return StartFailedError(text, exit_code=exit_code)

@@ -1,0 +1,279 @@
+"""The running containers: a connection to each one's shim, and what the shims say.
+
+A task exists from the moment a shim is asked for until its exit was recorded. It turns
+the shim's vocabulary into the engine's, and hands what the shim says unasked to an
+observer, because recording an exit is a long story that does not belong to a socket.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from moorage.api.shim import Do, ErrorKind, Event
+from moorage.engine.containers.errors import (
+    ContainerStateError,
+    NotRunningError,
+    RequestFailedError,
+    RequestRefusedError,
+)
+from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a container's init process ended; `at_ns` is nanoseconds since the epoch."""
+
+    code: int
+    at_ns: int
+    oom_killed: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """That a container's process runs; `at_ns` is nanoseconds since the epoch."""
+
+    pid: int
+    at_ns: int
+    warnings: Sequence[str] = ()
+
+
+class LaunchFailedError(Exception):
+    """The shim could not start the container; the engine words it for the client.
+
+    Attributes:
+        exit_code: 126, 127 or 128.
+    """
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class TaskObserver(Protocol):
+    """Who is told what a shim says unasked; every method returns at once."""
+
+    def on_exit(self, task: "Task", ended: Exit) -> None:
+        """The init process ended and its output is drained."""
+
+    def on_lost(self, task: "Task") -> None:
+        """The shim's connection ended without an exit."""
+
+    def on_oom(self, container_id: str) -> None:
+        """The kernel killed a process of the container for memory."""
+
+    def on_exec_exit(self, container_id: str, exec_id: str, exit_code: int) -> None:
+        """An added process ended."""
+
+    def on_detached(self, container_id: str, attach_id: str) -> None:
+        """A client typed its detach keys."""
+
+
+class Task:
+    """The processes of one running container, through its shim.
+
+    Attributes:
+        started: Resolves when the shim announced the start; fails with
+            `LaunchFailedError`, or with `ShimGoneError` if the shim died first.
+    """
+
+    def __init__(self, container_id: str, observer: TaskObserver) -> None:
+        self.container_id = container_id
+        self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self.ended: Exit | None = None
+        self._observer = observer
+        self._client: ShimClient | None = None
+
+    def handlers(self) -> ShimHandlers:
+        """Return what a connection to this task's shim must call."""
+        return ShimHandlers(event=self._on_event, closed=self._on_closed)
+
+    def bind(self, client: ShimClient) -> None:
+        """Use this connection from now on."""
+        self._client = client
+
+    async def state(self) -> Message:
+        """Ask the shim what it knows; answered when a start that is under way is through."""
+        return await self._call({"do": Do.STATE})
+
+    async def kill(self, signal: int) -> None:
+        """Send a signal to the init process.
+
+        Raises:
+            NotRunningError: There is none any more.
+        """
+        await self._call({"do": Do.KILL, "signal": signal})
+
+    async def pause(self) -> None:
+        """Freeze all processes."""
+        await self._call({"do": Do.PAUSE})
+
+    async def resume(self) -> None:
+        """Thaw all processes."""
+        await self._call({"do": Do.RESUME})
+
+    async def update(self, resources: Mapping[str, Any]) -> None:
+        """Apply new limits: the runtime-spec's `linux.resources`."""
+        await self._call({"do": Do.UPDATE, "resources": resources})
+
+    async def resize(self, *, height: int, width: int, exec_id: str = "") -> None:
+        """Resize the terminal of the container, or of one added process."""
+        request: dict[str, object] = {"do": Do.RESIZE, "height": height, "width": width}
+        await self._call({**request, "exec": exec_id} if exec_id else request)
+
+    async def attach(self, request: Mapping[str, object], fd: int) -> None:
+        """Join a client's connection to the streams; `fd` stays the caller's to close."""
+        await self._call({"do": Do.ATTACH, "attach": request}, fds=(fd,))
+
+    async def exec(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> int:
+        """Start one more process and return its process ID, as the host counts.
+
+        Raises:
+            LaunchFailedError: It could not be started.
+        """
+        try:
+            return int((await self._call({"do": Do.EXEC, **request}, fds=fds))["pid"])
+        except ShimError as error:
+            raise LaunchFailedError(str(error), exit_code=error.exit_code or 128) from error
+
+    async def exec_kill(self, exec_id: str, signal: int) -> None:
+        """Send a signal to an added process."""
+        await self._call({"do": Do.EXEC_KILL, "id": exec_id, "signal": signal})
+
+    def exec_release(self, exec_id: str) -> None:
+        """Tell the shim that an added process's exit is known, so that its client may be let go."""
+        if self._client is not None:
+            self._client.notify({"do": Do.EXEC_RELEASE, "id": exec_id})
+
+    async def plug(self, interface: Mapping[str, Any]) -> None:
+        """Add a network interface."""
+        await self._call({"do": Do.CONNECT, "interface": interface})
+
+    async def unplug(self, name: str) -> None:
+        """Take a network interface away."""
+        await self._call({"do": Do.DISCONNECT, "name": name})
+
+    def release(self) -> None:
+        """Let the shim go: its exit is recorded."""
+        if self._client is not None:
+            self._client.notify({"do": Do.RELEASE})
+            self._client.close()
+
+    def close(self) -> None:
+        """End the connection and leave the shim alone; for the end of the daemon."""
+        if self._client is not None:
+            self._client.close()
+
+    async def _call(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> Message:
+        if self._client is None:
+            raise NotRunningError(self.container_id)
+        try:
+            return await self._client.call(request, fds=fds)
+        except ShimGoneError as error:
+            raise NotRunningError(self.container_id) from error
+        except ShimError as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: ShimError) -> Exception:
+        match error.kind:
+            case ErrorKind.NOT_RUNNING:
+                return NotRunningError(self.container_id)
+            case ErrorKind.CONFLICT:
+                return ContainerStateError(str(error))
+            case ErrorKind.INVALID:
+                return RequestRefusedError(str(error))
+            case ErrorKind.START:
+                return error
+            case _:
+                return RequestFailedError(str(error))
+
+    def _on_event(self, message: Message) -> None:
+        match message.get("event"):
+            case Event.STARTED:
+                self._set_started(message)
+            case Event.FAILED:
+                self._fail(message["error"])
+            case Event.EXITED:
+                self.ended = read_exit(message)
+                self._observer.on_exit(self, self.ended)
+            case Event.OOM:
+                self._observer.on_oom(self.container_id)
+            case Event.EXEC_EXITED:
+                self._observer.on_exec_exit(self.container_id, message["id"], message["exit_code"])
+            case Event.DETACHED:
+                self._observer.on_detached(self.container_id, message["id"])
+            case Event.LOG_FAILED:
+                _log.error("the log of container %s cannot be written: %s", self.container_id, message.get("message"))
+            case other:
+                _log.warning("the shim of container %s sent an unknown event %r", self.container_id, other)
+
+    def _set_started(self, message: Message) -> None:
+        started = Started(pid=message["pid"], at_ns=message["at"], warnings=message.get("warnings", ()))
+        for warning in started.warnings:
+            _log.warning("container %s: %s", self.container_id, warning)
+        if not self.started.done():
+            self.started.set_result(started)
+
+    def _fail(self, problem: Mapping[str, Any]) -> None:
+        if not self.started.done():
+            self.started.set_exception(
+                LaunchFailedError(str(problem.get("message", "")), exit_code=problem.get("exit_code") or 128)
+            )
+
+    def _on_closed(self) -> None:
+        if not self.started.done():
+            self.started.set_exception(ShimGoneError(self.container_id))
+        elif self.ended is None and self.started.exception() is None:
+            self._observer.on_lost(self)
+
+
+def read_exit(message: Mapping[str, Any]) -> Exit:
+    """Return the facts of an `exited` event or of an exit.json."""
+    return Exit(
+        code=message["exit_code"],
+        at_ns=message["at"],
+        oom_killed=bool(message.get("oom_killed")),
+        error=message.get("error", ""),
+    )
+
+
+class Tasks:
+    """The running containers by ID."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+
+    def add(self, task: Task) -> None:
+        """Enter a task."""
+        self._tasks[task.container_id] = task
+
+    def find(self, container_id: str) -> Task | None:
+        """Return a container's task, or None."""
+        return self._tasks.get(container_id)
+
+    def get(self, container_id: str) -> Task:
+        """Return a container's task.
+
+        Raises:
+            NotRunningError: It has none.
+        """
+        if (task := self._tasks.get(container_id)) is None:
+            raise NotRunningError(container_id)
+        return task
+
+    def discard(self, task: Task) -> None:
+        """Strike out a task that ended, unless another one took its place."""
+        if self._tasks.get(task.container_id) is task:
+            del self._tasks[task.container_id]
+
+    def close(self) -> None:
+        """End every connection; the containers go on."""
+        for task in self._tasks.values():
+            with contextlib.suppress(OSError):
+                task.close()
+        self._tasks.clear()
