@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from moorage.cgroups import files
 from moorage.cgroups.errors import CgroupError
-from moorage.cgroups.paths import UNIFIED, Layout, Mode, parse_layout, parse_membership
+from moorage.cgroups.paths import UNIFIED, Layout, Mode, clean_path, parse_layout, parse_membership
 from moorage.cgroups.systemd_paths import parse_unit_path
 from moorage.cgroups.v1 import V1Group
 from moorage.cgroups.v2 import V2Group
@@ -41,10 +41,14 @@ def open_group(path: str, *, layout: Layout) -> Group:
         path: Absolute from the top of each hierarchy, or relative to the own cgroup.
 
     Raises:
-        CgroupError: `path` is of systemd's form, which `moorage.cgroups.systemd` serves.
+        CgroupError: `path` is of systemd's form, which `moorage.cgroups.systemd` serves, or
+            it names a cgroup that is not the container's alone.
     """
     if parse_unit_path(path) is not None:
         raise CgroupError(f"cgroupsPath {path!r} needs the systemd cgroup driver")
+    if clean_path(path) in {"", "/"}:
+        # Killing or removing it would hit the caller itself.
+        raise CgroupError(f"cgroupsPath {path!r} names no cgroup of its own")
     if layout.mode is Mode.V2 and layout.unified is not None:
         return V2Group(path, hierarchy=layout.unified)
     return V1Group(path, layout=layout)
