@@ -97,16 +97,14 @@ def profile_digest(profile: Mapping[str, Any]) -> str:
 def compile_cached(profile: Mapping[str, Any], *, directory: str) -> bytes:
     """Return the BPF bytes of a profile, from `directory` or compiled and stored there.
 
-    The cache may be deleted at any time; a directory that can't be written only costs time.
+    The cache may be deleted at any time; a directory that can't be used only costs time.
 
     Raises:
         SeccompError: The profile can't be compiled.
     """
     path = Path(directory, f"{profile_digest(profile)}.bpf")
-    try:
+    with contextlib.suppress(OSError):
         return path.read_bytes()
-    except FileNotFoundError:
-        pass
     # Loading libseccomp is work that a warm cache saves.
     from moorage.kernel.libseccomp import compile_profile  # noqa: PLC0415
 
@@ -119,9 +117,11 @@ def _store(path: Path, bpf: bytes) -> None:
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(bpf)
-        # No fsync: a reader sees nothing or the whole file, and a crash of the machine
-        # empties the run directory anyway.
+        with temporary.open("wb") as stored:
+            stored.write(bpf)
+            # Without it a crash of the machine may leave an empty file under the final name.
+            stored.flush()
+            os.fsync(stored.fileno())
         temporary.rename(path)
     except OSError:
         with contextlib.suppress(OSError):
