@@ -126,6 +126,10 @@ def _call(exchange: Exchange, match: Match, version: Version, body: Any) -> Coro
     )
     assert route.handler is not None  # noqa: S101  # _dispatch looked
     result = route.handler(call)
+    # The commonest first: every request comes through here.
+    if isinstance(result, Response):
+        exchange.respond(result)
+        return None
     if inspect.isawaitable(result):
         return _await(exchange, route, version, result)
     return _answer(exchange, route, version, result)

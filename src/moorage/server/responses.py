@@ -36,6 +36,15 @@ class Response:
     body: bytes = b""
     content_type: str = ""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    _fields: list[bytes] = dataclasses.field(default_factory=list, init=False, repr=False, compare=False)
+
+    def fields(self) -> bytes:
+        """Return the header fields that do not depend on the moment; made once, since a Response may be reused."""
+        if not self._fields:
+            content = f"Content-Type: {self.content_type}\r\n".encode() if self.content_type else b""
+            length = b"" if self.status in {204, 304} else b"Content-Length: %d\r\n" % len(self.body)
+            self._fields.append(format_fields(self.headers) + content + length)
+        return self._fields[0]
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -81,21 +90,14 @@ class HeadWriter:
 
     def fixed(self, response: Response, *, close: bool) -> bytes:
         """Return the head of an answer whose body is known."""
-        parts = [_STATUS_LINES[response.status], self.identity()]
-        if response.headers:
-            parts.append(_fields(response.headers))
-        if response.content_type:
-            parts.append(f"Content-Type: {response.content_type}\r\n".encode())
-        if response.status not in {204, 304}:
-            parts.append(b"Content-Length: %d\r\n" % len(response.body))
-        parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
-        return b"".join(parts)
+        ending = b"Connection: close\r\n\r\n" if close else b"\r\n"
+        return _STATUS_LINES[response.status] + self.identity() + response.fields() + ending
 
     def streamed(self, status: int, content_type: str, headers: Mapping[str, str], *, chunked: bool) -> bytes:
         """Return the head of an answer that ends when it ends: in chunks, else with the connection."""
         ending = b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Connection: close\r\n\r\n"
         content = f"Content-Type: {content_type}\r\n".encode() if content_type else b""
-        return b"".join([_STATUS_LINES[status], self.identity(), _fields(headers), content, ending])
+        return b"".join([_STATUS_LINES[status], self.identity(), format_fields(headers), content, ending])
 
     def taken_over(self, content_type: str, *, upgrade: str) -> bytes:
         """Return the head after which the connection carries something else than HTTP."""
@@ -108,7 +110,8 @@ class HeadWriter:
         return line + fields.encode() + self.identity() + b"\r\n"
 
 
-def _fields(headers: Mapping[str, str]) -> bytes:
+def format_fields(headers: Mapping[str, str]) -> bytes:
+    """Return header fields as bytes."""
     # A value from outside must not be able to end the head.
     clean = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in headers.items())
     return "".join(f"{name}: {value}\r\n" for name, value in clean).encode("utf-8", "surrogateescape")

@@ -7,7 +7,7 @@ segment, because an image's name in between may have any number of slashes.
 import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from moorage.api.endpoint import Endpoint
 from moorage.api.endpoints import ENDPOINTS
@@ -59,8 +59,7 @@ class _Pattern:
         return {self.names[0]: first, self.names[1]: second} if found and first and second else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """Where a request goes; `version` is the text in its path, None without one."""
 
     route: Route
