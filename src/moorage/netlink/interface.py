@@ -5,7 +5,10 @@ A plan is a dictionary:
     {"host": "veth3f9c0a1", "name": "eth0", "mac": "02:…", "mtu": 1500,
      "bridge": "moorage0", "isolated": false, "hairpin": false,
      "addresses": ["172.17.0.2/16"], "gateways": ["172.17.0.1"],
-     "routes": [{"to": "10.0.0.0/8", "via": "172.17.0.1"}]}
+     "routes": [{"to": "10.0.0.0/8", "via": "172.17.0.1"}],
+     "existing": false}
+
+With "existing" the interface is there already, and only gets what else is named.
 
 Only a process with one thread may call this: it enters the sandbox's namespace for a
 moment. Nothing needs to be deleted later: a veth dies with its namespace.
@@ -42,9 +45,16 @@ def connect(plans: Sequence[Mapping[str, Any]], *, namespace_fd: int, loopback: 
     with NetlinkSocket() as outside:
         try:
             for plan in plans:
+                if plan.get("existing"):
+                    continue
                 bridge = socket.if_nametoindex(plan["bridge"])
-                outside.send(*_outside(plan, bridge=bridge, namespace_fd=namespace_fd))
                 created.append(plan["host"])
+                try:
+                    outside.send(*_outside(plan, bridge=bridge, namespace_fd=namespace_fd))
+                except FileExistsError:
+                    # Somebody else's device: it must not be deleted below.
+                    created.pop()
+                    raise
                 if plan.get("isolated") or plan.get("hairpin"):
                     outside.send(_port(plan))
             if plans or loopback:
@@ -74,9 +84,10 @@ def inside_messages(plan: Mapping[str, Any], *, index: int, ipv6: bool) -> list[
         ipv6: Whether this kernel has IPv6 at all.
     """
     wants_ipv6 = any(":" in one for one in plan["addresses"])
+    # Without IPv6 in the kernel there is nothing to turn off either.
+    first = [] if plan.get("existing") else [link.announce(index, ipv6=wants_ipv6 or not ipv6)]
     return [
-        # Without IPv6 in the kernel there is nothing to turn off either.
-        link.announce(index, ipv6=wants_ipv6 or not ipv6),
+        *first,
         *(address.add(index, address=one) for one in plan["addresses"]),
         link.up(index),
         *(route.add(index, gateway=one) for one in plan.get("gateways", ())),

@@ -3,6 +3,7 @@
 Pure: no I/O; the caller says which ranges the host uses already.
 """
 
+import dataclasses
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -169,8 +170,7 @@ def complete(pool: Pool) -> Pool:
     """Return the pool with its gateway: the user's, or the lowest address that is given out."""
     if pool.gateway:
         return pool
-    gateway = AddressBook(pool).allocate()
-    return Pool(subnet=pool.subnet, ip_range=pool.ip_range, gateway=gateway, auxiliary=pool.auxiliary)
+    return dataclasses.replace(pool, gateway=AddressBook(pool).allocate())
 
 
 def require_no_overlap(subnet: Subnet, *, others: Iterable[Subnet]) -> None:

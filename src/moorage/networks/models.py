@@ -77,12 +77,15 @@ class Pool:
         ip_range: The part of it that is given out, "" for all.
         gateway: The bridge's own address, "" if it has none.
         auxiliary: Addresses never given out, by the names the user gave them.
+        user_chosen: Whether a user named the subnet: only there may endpoints have
+            addresses that a user names, because ours may be another one after a restart.
     """
 
     subnet: str
     ip_range: str = ""
     gateway: str = ""
     auxiliary: Mapping[str, str] = field(default_factory=dict)
+    user_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,12 @@ class NetworkRegistry:
         for book, address in self._addresses(endpoint):
             book.release(address)
 
+    def release(self, network: Network, address: str) -> None:
+        """Give one address back; it may have its prefix length."""
+        plain = address.partition("/")[0]
+        if book := self._book(network, ipaddress.ip_address(plain).version):
+            book.release(plain)
+
     def allocate(self, network: Network, *, version: int, wanted: str) -> str:
         """Take an address, and return it with its prefix length; "" if there is no such subnet.
 
