@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -105,19 +105,3 @@ def _drop_if_empty(directory: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def as_document(volume: Volume) -> dict[str, Any]:
-    """Return a volume as the Engine API shows it.
-
-    Spec: Engine API, Volume.
-    """
-    return {
-        "CreatedAt": volume.created_at,
-        "Driver": volume.driver,
-        "Labels": volume.labels,
-        "Mountpoint": volume.mountpoint,
-        "Name": volume.name,
-        "Options": volume.options,
-        "Scope": "local",
-    }
