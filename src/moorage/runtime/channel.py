@@ -62,8 +62,12 @@ class Channel:
         Raises:
             EOFError: The other side is gone.
         """
-        # Not socket.recv_fds: it drops the flag, and a program would inherit the descriptors.
-        data, ancillary, _, _ = self.socket.recvmsg(_LARGEST, socket.CMSG_SPACE(4 * _MAX_FDS), socket.MSG_CMSG_CLOEXEC)
+        try:
+            data, ancillary = self._receive()
+        except ConnectionResetError:
+            # Told once, when the other side went without having read everything; what
+            # it had said before is still to be read.
+            data, ancillary = self._receive()
         if not data:
             raise EOFError("the other side closed the channel")
         fds = array.array("i")
@@ -71,6 +75,12 @@ class Channel:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
         return Message(data[0]), json.loads(data[1:]) if len(data) > 1 else None, list(fds)
+
+    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        # Not socket.recv_fds: it drops the flag, and a program would inherit the descriptors.
+        space = socket.CMSG_SPACE(4 * _MAX_FDS)
+        data, ancillary, _, _ = self.socket.recvmsg(_LARGEST, space, socket.MSG_CMSG_CLOEXEC)
+        return data, ancillary
 
     def close(self) -> None:
         """Close the socket."""

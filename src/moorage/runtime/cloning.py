@@ -13,6 +13,7 @@ from moorage.runtime.errors import StartError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from moorage.runtime.channel import Channel
@@ -33,7 +34,8 @@ def clone_init(preparation: Preparation, parent: Channel, child: Channel, *, cgr
     plan = preparation.namespaces
     try:
         if plan.needs_stage:
-            return _clone_through_stage(preparation, parent, child, cgroup_fd=cgroup_fd)
+            stage = Stage(parent, child, join=plan.join, run=lambda: init.run(preparation, child))
+            return stage.clone(flags=plan.clone_flags, cgroup_fd=cgroup_fd)
         pid_namespace_fd = plan.joined.get("pid", -1)
         pid, process_fd = clone_into(pid_namespace_fd, flags=plan.clone_flags, cgroup_fd=cgroup_fd)
     except OSError as error:
@@ -69,41 +71,56 @@ def _return_to(own_fd: int) -> None:
     os.close(own_fd)
 
 
-def _clone_through_stage(
-    preparation: Preparation, parent: Channel, child: Channel, *, cgroup_fd: int
-) -> tuple[int, int]:
-    stage, stage_fd = namespaces.clone3()
-    if stage == 0:
-        _run_stage(preparation, parent, child, cgroup_fd)
-    child.close()
-    try:
-        kind, payload, _ = parent.receive()
-    except EOFError as error:
-        raise StartError("the process that joins the namespaces ended without a word") from error
-    finally:
-        pidfd.wait(stage_fd)
-        os.close(stage_fd)
-    if kind is not Message.CLONED:
-        raise StartError(payload["message"], payload["exit_code"])
-    pid: int = payload
-    return pid, pidfd.pidfd_open(pid)
+class Stage:
+    """A process between parent and child that joins namespaces, clones the child, and ends.
 
+    The child is the parent's own: it is the one to wait for it.
+    """
 
-def _run_stage(preparation: Preparation, parent: Channel, child: Channel, cgroup_fd: int) -> NoReturn:
-    try:
-        plan = preparation.namespaces
-        plan.join()
-        # Our parent's child, not ours: it is the one to wait for it, and we are gone by then.
-        pid, _ = namespaces.clone3(
-            plan.clone_flags | CloneFlag.PARENT | CloneFlag.CLEAR_SIGHAND, exit_signal=0, cgroup_fd=cgroup_fd
-        )
-        if pid == 0:
-            parent.close()
-            init.run(preparation, child)
-        child.send(Message.CLONED, pid)
-    except BaseException as error:  # noqa: BLE001 - the parent's stack must never be unwound here
-        init.report(child, error)
-    os._exit(0)
+    __slots__ = ("_child", "_join", "_parent", "_run")
+
+    def __init__(
+        self, parent: Channel, child: Channel, *, join: Callable[[], None], run: Callable[[], NoReturn]
+    ) -> None:
+        self._parent = parent
+        self._child = child
+        self._join = join
+        self._run = run
+
+    def clone(self, *, flags: int = 0, cgroup_fd: int = -1) -> tuple[int, int]:
+        """Clone by way of the stage; return the child's (pid, pidfd). Only the parent returns.
+
+        Raises:
+            StartError: The stage could not join or clone.
+        """
+        stage, stage_fd = namespaces.clone3(CloneFlag.CLEAR_SIGHAND)
+        if stage == 0:
+            self._clone_and_end(flags, cgroup_fd)
+        self._child.close()
+        try:
+            kind, payload, _ = self._parent.receive()
+        except EOFError as error:
+            raise StartError("the process that joins the namespaces ended without a word") from error
+        finally:
+            pidfd.wait(stage_fd)
+            os.close(stage_fd)
+        if kind is not Message.CLONED:
+            raise StartError(payload["message"], payload["exit_code"])
+        pid: int = payload
+        return pid, pidfd.pidfd_open(pid)
+
+    def _clone_and_end(self, flags: int, cgroup_fd: int) -> NoReturn:
+        try:
+            self._join()
+            flags |= CloneFlag.PARENT | CloneFlag.CLEAR_SIGHAND
+            pid, _ = namespaces.clone3(flags, exit_signal=0, cgroup_fd=cgroup_fd)
+            if pid == 0:
+                self._parent.close()
+                self._run()
+            self._child.send(Message.CLONED, pid)
+        except BaseException as error:  # noqa: BLE001 - the parent's stack must never be unwound here
+            init.report(self._child, error)
+        os._exit(0)
 
 
 def kill_and_reap(process_fd: int) -> None:

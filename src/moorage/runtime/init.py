@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from moorage.kernel import keyring, namespaces, prctl
+from moorage.kernel import namespaces, prctl
 from moorage.kernel.namespaces import CloneFlag
 from moorage.runtime import console, limits, masking, rootfs
 from moorage.runtime.cgroup_mounts import CgroupMount
@@ -17,6 +17,7 @@ from moorage.runtime.containment import cgroup_path, host_layout
 from moorage.runtime.devices import Devices, create_links, is_set_up_here
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.hooks import run_hooks
+from moorage.runtime.keyrings import join_keyring
 from moorage.runtime.labels import exec_labels
 from moorage.runtime.mounts import PreparedMount, attach, prepare
 from moorage.runtime.options import PROPAGATION
@@ -116,7 +117,7 @@ class Init:
         os.umask(0)
         os.setsid()
         if not self._launch.no_new_keyring:
-            self._join_keyring()
+            join_keyring(self._launch.container_id, warn=self._warn)
         process = section(self._spec, "process")
         if not process.get("terminal"):
             console.take_stdio(self._launch.stdio)
@@ -134,13 +135,6 @@ class Init:
             labels=exec_labels(process),
             preserve_fds=self._launch.preserve_fds,
         )
-
-    def _join_keyring(self) -> None:
-        try:
-            keyring.join_session_keyring(f"_ses.{self._launch.container_id}")
-        except OSError as error:
-            # Kernels without keys, and seccomp filters around us, have no keyrings to share.
-            self._warn(f"no session keyring of its own: {error.strerror}")
 
     def _gather_mounts(self) -> list[PreparedMount | CgroupMount]:
         bundle = self._launch.bundle

@@ -21,7 +21,7 @@ from moorage.runtime.specification import section
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     from moorage.runtime.filters import SystemCallFilter
     from moorage.runtime.labels import ExecLabel
@@ -72,7 +72,7 @@ class Transition:
         path = find_program(arguments[0], search_path=environment.get("PATH", ""))
         self._program = Program(path, arguments=arguments, environment=environment)
 
-    def run(self, *, state: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    def run(self, *, state: Mapping[str, Any], warn: Callable[[str], None]) -> NoReturn:
         """Become the program.
 
         Raises:
