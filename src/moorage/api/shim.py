@@ -20,7 +20,7 @@ import struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any, NotRequired, TypedDict
+    from typing import Any, NotRequired, TypedDict, final
 
     # Keys that only some messages have make a closed type useless; each request and event
     # below that carries more than its name has its own TypedDict.
@@ -220,6 +220,7 @@ if TYPE_CHECKING:
         oom_killed: bool
         error: NotRequired[str]
 
+    @final
     class OverlayPlan(TypedDict):
         """Layer directories, the top one first, and the writable pair above them."""
 
@@ -228,6 +229,7 @@ if TYPE_CHECKING:
         work: str
         volatile: bool
 
+    @final
     class DirectoryPlan(TypedDict):
         """A root file system that is there already."""
 

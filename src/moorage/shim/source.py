@@ -1,0 +1,74 @@
+"""The reading end of a process's standard output, standard error, or terminal."""
+
+from __future__ import annotations
+
+import os
+
+from moorage.shim.loop import READ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moorage.shim.loop import Loop
+
+CHUNK = 64 * 1024
+
+
+class Source:
+    """A pipe or terminal that is read until its end, with pauses when nobody can take more.
+
+    Args:
+        fd: Non-blocking; the source owns it.
+        read: Called with every chunk.
+        ended: Called once: all writers have closed, or `close` was called.
+    """
+
+    __slots__ = ("_ended", "_fd", "_loop", "_read")
+
+    def __init__(self, loop: Loop, fd: int, *, read: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._read = read
+        self._ended = ended
+        loop.watch(fd, READ, self._ready)
+
+    def pause(self) -> None:
+        """Read no more until `resume`; the kernel then makes the writers wait."""
+        # Not with an empty event mask: a hangup would still be reported, again and again.
+        self._loop.forget(self._fd)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._fd >= 0 and not self._loop.watches(self._fd):
+            self._loop.watch(self._fd, READ, self._ready)
+
+    def read_available(self, *, chunks: int) -> None:
+        """Read what is there now, up to a number of chunks."""
+        while self._fd >= 0 and chunks > 0 and self._read_chunk():
+            chunks -= 1
+
+    def close(self) -> None:
+        """Read no more, ever."""
+        if self._fd >= 0:
+            self._loop.forget(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self._ended()
+
+    def _ready(self, _events: int) -> None:
+        self._read_chunk()
+
+    def _read_chunk(self) -> bool:
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # EIO is how a terminal says that nobody has its other end open.
+            data = b""
+        if data:
+            self._read(data)
+        else:
+            self.close()
+        return bool(data)
