@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from moorage.api.filters import Filters
 from moorage.volumes.local import check_options
 from moorage.volumes.models import (
     ANONYMOUS_LABEL,
@@ -115,10 +116,17 @@ class VolumeService:
             raise VolumeNotFoundError(name)
         return volume
 
-    def matching(self, filters: Mapping[str, Sequence[str]]) -> list[Volume]:
-        """Return the volumes that pass ``dangling``, ``driver``, ``label`` and ``name`` filters."""
-        tests = self._tests(filters)
-        return [volume for volume in self.store.all() if all(test(volume) for test in tests)]
+    def matching(self, filters: Filters) -> list[Volume]:
+        """Return the volumes that pass ``dangling``, ``driver``, ``label`` and ``name`` filters.
+
+        Raises:
+            InvalidFilterError: ``dangling`` is neither true nor false.
+        """
+        found = [volume for volume in self.store.all() if self._matches(volume, filters)]
+        if "dangling" not in filters:
+            return found
+        dangling = filters.boolean("dangling", default=False)
+        return [volume for volume in found if (not self.users.using_volume(volume.name)) is dangling]
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a volume and its data.
@@ -141,7 +149,7 @@ class VolumeService:
         self.events.publish("volume", "destroy", name, {"driver": LOCAL})
         await self.trees.remove_tree(doomed)
 
-    async def prune(self, filters: Mapping[str, Sequence[str]], *, named: bool) -> Pruned:
+    async def prune(self, filters: Filters, *, named: bool) -> Pruned:
         """Remove the volumes that no container uses.
 
         Args:
@@ -150,8 +158,8 @@ class VolumeService:
         """
         removed: list[str] = []
         reclaimed = 0
-        for volume in self.matching({**filters, "dangling": ["true"]}):
-            if not named and not volume.anonymous:
+        for volume in self.matching(filters):
+            if (not named and not volume.anonymous) or self.users.using_volume(volume.name):
                 continue
             size = await self.trees.disk_usage(Path(volume.mountpoint))
             with contextlib.suppress(VolumeInUseError, VolumeNotFoundError):
@@ -161,23 +169,12 @@ class VolumeService:
         self.events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
         return Pruned(tuple(removed), reclaimed)
 
-    def _tests(self, filters: Mapping[str, Sequence[str]]) -> list[Callable[[Volume], bool]]:
-        tests: list[Callable[[Volume], bool]] = []
-        if wanted := filters.get("dangling"):
-            dangling = wanted[0].lower() in {"1", "t", "true"}
-            tests.append(lambda volume: (not self.users.using_volume(volume.name)) is dangling)
-        if drivers := filters.get("driver"):
-            tests.append(lambda volume: volume.driver in drivers)
-        if names := filters.get("name"):
-            tests.append(lambda volume: any(name in volume.name for name in names))
-        if labels := filters.get("label"):
-            tests.append(lambda volume: all(_has_label(volume, label) for label in labels))
-        if unwanted := filters.get("label!"):
-            tests.append(lambda volume: not any(_has_label(volume, label) for label in unwanted))
-        return tests
-
-
-def _has_label(volume: Volume, text: str) -> bool:
-    key, separator, value = text.partition("=")
-    labels = volume.labels or {}
-    return key in labels and (not separator or labels[key] == value)
+    def _matches(self, volume: Volume, filters: Filters) -> bool:
+        names, drivers = filters.get("name"), filters.get("driver")
+        if names and not any(name in volume.name for name in names):
+            return False
+        if drivers and volume.driver not in drivers:
+            return False
+        if "label!" in filters and filters.matches_labels(volume.labels, key="label!"):
+            return False
+        return filters.matches_labels(volume.labels)

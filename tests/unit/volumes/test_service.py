@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from moorage.api.filters import Filters
 from moorage.errors import MoorageError
 from moorage.state.database import Database
 from moorage.state.migrations import MIGRATIONS
@@ -34,7 +35,7 @@ class FakeHost:
         shutil.rmtree(path)
 
     async def disk_usage(self, path: Path) -> int:
-        return sum(file.stat().st_size for file in path.rglob("*"))  # noqa: ASYNC240 - a fake of a worker
+        return sum(file.stat().st_size for file in path.rglob("*"))
 
 
 @dataclass
@@ -144,9 +145,9 @@ async def test_prune_takes_anonymous_ones_unless_told(rig: Rig) -> None:
     unused = await rig.service.create()
     rig.host.users[used.name] = ("c1",)
     (Path(unused.mountpoint) / "file").write_bytes(b"x" * 10)
-    pruned = await rig.service.prune({}, named=False)
+    pruned = await rig.service.prune(Filters(), named=False)
     assert (pruned.names, pruned.bytes) == ((unused.name,), 10)
-    pruned = await rig.service.prune({}, named=True)
+    pruned = await rig.service.prune(Filters(), named=True)
     assert pruned.names == ("named",)
 
 
@@ -156,7 +157,8 @@ async def test_filters(rig: Rig) -> None:
     rig.host.users["red"] = ("c1",)
 
     def names(**filters: list[str]) -> list[str]:
-        return [volume.name for volume in rig.service.matching(filters)]
+        wanted = Filters({key: tuple(values) for key, values in filters.items()})
+        return [volume.name for volume in rig.service.matching(wanted)]
 
     assert names() == ["blue", "red"]
     assert names(dangling=["true"]) == ["blue"]

@@ -4,7 +4,7 @@ import dataclasses
 
 from moorage.api import endpoints, volumes
 from moorage.api.endpoint import NoBody
-from moorage.api.query import NoQuery, read_boolean
+from moorage.api.query import NoQuery
 from moorage.api.versions import Version
 from moorage.server.calls import Call
 from moorage.server.router import Router
@@ -28,7 +28,7 @@ class VolumeHandlers:
 
     def list(self, call: Call[volumes.VolumeListQuery, NoBody]) -> volumes.VolumeListResponse:
         """Answer GET /volumes."""
-        found = self.service.matching(call.query.filters.values)
+        found = self.service.matching(call.query.filters)
         return volumes.VolumeListResponse(volumes=[_shown(volume) for volume in found])
 
     async def create(self, call: Call[NoQuery, volumes.VolumeCreateRequest]) -> volumes.Volume:
@@ -49,10 +49,9 @@ class VolumeHandlers:
 
     async def prune(self, call: Call[volumes.VolumePruneQuery, NoBody]) -> volumes.VolumePruneResponse:
         """Answer POST /volumes/prune; before 1.42 named volumes went too."""
-        filters = dict(call.query.filters.values)
-        everything = filters.pop("all", ())
-        named = call.version < Version(1, 42) or any(read_boolean(text) for text in everything)
-        pruned = await self.service.prune(filters, named=named)
+        filters = call.query.filters
+        named = call.version < Version(1, 42) or filters.boolean("all", default=False)
+        pruned = await self.service.prune(filters.without("all"), named=named)
         return volumes.VolumePruneResponse(volumes_deleted=[*pruned.names], space_reclaimed=pruned.bytes)
 
 
