@@ -39,7 +39,6 @@ class Address:
     Attributes:
         path: The socket's path, or empty for TCP.
         host: Name or address, empty for a unix socket.
-        authority: For the Host header.
     """
 
     path: str = ""
@@ -50,12 +49,16 @@ class Address:
     @property
     def authority(self) -> str:
         """What the Host header says."""
-        return f"{self.host}:{self.port}" if self.host else "moorage"
+        return f"{self._bracketed}:{self.port}" if self.host else "moorage"
 
     @property
     def text(self) -> str:
         """The address as users write it."""
-        return f"tcp://{self.host}:{self.port}" if self.host else f"unix://{self.path}"
+        return f"tcp://{self.authority}" if self.host else f"unix://{self.path}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 def parse_host(text: str, *, tls: TLSFiles | None = None) -> Address:
