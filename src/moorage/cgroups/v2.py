@@ -67,9 +67,11 @@ class V2Group:
             pass
         except FileNotFoundError:
             self._create_with_parents()
-        # mkdir alone is enough where a former container has prepared the parent.
+        # mkdir alone is enough where a former container has prepared the parent. The kernel
+        # lists controllers in one order everywhere.
         parent = self.directory.rpartition("/")[0]
-        if files.read_if_there(parent, "cgroup.subtree_control").split() != self._controllers(parent):
+        available = files.read_if_there(self._hierarchy.mount_point, "cgroup.controllers")
+        if files.read_if_there(parent, "cgroup.subtree_control") != available:
             self._enable_from_top()
 
     def _create_with_parents(self) -> None:
@@ -86,10 +88,6 @@ class V2Group:
         for name in self.directory.removeprefix(directory).strip("/").split("/"):
             enable_controllers(directory)
             directory = f"{directory.rstrip('/')}/{name}"
-
-    @staticmethod
-    def _controllers(directory: str) -> list[str]:
-        return files.read_if_there(directory, "cgroup.controllers").split()
 
     def open_fd(self) -> int:
         """Return a close-on-exec fd, owned by the caller, to clone a process into the cgroup."""
