@@ -14,8 +14,9 @@ from moorage.api.networks import EndpointSettings
 from moorage.engine.launching import AttachedClient
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.images.records import Image
-from moorage.networks.models import ContainerNetworks, OpenedSandbox, Sandbox, SandboxRequest
-from moorage.oci.digest import ChainID
+from moorage.networks.models import ContainerNetworks, Sandbox, SandboxRequest
+from moorage.networks.sandboxes import OpenedSandbox
+from moorage.oci.digest import ChainID, Digest
 from moorage.oci.platform import Platform
 from moorage.volumes.models import Volume
 
@@ -33,6 +34,9 @@ class Images(Protocol):
     def resolve(self, reference: str, *, platform: Platform | None = None) -> Image:
         """Return the image of a name, ID or ID prefix."""
 
+    def children(self, image_id: Digest) -> Sequence[Image]:
+        """Return the images that were made from one."""
+
 
 class Networks(Protocol):
     """The sandboxes of running containers, and what is shown of them."""
@@ -46,7 +50,7 @@ class Networks(Protocol):
     def close_sandbox(self, container_id: str) -> None:
         """Give back what a container reserved; idempotent."""
 
-    def launch_fields(self, sandbox: Sandbox) -> dict[str, Any]:
+    def launch_fields(self, sandbox: Sandbox) -> dict[str, object]:
         """Return the parts of the launch plan about interfaces and ports."""
 
     def files(self, request: SandboxRequest, sandbox: Sandbox | None) -> dict[str, str]:
@@ -107,12 +111,18 @@ class Snapshots(Protocol):
     async def remove_container(self, container_id: str) -> None:
         """Remove the container's directory; idempotent."""
 
+    def total_size(self, chain_id: ChainID) -> int:
+        """Return the bytes of a stack of layers."""
+
 
 class FileJobs(Protocol):
     """Work on container files, done outside the daemon's process."""
 
     async def copy_up(self, rootfs: Any, *, path: str, volume: Path) -> bool:
         """Fill an empty volume with what the image has at `path`."""
+
+    async def disk_usage(self, path: Path) -> int:
+        """Return the bytes that the files below a directory take."""
 
 
 class ShimLauncher(Protocol):

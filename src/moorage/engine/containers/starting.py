@@ -34,7 +34,7 @@ from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, Ta
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor
 from moorage.errors import MoorageError
-from moorage.networks.models import OpenedSandbox
+from moorage.networks.sandboxes import OpenedSandbox
 
 _NETWORK_TROUBLE: Final = "failed to set up container networking"
 # The words that runc and containerd put before the cause. Clients show them, and the

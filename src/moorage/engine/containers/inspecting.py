@@ -1,0 +1,138 @@
+"""Show everything about one container.
+
+Spec: Engine API, GET /containers/{id}/json.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from moorage.api import container_state
+from moorage.api.container_state import ZERO_TIME, ContainerInspectResponse, DriverData
+from moorage.api.timestamps import format_time
+from moorage.api.versions import Version
+from moorage.engine.bundles.modes import joined_container
+from moorage.engine.bundles.mounts import mount_point
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import Networks, Snapshots
+from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.sandboxes import container_networks
+from moorage.engine.containers.sizes import ContainerSizes
+from moorage.engine.exec.table import ExecTable
+from moorage.logs.options import log_path
+from moorage.oci.digest import ChainID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInspector:
+    """Shows containers.
+
+    Attributes:
+        driver: The storage driver's name.
+    """
+
+    registry: ContainerRegistry
+    networks: Networks
+    snapshots: Snapshots
+    sizes: ContainerSizes
+    execs: ExecTable
+    paths: ContainerPaths
+    driver: str
+
+    def inspect(self, reference: str, *, version: Version) -> ContainerInspectResponse:
+        """Return all that is known of a container, without sizes.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches `reference`.
+        """
+        record = self.registry.resolve(reference)
+        networks = self.networks.network_settings(container_networks(record), api_version=version)
+        config = record.config
+        log = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
+        files = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
+        path, *args = record.command
+        return ContainerInspectResponse(
+            id=record.id,
+            created=format_time(record.definition.created_ns),
+            path=path,
+            args=args,
+            state=show_state(record.state),
+            image=record.definition.image_id,
+            resolv_conf_path=str(files / "resolv.conf"),
+            hostname_path=str(files / "hostname"),
+            hosts_path=str(files / "hosts"),
+            log_path=str(log or ""),
+            name=f"/{record.name}",
+            restart_count=record.state.restart_count,
+            driver=self.driver,
+            platform=record.definition.platform,
+            exec_ids=self.execs.unfinished(record.id) or None,
+            host_config=record.host_config,
+            graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
+            mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],
+            config=config,
+            network_settings=networks,
+        )
+
+    async def inspect_with_sizes(self, reference: str, *, version: Version) -> ContainerInspectResponse:
+        """Return all that is known of a container, and measure its files.
+
+        Raises:
+            ContainerNotFoundError: Nothing matches `reference`.
+        """
+        shown = self.inspect(reference, version=version)
+        sizes = await self.sizes.of(self.registry.get(shown.id))
+        return msgspec.structs.replace(shown, size_rw=sizes.own, size_root_fs=sizes.whole)
+
+    def _driver_data(self, record: ContainerRecord) -> dict[str, str] | None:
+        chain_ids = record.definition.chain_ids
+        rootfs = self.snapshots.container_rootfs(record.id, ChainID(chain_ids[-1]) if chain_ids else None)
+        plan = rootfs.launch(volatile=False)
+        if "upper" not in plan:
+            return None
+        return {
+            "ID": record.id,
+            "LowerDir": ":".join(plan["lower"]),
+            "MergedDir": str(self.paths.directory(record.id) / "merged"),
+            "UpperDir": plan["upper"],
+            "WorkDir": plan["work"],
+        }
+
+
+def show_state(state: ContainerState) -> container_state.ContainerState:
+    """Return a state as inspect shows it."""
+    return container_state.ContainerState(
+        status=state.status.value,
+        running=state.running,
+        paused=state.paused,
+        restarting=state.restarting,
+        oom_killed=state.oom_killed,
+        dead=state.dead,
+        pid=state.pid,
+        exit_code=state.exit_code,
+        error=state.error,
+        started_at=_time(state.started_at_ns),
+        finished_at=_time(state.finished_at_ns),
+        health=_show_health(state.health) if state.health else None,
+    )
+
+
+def _show_health(health: Health) -> container_state.Health:
+    return container_state.Health(
+        status=health.status.value,
+        failing_streak=health.failing_streak,
+        log=[
+            container_state.HealthcheckResult(
+                start=format_time(result.start_ns),
+                end=format_time(result.end_ns),
+                exit_code=result.exit_code,
+                output=result.output,
+            )
+            for result in health.log
+        ],
+    )
+
+
+def _time(nanoseconds: int) -> str:
+    return format_time(nanoseconds) if nanoseconds else ZERO_TIME

@@ -1,0 +1,164 @@
+"""Start an added process, and join its client to it.
+
+Spec: Engine API, POST /exec/{id}/start.
+"""
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from moorage.engine.bundles.capabilities import effective_capabilities
+from moorage.engine.bundles.merging import merge_environment
+from moorage.engine.bundles.spec import environment
+from moorage.engine.bundles.writing import CONFIG_FILE
+from moorage.engine.containers.attaching import attach_message
+from moorage.engine.containers.bundling import Bundler
+from moorage.engine.containers.errors import ContainerStateError, StartFailedError, StartRefusedError
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import EventPublisher
+from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.tasks import LaunchFailedError, Tasks
+from moorage.engine.exec.creating import check_active, publish
+from moorage.engine.exec.table import ExecRecord, ExecTable
+from moorage.errors import MoorageError
+
+# The words that runc and Docker put before the cause; see the same in a container's start.
+_TROUBLE = "OCI runtime exec failed: exec failed: unable to start container process: "
+_NOT_EXECUTABLE = 126
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecStarter:
+    """Starts added processes."""
+
+    registry: ContainerRegistry
+    table: ExecTable
+    tasks: Tasks
+    bundler: Bundler
+    paths: ContainerPaths
+    events: EventPublisher
+
+    def prepare(self, exec_id: str) -> ExecRecord:
+        """Check that a process can be started, before its client's connection is taken over.
+
+        Raises:
+            ExecNotFoundError: It never was, or ended minutes ago.
+            ConflictError: It was started before, or the container does not run.
+        """
+        added = self.table.get(exec_id)
+        record = self.registry.get(added.container_id)
+        check_active(record, record.id)
+        if added.exit_code is not None:
+            raise ContainerStateError(f"exec command {exec_id} has already run")
+        if added.running:
+            raise ContainerStateError(f"exec command {exec_id} is already running")
+        return added
+
+    async def start_detached(self, added: ExecRecord, *, console_size: tuple[int, int] | None = None) -> None:
+        """Start a process that nobody listens to.
+
+        Raises:
+            StartRefusedError: Its program cannot be run.
+        """
+        await self._start(added, attach=None, fds=(), console_size=console_size)
+
+    async def start_attached(
+        self,
+        added: ExecRecord,
+        connection: socket.socket,
+        *,
+        leftover: bytes = b"",
+        console_size: tuple[int, int] | None = None,
+    ) -> None:
+        """Start a process and join a connection, which is owned here now, to its streams.
+
+        A failure is told in the stream, because the answer's head has been sent.
+        """
+        attach = attach_message(
+            streams=(added.stdin, added.stdout, added.stderr),
+            multiplex=not added.tty,
+            detach_keys=added.detach_keys,
+            leftover=leftover,
+        )
+        with connection:
+            try:
+                await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=console_size)
+            except MoorageError as error:
+                await _tell(connection, f"{error}\r\n".encode(), multiplexed=not added.tty)
+
+    async def _start(
+        self,
+        added: ExecRecord,
+        *,
+        attach: dict[str, object] | None,
+        fds: tuple[int, ...],
+        console_size: tuple[int, int] | None,
+    ) -> None:
+        record = self.registry.get(added.container_id)
+        self.table.change(added.id, running=True)
+        publish(self.events, record, "exec_start", added)
+        try:
+            request = {
+                "id": added.id,
+                "process_file": self._write_process(record, added),
+                "terminal": added.tty,
+                "stdin": added.stdin,
+                "attach": attach,
+                "console_size": list(size) if (size := console_size or added.console_size) else None,
+            }
+            pid = await self.tasks.get(record.id).exec(request, fds=fds)
+        except LaunchFailedError as error:
+            self.table.end(added.id, error.exit_code)
+            raise _start_error(str(error), exit_code=error.exit_code) from error
+        except BaseException:
+            self.table.end(added.id, _NOT_EXECUTABLE)
+            raise
+        current = self.table.get(added.id)
+        if current.exit_code is None:
+            self.table.change(added.id, pid=pid)
+        current.settled.set()
+
+    def _write_process(self, record: ContainerRecord, added: ExecRecord) -> str:
+        directory = self.paths.bundle(record.id) / "exec"
+        directory.mkdir(exist_ok=True, mode=0o700)
+        path = directory / f"{added.id}.json"
+        path.write_bytes(msgspec.json.encode(self._process(record, added)))
+        return str(path)
+
+    def _process(self, record: ContainerRecord, added: ExecRecord) -> dict[str, Any]:
+        """Return the container's own process, changed by what the request says."""
+        config_file = self.paths.bundle(record.id) / CONFIG_FILE
+        process: dict[str, Any] = msgspec.json.decode(config_file.read_bytes())["process"]
+        user = self.bundler.user(record, added.user or record.config.user)
+        bounding = process["capabilities"]["bounding"]
+        if added.privileged:
+            bounding = effective_capabilities(add=(), drop=(), privileged=True)
+        held = bounding if user.uid == 0 else []
+        env = environment(record.config, hostname=record.config.hostname, home=user.home, tty=added.tty)
+        process.pop("consoleSize", None)
+        return process | {
+            "terminal": added.tty,
+            "args": list(added.command),
+            "env": merge_environment(env, added.env),
+            "cwd": added.working_dir or record.config.working_dir or "/",
+            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": sorted({user.gid, *user.additional_gids})},
+            "capabilities": {"bounding": bounding, "effective": held, "permitted": held},
+        }
+
+
+def _start_error(cause: str, *, exit_code: int) -> StartRefusedError | StartFailedError:
+    text = f"{_TROUBLE}{cause}: unknown"
+    if exit_code in {126, 127}:
+        return StartRefusedError(text, exit_code=exit_code)
+    return StartFailedError(text, exit_code=exit_code)
+
+
+async def _tell(connection: socket.socket, text: bytes, *, multiplexed: bool) -> None:
+    data = b"\x01\0\0\0" + len(text).to_bytes(4) + text if multiplexed else text
+    with contextlib.suppress(OSError):
+        await asyncio.get_running_loop().sock_sendall(connection, data)

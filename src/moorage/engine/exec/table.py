@@ -1,0 +1,117 @@
+"""The added processes this daemon knows of.
+
+They live in memory only, as Docker's do: a daemon that restarts forgets them, while their
+processes go on under the container's shim. One that ended is kept for some minutes, so
+that its exit code can be read.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from moorage.errors import NotFoundError
+
+_KEPT_SECONDS: Final = 300.0
+_KILLED: Final = 137
+
+
+class ExecNotFoundError(NotFoundError):
+    """No added process has this ID."""
+
+    def __init__(self, exec_id: str) -> None:
+        super().__init__(f"No such exec instance: {exec_id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecRecord:
+    """One added process; a change is a new record.
+
+    Attributes:
+        id: 64 lower-case hex digits.
+        user: As asked for; empty for the container's own.
+        env: What the request adds, as `NAME=value`.
+        detach_keys: Bytes of the sequence that lets the client go.
+        console_size: Rows and columns, if the client said.
+        exit_code: None while it runs or waits to be started.
+        ended_at: `time.monotonic()` of its end.
+        settled: Set once it runs, or cannot.
+    """
+
+    id: str
+    container_id: str
+    command: tuple[str, ...]
+    user: str = ""
+    working_dir: str = ""
+    env: tuple[str, ...] = ()
+    tty: bool = False
+    privileged: bool = False
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    detach_keys: tuple[int, ...] = ()
+    console_size: tuple[int, int] | None = None
+    running: bool = False
+    pid: int = 0
+    exit_code: int | None = None
+    ended_at: float = 0.0
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ExecTable:
+    """Added processes by ID."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, ExecRecord] = {}
+
+    def add(self, record: ExecRecord) -> None:
+        """Enter a new one, and forget those that ended long ago."""
+        horizon = time.monotonic() - _KEPT_SECONDS
+        stale = [each.id for each in self._records.values() if each.exit_code is not None and each.ended_at < horizon]
+        for exec_id in stale:
+            del self._records[exec_id]
+        self._records[record.id] = record
+
+    def get(self, exec_id: str) -> ExecRecord:
+        """Return one.
+
+        Raises:
+            ExecNotFoundError: It never was, or ended minutes ago.
+        """
+        if (record := self._records.get(exec_id)) is None:
+            raise ExecNotFoundError(exec_id)
+        return record
+
+    def change(self, exec_id: str, **changes: Any) -> ExecRecord | None:
+        """Replace fields of one; None if it is forgotten."""
+        if (record := self._records.get(exec_id)) is None:
+            return None
+        record = replace(record, **changes)
+        self._records[exec_id] = record
+        return record
+
+    def end(self, exec_id: str, exit_code: int) -> ExecRecord | None:
+        """Record how one ended; None if it is forgotten."""
+        record = self.change(exec_id, running=False, exit_code=exit_code, pid=0, ended_at=time.monotonic())
+        if record is not None:
+            record.settled.set()
+        return record
+
+    def unfinished(self, container_id: str) -> list[str]:
+        """Return the IDs of a container's processes that have not ended."""
+        return [
+            record.id
+            for record in self._records.values()
+            if record.container_id == container_id and record.exit_code is None
+        ]
+
+    def end_all(self, container_id: str) -> None:
+        """The container stopped, and so did all its processes."""
+        for exec_id in self.unfinished(container_id):
+            self.end(exec_id, _KILLED)
+
+    def forget_all(self, container_id: str) -> None:
+        """The container is gone."""
+        for record in tuple(self._records.values()):
+            if record.container_id == container_id:
+                del self._records[record.id]
