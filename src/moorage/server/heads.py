@@ -74,15 +74,18 @@ def _parse(head: bytes) -> RequestHead:
         raise BadRequestError(str(error)) from None
     path, query = _split(collector.target)
     headers = collector.headers
+    http10 = parser.get_http_version() == "1.0"
+    options = {option.strip() for option in headers.get("connection", "").lower().split(",")}
     return RequestHead(
         method=parser.get_method().decode("latin-1"),
         path=path,
         query=query,
         headers=headers,
-        http10=parser.get_http_version() == "1.0",
-        keep_alive=parser.should_keep_alive(),
+        http10=http10,
+        # llhttp's own answer is wrong once a message is complete.
+        keep_alive="keep-alive" in options if http10 else "close" not in options,
         length=_length(headers),
-        upgrade=_upgrade(headers),
+        upgrade=headers.get("upgrade", "") if "upgrade" in options else "",
         expects_continue=headers.get("expect", "").lower() == "100-continue",
     )
 
@@ -108,12 +111,6 @@ def _length(headers: Mapping[str, str]) -> int | None:
     if coding.strip().lower() != "chunked":
         raise BadRequestError(f"unsupported transfer encoding: {coding}")
     return None
-
-
-def _upgrade(headers: Mapping[str, str]) -> str:
-    if "upgrade" not in headers.get("connection", "").lower():
-        return ""
-    return headers.get("upgrade", "")
 
 
 _parse_cached = functools.lru_cache(maxsize=128)(_parse)
