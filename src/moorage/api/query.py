@@ -5,6 +5,7 @@ capitals or dashes. Unknown parameters are ignored, as Docker does.
 """
 
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from moorage.api.filters import Accepts, Filters, read_filters
 from moorage.api.wire import always
 from moorage.errors import InvalidParameterError
 
+# int() takes underscores, blanks and foreign digits, which Go refuses.
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _FALSE: Final = frozenset({"", "0", "no", "false", "none"})
 
 
@@ -53,13 +56,9 @@ def read_boolean(text: str) -> bool:
 def _read_number(text: str) -> int:
     if not text:
         return 0
-    try:
-        # int() takes underscores and blanks, which Go refuses.
-        if not text.lstrip("+-").isdigit():
-            raise InvalidNumberError(text)
-        return int(text)
-    except ValueError:
-        raise InvalidNumberError(text) from None
+    if not _NUMBER.fullmatch(text):
+        raise InvalidNumberError(text)
+    return int(text)
 
 
 _SCALARS: Final[Mapping[type, Callable[[str], Any]]] = {str: str, int: _read_number, bool: read_boolean}
