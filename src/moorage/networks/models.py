@@ -16,6 +16,7 @@ OPTION_DEFAULT_BRIDGE: Final = "com.docker.network.bridge.default_bridge"
 OPTION_ICC: Final = "com.docker.network.bridge.enable_icc"
 OPTION_MASQUERADE: Final = "com.docker.network.bridge.enable_ip_masquerade"
 OPTION_BIND_ADDRESS: Final = "com.docker.network.bridge.host_binding_ipv4"
+OPTION_INTERFACE_PREFIX: Final = "com.docker.network.container_iface_prefix"
 OPTION_MTU: Final = "com.docker.network.driver.mtu"
 
 # Private ranges that home and office networks use least come first.
@@ -301,4 +302,7 @@ class ContainerNetworks:
     attachments: tuple[Attachment, ...] = ()
     exposed: frozenset[str] = frozenset()
     port_bindings: Mapping[str, tuple[PortBinding, ...]] = field(default_factory=dict)
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
     sandbox: Sandbox | None = None

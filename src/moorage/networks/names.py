@@ -6,7 +6,7 @@ Spec: hosts(5), resolv.conf(5).
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,6 +129,15 @@ def reachable(host: Resolver, *, ipv6: bool) -> Resolver:
     return Resolver(servers=servers, search=host.search, options=host.options)
 
 
+def embedded(wanted: Resolver, *, server: str) -> Resolver:
+    """Return the settings of a container with its own resolver, which asks the wanted servers."""
+    options = wanted.options
+    if not any(option.startswith("ndots:") for option in options):
+        # Container names have no dot: they are asked for as they are first.
+        options = (*options, "ndots:0")
+    return Resolver(servers=(server,), search=wanted.search, options=options)
+
+
 def resolver_file(resolver: Resolver, *, comments: Iterable[str] = ()) -> str:
     """Return the content of a resolv.conf."""
     lines = [f"nameserver {server}" for server in resolver.servers]
@@ -163,9 +172,17 @@ def dns_names(container_name: str, *, container_id: str, hostname: str, aliases:
     return tuple(dict.fromkeys(name for name in (container_name, *aliases, container_id[:12], hostname) if name))
 
 
-def merged(entries: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """Return hosts entries with one line for each address."""
-    return [(address, " ".join(names)) for address, names in entries.items()]
+def appended(content: str, entries: Iterable[tuple[str, str]]) -> str:
+    """Return a hosts file with more entries at its end."""
+    if content and not content.endswith("\n"):
+        content += "\n"
+    return content + "".join(f"{address}\t{known_as}\n" for address, known_as in entries)
+
+
+def without_address(content: str, addresses: Iterable[str]) -> str:
+    """Return a hosts file without the lines of these addresses; all else stays as it is."""
+    gone = frozenset(addresses)
+    return "".join(line for line in content.splitlines(keepends=True) if line.partition("\t")[0] not in gone)
 
 
 def _reachable(server: str, *, ipv6: bool) -> bool:

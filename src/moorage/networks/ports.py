@@ -1,6 +1,6 @@
 """What networks need from the parts above them; the daemon's wiring passes the real ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from moorage.networks.models import Attachment, ContainerNetworks, Sandbox
@@ -23,9 +23,6 @@ class Containers(Protocol):
             NotFoundError: There is none.
         """
 
-    def every(self) -> Sequence[ContainerNetworks]:
-        """Return all containers, running or not."""
-
     async def save_attachments(
         self, container_id: str, attachments: tuple[Attachment, ...], sandbox: Sandbox | None
     ) -> None:
@@ -37,5 +34,8 @@ class Containers(Protocol):
     async def unplug(self, container_id: str, name: str) -> None:
         """Have a running container's shim delete the interface of this name."""
 
+    def read_file(self, container_id: str, name: str) -> str:
+        """Return the content of a container's "hosts" or "resolv.conf"."""
+
     def write_file(self, container_id: str, name: str, content: str) -> None:
-        """Replace the content of a container's "hosts" or "resolv.conf", in place: it is bind-mounted."""
+        """Replace the content of such a file, in place: it is bind-mounted."""

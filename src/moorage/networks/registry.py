@@ -8,7 +8,7 @@ import contextlib
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 import msgspec
@@ -100,6 +100,10 @@ class NetworkRegistry:
             raise NetworkNotFoundError(reference)
         return matches[0]
 
+    def lookup(self, reference: str) -> Network | None:
+        """Return the network with exactly this ID or name, if there still is one."""
+        return self._by_id.get(reference) or self._by_name.get(reference)
+
     async def add(self, network: Network) -> None:
         """Make a network durable and known.
 
@@ -109,12 +113,18 @@ class NetworkRegistry:
         await self._store.insert(_row(network))
         self._remember(network)
 
-    async def remove(self, network: Network) -> None:
-        """Forget a network; its device must be gone."""
-        await self._store.delete(network.id)
-        self._by_id.pop(network.id, None)
-        self._by_name.pop(network.name, None)
-        self._books.pop(network.id, None)
+    @contextlib.asynccontextmanager
+    async def removal(self, network: Network) -> AsyncIterator[None]:
+        """Hide a network while its device is removed, then forget it; a failure brings it back."""
+        books = self._books.pop(network.id)
+        del self._by_id[network.id], self._by_name[network.name]
+        try:
+            yield
+            await self._store.delete(network.id)
+        except BaseException:
+            self._remember(network)
+            self._books[network.id] = books
+            raise
 
     def books(self, network: Network) -> tuple[ipam.AddressBook, ...]:
         """Return the network's addresses, a book for each subnet."""

@@ -8,7 +8,7 @@ killed at any moment leaves nothing taken.
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from moorage.networks.firewall import FilteredNetwork
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import (
     OPTION_BIND_ADDRESS,
+    OPTION_INTERFACE_PREFIX,
     OPTION_MASQUERADE,
     Attachment,
     Endpoint,
@@ -99,7 +100,7 @@ class Sandboxes:
         Raises:
             NetworkNotFoundError, InvalidAttachmentError: As they say.
         """
-        wanted = request.attachments or (Attachment(network=attaching.network_of_mode(request.mode)),)
+        wanted = request.attachments or self.implied(request.mode)
         found: dict[str, tuple[Attachment, Network]] = {}
         for attachment in wanted:
             network = self._registry.find(attachment.network)
@@ -107,6 +108,11 @@ class Sandboxes:
             found.setdefault(network.id, (attachment, network))
         attaching.require_compatible([network for _, network in found.values()])
         return list(found.values())
+
+    @staticmethod
+    def implied(mode: str) -> tuple[Attachment, ...]:
+        """Return the attachments that follow from a network mode without any network."""
+        return (Attachment(network=mode),) if mode in {"host", "none"} else ()
 
     def read_ports(self, request: SandboxRequest, network: Network | None) -> list[portmap.PortRequest]:
         """Return the ports a request wants published on a network.
@@ -184,7 +190,7 @@ class Sandboxes:
         endpoints: list[Endpoint] = []
         priorities: dict[str, int] = {}
         for number, (attachment, network) in enumerate(self.resolve(request)):
-            made = self.new_endpoint(request, attachment, network, interface=f"eth{number}")
+            made = self.new_endpoint(request, attachment, network, interface=interface_name(network, number))
             undo.callback(self._registry.release_addresses, made)
             endpoints.append(made)
             priorities[network.id] = attachment.gateway_priority
@@ -218,6 +224,11 @@ class Sandboxes:
         return (_ANY4, _ANY6) if self._host_has_ipv6 else (_ANY4,)
 
 
+def interface_name(network: Network, number: int) -> str:
+    """Return the name of a container's interface on a network."""
+    return f"{network.options.get(OPTION_INTERFACE_PREFIX) or 'eth'}{number}"
+
+
 def filtered(network: Network) -> FilteredNetwork:
     """Return what the firewall knows of a network."""
     return FilteredNetwork(
@@ -241,15 +252,3 @@ def _target(one: Endpoint) -> Callable[[str], str]:
         return (ipv6 or ipv4) if ":" in host_ip else (ipv4 or ipv6)
 
     return target
-
-
-def names_on(network_id: str, sandboxes: Sequence[Sandbox]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (address, names) of the containers on a network."""
-    return [
-        (address.partition("/")[0], one.dns_names)
-        for sandbox in sandboxes
-        for one in sandbox.endpoints
-        if one.network_id == network_id
-        for address in (one.ipv4, one.ipv6)
-        if address
-    ]

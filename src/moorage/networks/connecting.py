@@ -1,0 +1,190 @@
+"""Attach containers to networks, and detach them, running or not."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from moorage.api.networks import EndpointSettings
+from moorage.errors import MoorageError
+from moorage.networks import attachment as attaching
+from moorage.networks import endpoint, names
+from moorage.networks.errors import (
+    AlreadyAttachedError,
+    InvalidAttachmentError,
+    NotAttachedError,
+)
+from moorage.networks.firewall_table import FirewallTable
+from moorage.networks.models import Attachment, ContainerNetworks, Endpoint, Network, Sandbox, SandboxRequest
+from moorage.networks.ports import Containers, EventPublisher
+from moorage.networks.registry import NetworkRegistry
+from moorage.networks.resolution import Resolution
+from moorage.networks.sandboxes import Sandboxes, interface_name
+
+_HOST_MODE = "container cannot be disconnected from host network or connected to host network"
+_SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConnector:
+    """Connects and disconnects containers."""
+
+    registry: NetworkRegistry
+    sandboxes: Sandboxes
+    resolution: Resolution
+    firewall: FirewallTable
+    containers: Containers
+    events: EventPublisher
+
+    async def connect(self, reference: str, container: str, settings: EndpointSettings | None) -> None:
+        """Attach a container to a network.
+
+        Raises:
+            NetworkNotFoundError, InvalidAttachmentError, AlreadyAttachedError: As they say.
+
+        Spec: Engine API, POST /networks/{id}/connect.
+        """
+        found = self.containers.find(container)
+        network = self.registry.find(reference)
+        wanted = attaching.read_attachment(network.name, settings)
+        attaching.validate(wanted, network)
+        self._require_connectable(found, network)
+        others = tuple(one for one in found.attachments if self._network(one) is not network)
+        sandbox = self.sandboxes.get(found.id)
+        if not found.running or sandbox is None:
+            await self.containers.save_attachments(found.id, (*others, wanted), None)
+            return
+        if any(one.network_id == network.id for one in sandbox.endpoints):
+            raise AlreadyAttachedError(found.name, network.name)
+        await self._plug(found, sandbox, (*others, wanted), network)
+        self._announce("connect", network, found.id)
+
+    async def disconnect(self, reference: str, container: str, *, force: bool) -> None:
+        """Detach a container from a network.
+
+        Args:
+            force: Detach it even if its shim does not answer.
+
+        Raises:
+            NetworkNotFoundError, NotAttachedError: As they say.
+
+        Spec: Engine API, POST /networks/{id}/disconnect.
+        """
+        found = self.containers.find(container)
+        network = self.registry.find(reference)
+        if network.driver == "host":
+            raise InvalidAttachmentError(_HOST_MODE)
+        left = tuple(one for one in found.attachments if self._network(one) is not network)
+        sandbox = self.sandboxes.get(found.id)
+        leaving = next((one for one in sandbox.endpoints if one.network_id == network.id), None) if sandbox else None
+        if len(left) == len(found.attachments) and leaving is None:
+            raise NotAttachedError(found.id, network.name)
+        if sandbox is None or leaving is None:
+            await self.containers.save_attachments(found.id, left, sandbox)
+            return
+        await self._unplug(found, sandbox, left, leaving, force=force)
+        self._announce("disconnect", network, found.id)
+
+    def _require_connectable(self, container: ContainerNetworks, network: Network) -> None:
+        if container.mode.startswith("container:"):
+            raise InvalidAttachmentError(_SHARED)
+        if network.driver == "host" and container.mode != "host":
+            raise InvalidAttachmentError(
+                "cannot connect container to host network - container must be created in host network mode"
+            )
+        present = {one.id: one for one in map(self._network, container.attachments) if one}
+        for implied in self.sandboxes.implied(container.mode):
+            other = self.registry.find(implied.network)
+            present[other.id] = other
+        attaching.require_compatible(list({**present, network.id: network}.values()))
+
+    async def _plug(
+        self, container: ContainerNetworks, sandbox: Sandbox, attachments: tuple[Attachment, ...], network: Network
+    ) -> None:
+        request = _request(container, attachments)
+        used = {one.interface for one in sandbox.endpoints}
+        numbered = (interface_name(network, number) for number in range(len(used) + 1))
+        interface = next(name for name in numbered if name not in used)
+        made = self.sandboxes.new_endpoint(request, attachments[-1], network, interface=interface)
+        changed = self._rerouted(replace(sandbox, endpoints=(*sandbox.endpoints, made)), attachments)
+        try:
+            await self.containers.save_attachments(container.id, attachments, changed)
+            await self.containers.plug(container.id, endpoint.interface_plan(changed.endpoints[-1]))
+        except BaseException:
+            self.registry.release_addresses(made)
+            await self.containers.save_attachments(container.id, container.attachments, sandbox)
+            raise
+        self.sandboxes.replace(changed)
+        own = names.own_names(container.hostname, "")
+        self._edit_hosts(container.id, lambda content: names.appended(content, [(one, own) for one in _plain(made)]))
+        self._resolve_anew(request, changed)
+
+    async def _unplug(
+        self,
+        container: ContainerNetworks,
+        sandbox: Sandbox,
+        attachments: tuple[Attachment, ...],
+        leaving: Endpoint,
+        *,
+        force: bool,
+    ) -> None:
+        staying = tuple(one for one in sandbox.endpoints if one.id != leaving.id)
+        lost = tuple(port for port in sandbox.published if port.target_ip in _plain(leaving))
+        published = tuple(port for port in sandbox.published if port not in lost)
+        changed = self._rerouted(replace(sandbox, endpoints=staying, published=published), attachments)
+        with contextlib.suppress(*((MoorageError, OSError) if force else ())):
+            await self.containers.unplug(container.id, leaving.interface)
+            await self._move_default_route(container.id, sandbox, changed)
+        self.sandboxes.replace(changed)
+        self.firewall.unpublish(lost)
+        self.registry.release_addresses(leaving)
+        await self.containers.save_attachments(container.id, attachments, changed)
+        self._edit_hosts(container.id, lambda content: names.without_address(content, _plain(leaving)))
+        self._resolve_anew(_request(container, attachments), changed)
+        self.resolution.changed(sandbox)
+
+    async def _move_default_route(self, container_id: str, before: Sandbox, after: Sandbox) -> None:
+        had = {gateway for one in before.endpoints for gateway in endpoint.default_gateways(one)}
+        for one in after.endpoints:
+            gateways = [gateway for gateway in endpoint.default_gateways(one) if gateway not in had]
+            if gateways:
+                plan = {**endpoint.interface_plan(one), "existing": True, "addresses": [], "gateways": gateways}
+                await self.containers.plug(container_id, plan)
+
+    def _rerouted(self, sandbox: Sandbox, attachments: tuple[Attachment, ...]) -> Sandbox:
+        priorities = {
+            network.id: one.gateway_priority for one in attachments if (network := self._network(one)) is not None
+        }
+        return replace(sandbox, endpoints=endpoint.with_default_routes(sandbox.endpoints, priorities))
+
+    def _resolve_anew(self, request: SandboxRequest, sandbox: Sandbox) -> None:
+        content = self.resolution.resolver_file(request, sandbox)
+        self.containers.write_file(sandbox.container_id, "resolv.conf", content)
+        self.resolution.changed(sandbox)
+
+    def _edit_hosts(self, container_id: str, edit: Callable[[str], str]) -> None:
+        content = self.containers.read_file(container_id, "hosts")
+        self.containers.write_file(container_id, "hosts", edit(content))
+
+    def _network(self, attachment: Attachment) -> Network | None:
+        return self.registry.lookup(attachment.network)
+
+    def _announce(self, action: str, network: Network, container_id: str) -> None:
+        attributes = {"container": container_id, "name": network.name, "type": network.driver}
+        self.events.publish("network", action, network.id, attributes)
+
+
+def _request(container: ContainerNetworks, attachments: tuple[Attachment, ...]) -> SandboxRequest:
+    return SandboxRequest(
+        container_id=container.id,
+        container_name=container.name,
+        hostname=container.hostname,
+        mode=container.mode,
+        attachments=attachments,
+        dns=container.dns,
+        dns_search=container.dns_search,
+        dns_options=container.dns_options,
+    )
+
+
+def _plain(one: Endpoint) -> list[str]:
+    return [address.partition("/")[0] for address in (one.ipv4, one.ipv6) if address]
