@@ -9,12 +9,15 @@ from __future__ import annotations
 import array
 import enum
 import json
+import os
 import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from moorage.runtime.filters import SystemCallFilter
 
 _LARGEST = 1 << 17
 _MAX_FDS = 4
@@ -81,6 +84,17 @@ class Channel:
         space = socket.CMSG_SPACE(4 * _MAX_FDS)
         data, ancillary, _, _ = self.socket.recvmsg(_LARGEST, space, socket.MSG_CMSG_CLOEXEC)
         return data, ancillary
+
+    def send_with_filter(self, kind: Message, payload: dict[str, Any], system_calls: SystemCallFilter | None) -> None:
+        """Send a message that carries a system call filter beside its payload; close the filter's connection."""
+        if system_calls is None:
+            self.send(kind, payload)
+            return
+        listener_fd = system_calls.listener_fd
+        fds = [listener_fd] if listener_fd >= 0 else []
+        self.send(kind, {**payload, "filter": system_calls.to_message()}, fds=fds)
+        for fd in fds:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the socket."""

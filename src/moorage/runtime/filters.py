@@ -1,4 +1,7 @@
-"""The system call filter of a container: compiled in the parent, loaded by the program-to-be.
+"""The system call filter of a container.
+
+Compiled by the parent while the child sets itself up, sent over, and loaded as one of the
+last things before the exec.
 
 Spec: runtime-spec, config-linux.md "Seccomp", "The Container Process State".
 """
@@ -10,35 +13,46 @@ import json
 import os
 import socket
 
-from moorage.kernel import seccomp
+# libseccomp: compiling would import it late, when a sealed process can import no more.
+from moorage.kernel import libseccomp, seccomp  # noqa: F401
 from moorage.runtime.errors import StartError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Self
 
 
 class SystemCallFilter:
-    """A compiled profile, and where to announce it if somebody else decides about calls."""
+    """A compiled profile, and whom to tell if somebody else decides about calls.
 
-    __slots__ = ("_bpf", "_flags", "_listener", "_metadata")
+    Attributes:
+        listener_fd: A connection to the listener, or -1.
+    """
 
-    def __init__(self, profile: Mapping[str, Any], *, cache: str) -> None:
-        """Compile a profile, or take it from the cache.
+    __slots__ = ("_bpf", "_flags", "_metadata", "listener_fd")
 
-        Raises:
-            StartError: The profile is wrong, or nobody listens where it says.
-        """
-        try:
-            self._flags = seccomp.filter_flags(profile)
-            self._bpf = seccomp.compile_cached(profile, directory=cache)
-        except seccomp.SeccompError as error:
-            raise StartError(str(error)) from error
-        self._metadata: str = profile.get("listenerMetadata") or ""
-        self._listener: socket.socket | None = None
-        if seccomp.uses_notify(profile):
-            self._listener = _connect(profile.get("listenerPath") or "")
+    def __init__(self, *, bpf: bytes, flags: int, metadata: str = "", listener_fd: int = -1) -> None:
+        self._bpf = bpf
+        self._flags = flags
+        self._metadata = metadata
+        self.listener_fd = listener_fd
+
+    @classmethod
+    def from_message(cls, payload: Mapping[str, Any] | None, fds: Sequence[int]) -> Self | None:
+        """Return what `to_message` was sent for; None if there is no filter."""
+        if not payload:
+            return None
+        return cls(
+            bpf=bytes.fromhex(payload["bpf"]),
+            flags=payload["flags"],
+            metadata=payload["metadata"],
+            listener_fd=fds[0] if fds else -1,
+        )
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the filter as a message's payload; the listener goes beside it."""
+        return {"bpf": self._bpf.hex(), "flags": self._flags, "metadata": self._metadata}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Put the filter on the caller.
@@ -50,20 +64,13 @@ class SystemCallFilter:
             StartError: The kernel refuses the filter.
         """
         try:
-            listener_fd = seccomp.load(self._bpf, self._flags)
+            notify_fd = seccomp.load(self._bpf, self._flags)
         except OSError as error:
             raise StartError(f"unable to load the seccomp filter: {describe(error)}") from error
-        if self._listener is not None:
-            self._announce(listener_fd, state)
+        if self.listener_fd >= 0:
+            self._announce(notify_fd, state)
 
-    def close(self) -> None:
-        """Close the connection to the listener; what it was told stays true."""
-        if self._listener is not None:
-            self._listener.close()
-
-    def _announce(self, listener_fd: int, state: Mapping[str, Any]) -> None:
-        if self._listener is None:
-            return
+    def _announce(self, notify_fd: int, state: Mapping[str, Any]) -> None:
         message = {
             "ociVersion": state["ociVersion"],
             "fds": ["seccompFd"],
@@ -71,19 +78,39 @@ class SystemCallFilter:
             "metadata": self._metadata,
             "state": state,
         }
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener_fd]))]
-        self._listener.sendmsg([json.dumps(message).encode()], rights)
-        self._listener.close()
-        os.close(listener_fd)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [notify_fd]))]
+        with socket.socket(fileno=self.listener_fd) as listener:
+            listener.sendmsg([json.dumps(message).encode()], rights)
+        os.close(notify_fd)
 
 
-def _connect(path: str) -> socket.socket:
+def compile_filter(profile: Mapping[str, Any], *, cache: str) -> SystemCallFilter | None:
+    """Compile a profile, or take it from the cache; None without a profile.
+
+    Raises:
+        StartError: The profile is wrong, or nobody listens where it says.
+    """
+    if not profile:
+        return None
+    try:
+        flags = seccomp.filter_flags(profile)
+        bpf = seccomp.compile_cached(profile, directory=cache)
+    except seccomp.SeccompError as error:
+        raise StartError(str(error)) from error
+    if not seccomp.uses_notify(profile):
+        return SystemCallFilter(bpf=bpf, flags=flags)
+    listener_fd = _connect(profile.get("listenerPath") or "")
+    return SystemCallFilter(
+        bpf=bpf, flags=flags, metadata=profile.get("listenerMetadata") or "", listener_fd=listener_fd
+    )
+
+
+def _connect(path: str) -> int:
     if not path:
         raise StartError("seccomp: SCMP_ACT_NOTIFY needs a listenerPath")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.connect(path)
-    except OSError as error:
-        listener.close()
-        raise StartError(f"seccomp: nobody listens at {path}: {describe(error)}") from error
-    return listener
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
+        try:
+            listener.connect(path)
+        except OSError as error:
+            raise StartError(f"seccomp: nobody listens at {path}: {describe(error)}") from error
+        return listener.detach()

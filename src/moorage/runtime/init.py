@@ -6,6 +6,7 @@ exec or by os._exit, whatever happens.
 
 from __future__ import annotations
 
+import gc
 import os
 
 from moorage.kernel import namespaces, prctl
@@ -16,6 +17,7 @@ from moorage.runtime.channel import Message
 from moorage.runtime.containment import cgroup_path, host_layout
 from moorage.runtime.devices import Devices, create_links, is_set_up_here
 from moorage.runtime.errors import StartError, failure
+from moorage.runtime.filters import SystemCallFilter
 from moorage.runtime.hooks import run_hooks
 from moorage.runtime.keyrings import join_keyring
 from moorage.runtime.labels import exec_labels
@@ -38,6 +40,8 @@ _FULL_ID_MAP = "0 0 4294967295"
 
 def run(preparation: Preparation, channel: Channel) -> NoReturn:
     """Become the container's program, or tell the parent why not and end."""
+    # What is collected for good at exec needs no collecting, which would copy our parent's pages.
+    gc.disable()
     try:
         init = Init(preparation, channel)
         init.set_up()
@@ -67,6 +71,7 @@ class Init:
         self._channel = channel
         self._received: set[Message] = set()
         self._pid = 0
+        self._filter: SystemCallFilter | None = None
         self._root_fd = -1
         self._console_fd = -1
         self._proc_sys_fd = -1
@@ -98,7 +103,7 @@ class Init:
             self._channel = channel
         self._run_hooks("startContainer", Status.CREATED)
         state = self._state(Status.RUNNING)
-        self._transition.run(state=state, warn=self._warn)
+        self._transition.run(state=state, system_calls=self._filter, warn=self._warn)
 
     def _enter_namespaces(self) -> None:
         plan = self._preparation.namespaces
@@ -131,9 +136,9 @@ class Init:
         self._proc_sys_fd = open_proc_sys()
         self._transition = Transition(
             process,
-            system_calls=self._preparation.system_calls,
             labels=exec_labels(process),
             preserve_fds=self._launch.preserve_fds,
+            in_user_namespace=self._in_user_namespace,
         )
 
     def _gather_mounts(self) -> list[PreparedMount | CgroupMount]:
@@ -240,10 +245,12 @@ class Init:
 
     def _wait_for(self, wanted: Message) -> None:
         while wanted not in self._received:
-            kind, payload, _ = self._channel.receive()
+            kind, payload, fds = self._channel.receive()
             self._received.add(kind)
             if kind is Message.CGROUPS_MADE:
                 self._pid = payload["pid"]
+            elif kind is Message.GO:
+                self._filter = SystemCallFilter.from_message(payload.get("filter"), fds)
 
     def _warn(self, text: str) -> None:
         self._channel.send(Message.WARNING, text)

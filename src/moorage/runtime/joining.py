@@ -17,7 +17,7 @@ from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import Stage, clone_into, kill_and_reap
 from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
-from moorage.runtime.filters import SystemCallFilter
+from moorage.runtime.filters import SystemCallFilter, compile_filter
 from moorage.runtime.init import report
 from moorage.runtime.keyrings import join_keyring
 from moorage.runtime.labels import exec_labels
@@ -84,9 +84,9 @@ class Joining:
         "preserve_fds",
         "process",
         "root_fd",
+        "seccomp_cache",
         "stdio",
         "sub_cgroup",
-        "system_calls",
         "target",
     )
 
@@ -98,7 +98,7 @@ class Joining:
         self.preserve_fds = 0
         self.sub_cgroup = ""
         self.log: Warn = drop_warning
-        self.system_calls: SystemCallFilter | None = None
+        self.seccomp_cache = SECCOMP_CACHE
         self.root_fd = -1
 
 
@@ -133,14 +133,8 @@ def exec_process(  # noqa: PLR0913 - what runc's exec takes
     if target.cgroup.is_frozen():
         # It would be frozen with the others before it could say a word.
         raise StartError("cannot exec in a paused container (use --ignore-paused to override)")
-    profile = section(target.spec, "linux", "seccomp")
-    if profile:
-        joining.system_calls = SystemCallFilter(profile, cache=seccomp_cache)
-    try:
-        return _start(joining)
-    finally:
-        if joining.system_calls is not None:
-            joining.system_calls.close()
+    joining.seccomp_cache = seccomp_cache
+    return _start(joining)
 
 
 def _start(joining: Joining) -> ExecProcess:
@@ -202,7 +196,8 @@ def _provide(joining: Joining, added: ExecProcess, parent: Channel) -> None:
         score = section(joining.target.spec, "process").get("oomScoreAdj")
     if score is not None:
         limits.set_oom_score(added.pid, score, warn=joining.log)
-    parent.send(Message.ATTACHED, {"pid": added.pid})
+    system_calls = compile_filter(section(joining.target.spec, "linux", "seccomp"), cache=joining.seccomp_cache)
+    parent.send_with_filter(Message.ATTACHED, {"pid": added.pid}, system_calls)
 
 
 def _converse(joining: Joining, added: ExecProcess, parent: Channel) -> None:
@@ -287,19 +282,22 @@ class _Joined:
         join_keyring(target.container_id, warn=self._warn)
         if not process.get("terminal"):
             console.take_stdio(joining.stdio)
-        transition = Transition(
-            process,
-            system_calls=joining.system_calls,
-            labels=exec_labels(process),
-            preserve_fds=joining.preserve_fds,
-        )
-        _, payload, _ = self._channel.receive()
+        labels = exec_labels(process)
+        enters_user_namespace = not _is_own_user_namespace(target.pid)
+        _, payload, fds = self._channel.receive()
+        system_calls = SystemCallFilter.from_message(payload.get("filter"), fds)
         limits.set_affinity(affinity.get("final") or "")
         if not joined:
             # In the container's PID namespace we are, by our clone.
             _join(target)
         os.fchdir(joining.root_fd)
         os.chroot(".")
+        transition = Transition(
+            process,
+            labels=labels,
+            preserve_fds=joining.preserve_fds,
+            in_user_namespace=joined or enters_user_namespace,
+        )
         self._prepare(transition)
         state = oci_state(
             target.spec,
@@ -308,7 +306,7 @@ class _Joined:
             pid=payload["pid"],
             status=Status.RUNNING,
         )
-        transition.run(state=state, warn=self._warn)
+        transition.run(state=state, system_calls=system_calls, warn=self._warn)
 
     def _prepare(self, transition: Transition) -> None:
         prctl.set_dumpable(dumpable=False)

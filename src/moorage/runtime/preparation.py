@@ -8,7 +8,6 @@ import socket
 from moorage.runtime import destinations, rootfs
 from moorage.runtime.channel import Channel, Message
 from moorage.runtime.errors import StartError
-from moorage.runtime.filters import SystemCallFilter
 from moorage.runtime.namespaces import NamespacePlan
 from moorage.runtime.specification import entries, section
 from moorage.runtime.validation import check_container_id, check_spec
@@ -30,7 +29,7 @@ class Preparation:
         root_fd: The root's detached mount, if the parent made it.
     """
 
-    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "namespaces", "root_fd", "system_calls")
+    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "namespaces", "root_fd")
 
     def __init__(self, launch: Launch) -> None:
         """Validate the specification and take hold of what it names.
@@ -43,8 +42,6 @@ class Preparation:
         self.launch = launch
         linux = section(launch.spec, "linux")
         self.has_outside_hooks = any(entries(launch.spec, "hooks", kind) for kind in _OUTSIDE_HOOKS)
-        profile = section(linux, "seccomp")
-        self.system_calls = SystemCallFilter(profile, cache=launch.seccomp_cache) if profile else None
         self.namespaces = NamespacePlan(launch.spec)
         self.joined_kinds = frozenset(self.namespaces.joined)
         self.root_fd = -1
@@ -93,8 +90,6 @@ class Preparation:
     def close(self) -> None:
         """Close the parent's copies of what the child holds."""
         self.namespaces.close()
-        if self.system_calls is not None:
-            self.system_calls.close()
         if self.root_fd >= 0:
             os.close(self.root_fd)
             self.root_fd = -1

@@ -49,9 +49,32 @@ class CapabilitySets:
         self.warnings = [f"ignoring unknown or unavailable capabilities: {', '.join(missing)}"] if missing else []
 
 
-def capability_sets(process: Spec) -> CapabilitySets:
-    """Return the sets of a process; it has none if it asks for none."""
-    return CapabilitySets(section(process, "capabilities"), grantable=capabilities.grantable())
+def capability_sets(process: Spec, *, in_user_namespace: bool) -> CapabilitySets:
+    """Return the sets of a process; it has none if it asks for none.
+
+    Args:
+        in_user_namespace: The caller entered a user namespace, which gave it all
+            capabilities there: what is known of those from before no longer holds.
+    """
+    known = capabilities.grantable() if in_user_namespace else grantable()
+    return CapabilitySets(section(process, "capabilities"), grantable=known)
+
+
+def grantable() -> int:
+    """Return the capabilities this process could give to a program; asked once, as they never grow."""
+    if not _known_grantable:
+        _known_grantable.append(_read_grantable())
+    return _known_grantable[0]
+
+
+_known_grantable: list[int] = []
+
+
+def _read_grantable() -> int:
+    # From one file: asking for each of the bounding set's bits costs ten times as much.
+    with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - pathlib is too slow here
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines())
+    return int(fields[b"CapPrm"], 16) & int(fields[b"CapBnd"], 16)
 
 
 def become(process: Spec, sets: CapabilitySets, *, load_filter: Callable[[], None]) -> None:

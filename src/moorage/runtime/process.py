@@ -13,13 +13,15 @@ from moorage.cgroups.errors import CgroupError
 from moorage.kernel import signals
 from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import clone_init, kill_and_reap
-from moorage.runtime.containment import open_cgroup, resources_of
+from moorage.runtime.containment import host_layout, open_cgroup, resources_of
 from moorage.runtime.errors import StartError, failure
+from moorage.runtime.filters import compile_filter
 from moorage.runtime.hooks import run_hooks, run_hooks_leniently
 from moorage.runtime.idmaps import id_ranges, write_maps
 from moorage.runtime.interfaces import set_up_interfaces
 from moorage.runtime.limits import set_oom_score
 from moorage.runtime.preparation import Preparation
+from moorage.runtime.privileges import grantable
 from moorage.runtime.specification import entries, section
 from moorage.runtime.state_file import Status, oci_state
 
@@ -69,6 +71,12 @@ class InitProcess:
         return oci_state(
             launch.spec, container_id=launch.container_id, bundle=launch.bundle, pid=self.pid, status=status
         )
+
+
+def warm_up() -> None:
+    """Find out once what holds for every start; a process that forks others calls it first."""
+    host_layout()
+    grantable()
 
 
 def create(launch: Launch) -> InitProcess:
@@ -145,7 +153,8 @@ def _provide(init: InitProcess) -> None:
     if score is not None:
         set_oom_score(init.pid, score, warn=launch.log)
     set_up_interfaces(launch, pid=init.pid)
-    channel.send(Message.GO)
+    system_calls = compile_filter(section(linux, "seccomp"), cache=launch.seccomp_cache)
+    channel.send_with_filter(Message.GO, {}, system_calls)
 
 
 def _joins_user_namespace(spec: dict[str, Any]) -> bool:

@@ -38,21 +38,20 @@ class Transition:
         warnings: What could not be granted, to be reported before `run`.
     """
 
-    __slots__ = ("_entered", "_filter", "_labels", "_preserve", "_process", "_program", "_sets", "warnings")
+    __slots__ = ("_entered", "_labels", "_preserve", "_process", "_program", "_sets", "warnings")
 
     def __init__(
         self,
         process: Spec,
         *,
-        system_calls: SystemCallFilter | None,
         labels: list[ExecLabel],
         preserve_fds: int,
+        in_user_namespace: bool,
     ) -> None:
         self._process = process
-        self._filter = system_calls
         self._labels = labels
         self._preserve = preserve_fds
-        self._sets = capability_sets(process)
+        self._sets = capability_sets(process, in_user_namespace=in_user_namespace)
         self._program: Program | None = None
         self._entered = False
         self.warnings: list[str] = list(self._sets.warnings)
@@ -72,8 +71,10 @@ class Transition:
         path = find_program(arguments[0], search_path=environment.get("PATH", ""))
         self._program = Program(path, arguments=arguments, environment=environment)
 
-    def run(self, *, state: Mapping[str, Any], warn: Callable[[str], None]) -> NoReturn:
-        """Become the program.
+    def run(
+        self, *, state: Mapping[str, Any], system_calls: SystemCallFilter | None, warn: Callable[[str], None]
+    ) -> NoReturn:
+        """Become the program, under a filter if there is one.
 
         Raises:
             StartError: Something is refused; the process can only end now.
@@ -88,7 +89,7 @@ class Transition:
         if restricted:
             prctl.set_no_new_privs()
         limits.set_rlimits(self._process.get("rlimits") or (), warn=warn)
-        self._become(state, late=restricted)
+        self._become(state, system_calls, late=restricted)
         self._program.execute()
         raise self._program.failure()
 
@@ -102,10 +103,10 @@ class Transition:
         close_range(3 + self._preserve, flags=CLOSE_RANGE_CLOEXEC)
         signals.reset_for_exec()
 
-    def _become(self, state: Mapping[str, Any], *, late: bool) -> None:
+    def _become(self, state: Mapping[str, Any], system_calls: SystemCallFilter | None, *, late: bool) -> None:
         def load_filter() -> None:
-            if self._filter is not None:
-                self._filter.load(state)
+            if system_calls is not None:
+                system_calls.load(state)
 
         # Without no_new_privs, loading a filter takes a capability the program won't have.
         become(self._process, self._sets, load_filter=_nothing if late else load_filter)
