@@ -1,0 +1,203 @@
+"""One blob on its way into the store: hashed and written as it arrives, kept if cut off."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from moorage.content.errors import BlobDigestMismatchError, BlobSizeMismatchError
+from moorage.content.layout import sync_directory
+from moorage.oci.digest import Digest, hex_of
+
+# Large enough that handing work to a thread costs nothing beside the work.
+_BATCH: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A blob in the store.
+
+    Attributes:
+        size: Bytes as stored.
+    """
+
+    digest: Digest
+    size: int
+
+
+class Ingest:
+    """Writes one blob; made by `BlobStore.ingest`, which also ends it.
+
+    Attributes:
+        complete: The blob is in the store already, or now: nothing more is to be written.
+        offset: Bytes kept from an attempt that was cut off. What is written goes behind.
+    """
+
+    def __init__(self, partial: Path, blobs: Path, *, digest: Digest | None, size: int | None) -> None:
+        self._partial = partial
+        self._blobs = blobs
+        self._expected = digest
+        self._size = size
+        self._fd = -1
+        self._hash = hashlib.sha256()
+        self._batch = bytearray()
+        self._writing: asyncio.Future[None] | None = None
+        self.complete = False
+        self.offset = 0
+        self._received = 0
+
+    async def begin(self) -> None:
+        """Open the partial file, and hash what it holds; called once, by the store."""
+        await asyncio.to_thread(self._open)
+
+    async def restart(self) -> None:
+        """Drop the kept bytes: the source begins anew."""
+        await self._settle()
+        self._hash = hashlib.sha256()
+        self._batch.clear()
+        self.offset = self._received = 0
+        await asyncio.to_thread(os.ftruncate, self._fd, 0)
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes. Returns before they are on the disk.
+
+        Raises:
+            BlobSizeMismatchError: More bytes than the descriptor says: an attack, or a
+                registry in disorder. The partial file is dropped.
+        """
+        self._received += len(chunk)
+        if self._size is not None and self._received > self._size:
+            await self._drop()
+            raise BlobSizeMismatchError(self._expected, expected=self._size, actual=self._received)
+        self._batch += chunk
+        if len(self._batch) >= _BATCH:
+            await self._pass_on()
+
+    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the whole blob while it is written, and commit it at the end.
+
+        The kept bytes come first. A blob that is complete is read from the store, and
+        `chunks` is not touched.
+
+        Args:
+            chunks: The blob from `offset` on.
+
+        Raises:
+            BlobDigestMismatchError: After the last chunk; its consumer must not trust what
+                it got before it sees the end.
+        """
+        source = self._path() if self.complete else self._partial
+        async for chunk in _read(source, None if self.complete else self.offset):
+            yield chunk
+        if self.complete:
+            return
+        async for chunk in chunks:
+            await self.write(chunk)
+            yield chunk
+        await self.commit()
+
+    async def commit(self) -> Blob:
+        """Verify the blob and put it into the store, durably.
+
+        Raises:
+            BlobSizeMismatchError: It is too short; the partial file is kept.
+            BlobDigestMismatchError: It is something else; the partial file is dropped.
+        """
+        if self.complete:
+            return Blob(digest=self._name(), size=await asyncio.to_thread(os.path.getsize, self._path()))
+        await self._settle(flush=True)
+        if self._size is not None and self._received != self._size:
+            raise BlobSizeMismatchError(self._expected, expected=self._size, actual=self._received)
+        actual = self._digest()
+        if self._expected is not None and actual != self._expected:
+            await self._drop()
+            raise BlobDigestMismatchError(self._expected, actual)
+        self._expected = actual
+        await asyncio.to_thread(self._publish)
+        self.complete = True
+        return Blob(digest=actual, size=self._received)
+
+    async def end(self, *, keep: bool) -> None:
+        """Close the partial file; called once, by the store.
+
+        Args:
+            keep: Leave the partial file for another attempt, if it wasn't committed.
+        """
+        if self._fd < 0:
+            return
+        try:
+            await self._settle(flush=keep)
+        finally:
+            worthless = not keep or os.fstat(self._fd).st_size == 0
+            os.close(self._fd)
+            self._fd = -1
+            if not self.complete and worthless:
+                await asyncio.to_thread(self._partial.unlink, missing_ok=True)
+
+    def _open(self) -> None:
+        self._fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        kept = os.fstat(self._fd).st_size
+        if self._size is not None and kept > self._size:
+            # Longer than the whole blob can't be its beginning.
+            os.ftruncate(self._fd, 0)
+            kept = 0
+        while chunk := os.read(self._fd, _BATCH):
+            self._hash.update(chunk)
+        self.offset = self._received = kept
+
+    async def _pass_on(self) -> None:
+        """Hand the batch to a thread; one is written while the next is gathered."""
+        await self._settle()
+        batch, self._batch = self._batch, bytearray()
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, batch))
+
+    async def _settle(self, *, flush: bool = False) -> None:
+        """Wait for what is being written; with `flush` write what is gathered as well."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+        if flush and self._batch:
+            await self._pass_on()
+            await self._settle()
+
+    def _write(self, batch: bytearray) -> None:
+        self._hash.update(batch)
+        view = memoryview(batch)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    async def _drop(self) -> None:
+        await self._settle()
+        self._batch.clear()
+        await asyncio.to_thread(os.ftruncate, self._fd, 0)
+
+    def _digest(self) -> Digest:
+        return Digest("sha256:" + self._hash.hexdigest())
+
+    def _name(self) -> Digest:
+        return self._expected if self._expected is not None else self._digest()
+
+    def _path(self) -> Path:
+        return self._blobs / hex_of(self._name())
+
+    def _publish(self) -> None:
+        os.fsync(self._fd)
+        self._partial.rename(self._path())
+        sync_directory(self._blobs)
+
+
+async def _read(path: Path, size: int | None) -> AsyncIterator[bytes]:
+    """Yield a file, or its first `size` bytes."""
+    if size == 0:
+        return
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        left = size
+        while chunk := await asyncio.to_thread(file.read, _BATCH if left is None else min(left, _BATCH)):
+            yield chunk
+            left = None if left is None else left - len(chunk)
+    finally:
+        file.close()

@@ -1,0 +1,182 @@
+"""Blobs by digest, as an OCI image layout.
+
+A blob's file is complete and verified if it is there: it is written under another name,
+checked, synced and renamed. What was cut off stays in `ingest/` under the digest it should
+have, and the next attempt goes on from there.
+
+Spec: image-spec, image-layout.md.
+"""
+
+import asyncio
+import contextlib
+import os
+import uuid
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+
+from moorage.content.errors import BlobNotFoundError, BlobTooLargeError
+from moorage.content.ingest import Blob, Ingest
+from moorage.content.layout import write_durably
+from moorage.oci.digest import Digest, digest_of, hex_of
+
+MANIFEST_LIMIT: Final = 4 << 20
+"""Bytes of the largest manifest that any registry takes."""
+
+_LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
+# Images are named in the database; the file is there because the layout demands it.
+_INDEX: Final = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+_UNNAMED: Final = "unnamed-"
+
+
+class Hold:
+    """Keeps blobs from garbage collection while nothing in the database names them yet."""
+
+    def __init__(self) -> None:
+        self.digests: set[Digest] = set()
+
+    def add(self, *digests: Digest) -> None:
+        """Keep these, too."""
+        self.digests.update(digests)
+
+
+class BlobStore:
+    """The blobs below one directory. Made by `open`."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs" / "sha256"
+        self._ingest = root / "ingest"
+        self._holds: list[Hold] = []
+        self._locks: weakref.WeakValueDictionary[Digest, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Make the layout if it is missing, and drop what can't be resumed; blocks."""
+        store = cls(root)
+        store._blobs.mkdir(parents=True, exist_ok=True)
+        store._ingest.mkdir(exist_ok=True)
+        for name, content in (("oci-layout", _LAYOUT), ("index.json", _INDEX)):
+            if not (root / name).exists():
+                write_durably(root / name, content)
+        for left in store._ingest.glob(f"{_UNNAMED}*"):
+            left.unlink()
+        return store
+
+    def path(self, digest: Digest) -> Path:
+        """Return where a blob is, or would be."""
+        return self._blobs / hex_of(digest)
+
+    def contains(self, digest: Digest) -> bool:
+        """Tell whether a blob is here, whole."""
+        return self.path(digest).exists()
+
+    def size(self, digest: Digest) -> int:
+        """Return a blob's length in bytes.
+
+        Raises:
+            BlobNotFoundError: It is not here.
+        """
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise BlobNotFoundError(digest) from None
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading; the caller closes it.
+
+        Raises:
+            BlobNotFoundError: It is not here.
+        """
+        try:
+            return self.path(digest).open("rb")
+        except FileNotFoundError:
+            raise BlobNotFoundError(digest) from None
+
+    def list(self) -> list[Blob]:
+        """Return all blobs, in no order."""
+        with os.scandir(self._blobs) as entries:
+            return [Blob(digest=Digest(f"sha256:{entry.name}"), size=entry.stat().st_size) for entry in entries]
+
+    async def read(self, digest: Digest, *, limit: int = MANIFEST_LIMIT) -> bytes:
+        """Return a small blob.
+
+        Raises:
+            BlobNotFoundError: It is not here.
+            BlobTooLargeError: It is longer than `limit` bytes.
+        """
+        return await asyncio.to_thread(self._read, digest, limit)
+
+    async def put(self, data: bytes) -> Digest:
+        """Store a small blob; one that is here already is left alone."""
+        digest = digest_of(data)
+        async with self.ingest(digest, size=len(data)) as ingest:
+            if not ingest.complete:
+                await ingest.restart()
+                await ingest.write(data)
+                await ingest.commit()
+        return digest
+
+    async def delete(self, digest: Digest) -> None:
+        """Remove a blob and what was kept of it; one that is not here is no error."""
+        await asyncio.to_thread(self._delete, digest)
+
+    @contextlib.asynccontextmanager
+    async def ingest(self, digest: Digest | None, *, size: int | None = None) -> AsyncIterator[Ingest]:
+        """Write a blob; a second writer of the same waits, and then finds it complete.
+
+        Left without a commit, the partial file of a known digest stays for the next attempt.
+
+        Args:
+            digest: None when it is not known before the end.
+            size: Bytes by the descriptor; None when not known.
+        """
+        if digest is None:
+            name = f"{_UNNAMED}{uuid.uuid4().hex}"
+            async with self._begin(Ingest(self._ingest / name, self._blobs, digest=None, size=size)) as ingest:
+                yield ingest
+            return
+        lock = self._locks.setdefault(digest, asyncio.Lock())
+        async with lock:
+            partial = self._ingest / f"{hex_of(digest)}.partial"
+            ingest = Ingest(partial, self._blobs, digest=digest, size=size)
+            if await asyncio.to_thread(self.contains, digest):
+                ingest.complete = True
+                yield ingest
+                return
+            async with self._begin(ingest, keep=True):
+                yield ingest
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """Keep blobs from garbage collection until the block ends."""
+        hold = Hold()
+        self._holds.append(hold)
+        try:
+            yield hold
+        finally:
+            self._holds.remove(hold)
+
+    def held(self) -> set[Digest]:
+        """Return what garbage collection must leave alone: held, or being written."""
+        written = {digest for digest, lock in self._locks.items() if lock.locked()}
+        return written.union(*(hold.digests for hold in self._holds))
+
+    @contextlib.asynccontextmanager
+    async def _begin(self, ingest: Ingest, *, keep: bool = False) -> AsyncIterator[Ingest]:
+        try:
+            await ingest.begin()
+            yield ingest
+        finally:
+            await ingest.end(keep=keep)
+
+    def _read(self, digest: Digest, limit: int) -> bytes:
+        with self.open_blob(digest) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise BlobTooLargeError(digest, limit)
+        return data
+
+    def _delete(self, digest: Digest) -> None:
+        self.path(digest).unlink(missing_ok=True)
+        (self._ingest / f"{hex_of(digest)}.partial").unlink(missing_ok=True)
