@@ -40,10 +40,12 @@ BRIDGE = "moorbench0"
 
 
 def device_rule(major: int, minor: int) -> dict[str, Any]:
+    """Allow one character device."""
     return {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
 
 
 def default_spec(name: str, arguments: list[str], *, seccomp: bool) -> dict[str, Any]:
+    """Return what the engine makes of a plain `docker run`."""
     sets = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
     restricted = ["nosuid", "noexec", "nodev"]
     spec: dict[str, Any] = {
@@ -103,6 +105,7 @@ def default_spec(name: str, arguments: list[str], *, seccomp: bool) -> dict[str,
 
 
 def make_image(directory: Path) -> Path:
+    """Make a root file system of busybox."""
     image = directory / "image"
     (image / "bin").mkdir(parents=True)
     shutil.copy("/bin/busybox", image / "bin/busybox")
@@ -112,6 +115,7 @@ def make_image(directory: Path) -> Path:
 
 
 def prepare_host() -> None:
+    """Enter namespaces of its own and make a bridge in them."""
     namespaces.unshare(CloneFlag.NEWNET | CloneFlag.NEWNS)
     mount.mount(None, "/", flags=MountFlag.REC | MountFlag.PRIVATE)
     with NetlinkSocket() as netlink:
@@ -119,6 +123,7 @@ def prepare_host() -> None:
 
 
 def launch_of(directory: Path, image: Path, number: int, *, parts: set[str], arguments: list[str]) -> Launch:
+    """Return the launch of one container, with an empty upper directory."""
     bundle = directory / f"bundle{number}"
     for name in ("upper", "work"):
         (bundle / name).mkdir(parents=True)
@@ -143,11 +148,13 @@ def launch_of(directory: Path, image: Path, number: int, *, parts: set[str], arg
 
 
 def summary(name: str, samples: list[float]) -> None:
+    """Print median and tenth percentile of samples in seconds."""
     tenth = statistics.quantiles(samples, n=10)[0]
-    print(f"{name:16} {statistics.median(samples) * 1000:7.2f} {tenth * 1000:7.2f}")  # noqa: T201 - a program
+    print(f"{name:16} {statistics.median(samples) * 1000:7.2f} {tenth * 1000:7.2f}")
 
 
 def measure_starts(directory: Path, image: Path, *, runs: int, parts: set[str], pause: float) -> None:
+    """Time create, start and cleanup."""
     created, started, gone, cleaned = [], [], [], []
     for number in range(runs + 2):
         launch = launch_of(directory, image, number, parts=parts, arguments=["true"])
@@ -172,6 +179,7 @@ def measure_starts(directory: Path, image: Path, *, runs: int, parts: set[str], 
 
 
 def measure_exec(directory: Path, image: Path, *, runs: int, parts: set[str]) -> None:
+    """Time adding a process."""
     launch = launch_of(directory, image, 1000, parts=parts, arguments=["sleep", "600"])
     init = process.create(launch)
     process.start(init)
@@ -198,6 +206,7 @@ def measure_exec(directory: Path, image: Path, *, runs: int, parts: set[str]) ->
 
 
 def main() -> None:
+    """Measure, and leave nothing behind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--pause", type=float, default=0.1, help="seconds of idleness before each start")
@@ -209,7 +218,7 @@ def main() -> None:
         image = make_image(directory)
         prepare_host()
         gc.freeze()
-        print(f"{'milliseconds':16} {'median':>7} {'p10':>7}")  # noqa: T201 - a program
+        print(f"{'milliseconds':16} {'median':>7} {'p10':>7}")
         measure_starts(directory, image, runs=arguments.runs, parts=parts, pause=arguments.pause)
         measure_exec(directory, image, runs=arguments.runs, parts=parts)
     finally:
