@@ -20,6 +20,8 @@ from moorage.cgroups.v2 import V2Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from moorage.cgroups.systemd_paths import UnitPath
+
     Group = V1Group | V2Group
 
 _LISTING_V1 = ("freezer", "pids", "devices", "memory", "cpu")
@@ -35,17 +37,18 @@ def detect() -> Layout:
 
 
 def open_group(path: str, *, layout: Layout) -> Group:
-    """Return the cgroup at a plain `linux.cgroupsPath`; it may not exist yet.
+    """Return the cgroup at a `linux.cgroupsPath`; it may not exist yet.
 
     Args:
-        path: Absolute from the top of each hierarchy, or relative to the own cgroup.
+        path: Absolute from the top of each hierarchy, relative to the own cgroup, or
+            systemd's "slice:prefix:name".
 
     Raises:
-        CgroupError: `path` is of systemd's form, which `moorage.cgroups.systemd` serves, or
-            it names a cgroup that is not the container's alone.
+        CgroupError: `path` is of systemd's form and systemd can't serve it, or it names a
+            cgroup that is not the container's alone.
     """
-    if parse_unit_path(path) is not None:
-        raise CgroupError(f"cgroupsPath {path!r} needs the systemd cgroup driver")
+    if (unit := parse_unit_path(path)) is not None:
+        return _systemd_group(unit, layout)
     if clean_path(path) in {"", "/"}:
         # Killing or removing it would hit the caller itself.
         raise CgroupError(f"cgroupsPath {path!r} names no cgroup of its own")
@@ -66,3 +69,14 @@ def group_of_process(pid: int, *, layout: Layout) -> str:
         if controller in membership:
             return membership[controller]
     return membership.get(UNIFIED, "/")
+
+
+def _systemd_group(unit: UnitPath, layout: Layout) -> Group:
+    if layout.mode is not Mode.V2 or layout.unified is None:
+        raise CgroupError(f"the systemd cgroup driver, which {unit.unit} asks for, needs a host with cgroup v2 alone")
+    # A host without systemd never pays for these modules.
+    from moorage.cgroups import systemd  # noqa: PLC0415
+
+    if not systemd.is_running():
+        raise CgroupError(f"the systemd cgroup driver, which {unit.unit} asks for, needs systemd: it does not run here")
+    return systemd.SystemdGroup(unit, hierarchy=layout.unified)

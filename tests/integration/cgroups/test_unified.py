@@ -24,8 +24,6 @@ def group() -> Iterator[V2Group]:
     unified = detect().unified
     if unified is None or not Path(unified.mount_point, "cgroup.controllers").read_text().strip():
         pytest.skip("no unified hierarchy with controllers")
-    switches = Path(unified.mount_point, "cgroup.subtree_control")
-    before = switches.read_text().split()
     parent = f"/moorage-test-{uuid.uuid4().hex[:8]}"
     group = V2Group(f"{parent}/c1", hierarchy=unified)
     group.create()
@@ -33,8 +31,6 @@ def group() -> Iterator[V2Group]:
     group.kill()
     assert group.delete(patience=2)
     assert V2Group(parent, hierarchy=unified).delete()
-    for name in set(switches.read_text().split()) - set(before):
-        switches.write_text(f"-{name}")
 
 
 def controllers(directory: str) -> list[str]:
