@@ -6,6 +6,7 @@ Spec: runtime-spec, config-linux.md "Control groups", "Allowed Device list".
 from __future__ import annotations
 
 from moorage.cgroups import group
+from moorage.cgroups.errors import CgroupError
 from moorage.runtime.specification import entries, section
 
 TYPE_CHECKING = False
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
     from moorage.cgroups.group import Group
     from moorage.cgroups.paths import Layout
+    from moorage.runtime.launch import Warn
     from moorage.runtime.specification import Spec
 
-    Containment = Group
     Rule = Mapping[str, Any]
 
 _NUMBERS: Final = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, None))
@@ -52,6 +53,18 @@ def open_cgroup(spec: Spec, *, container_id: str) -> Group:
         CgroupError: The path's form is not supported.
     """
     return group.open_group(cgroup_path(spec, container_id=container_id), layout=host_layout())
+
+
+def remove_cgroup(cgroup: Group, *, log: Warn) -> None:
+    """Remove a container's cgroup, ending what is still in it; what can't be removed is logged."""
+    try:
+        if cgroup.delete(patience=0):
+            return
+        cgroup.kill()
+        if not cgroup.delete(patience=2.0):
+            log(f"the cgroup {cgroup.path} is still busy and stays")
+    except (OSError, CgroupError) as error:
+        log(f"the cgroup {cgroup.path} stays: {error}")
 
 
 def resources_of(spec: Spec) -> dict[str, Any]:

@@ -7,18 +7,21 @@ and interfaces: neither waits for the other longer than it must.
 
 from __future__ import annotations
 
+import importlib
 import os
 
 from moorage.cgroups.errors import CgroupError
+from moorage.cgroups.paths import Mode
 from moorage.kernel import signals
 from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import clone_init, kill_and_reap
-from moorage.runtime.containment import host_layout, open_cgroup, resources_of
+from moorage.runtime.containment import host_layout, open_cgroup, remove_cgroup, resources_of
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.filters import compile_filter
 from moorage.runtime.hooks import run_hooks, run_hooks_leniently
 from moorage.runtime.idmaps import id_ranges, write_maps
 from moorage.runtime.interfaces import set_up_interfaces
+from moorage.runtime.joining import Target
 from moorage.runtime.limits import set_oom_score
 from moorage.runtime.preparation import Preparation
 from moorage.runtime.privileges import grantable
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.cgroups.group import Group
-    from moorage.runtime.launch import Launch
+    from moorage.runtime.launch import Launch, Warn
 
 _EXPECTED = (OSError, CgroupError, EOFError)
 
@@ -65,6 +68,18 @@ class InitProcess:
         """The specification it was created from."""
         return self.launch.spec
 
+    def target(self) -> Target:
+        """Return what a further process joins."""
+        launch = self.launch
+        return Target(
+            pid=self.pid,
+            pidfd=self.pidfd,
+            spec=launch.spec,
+            container_id=launch.container_id,
+            bundle=launch.bundle,
+            cgroup=self.cgroup,
+        )
+
     def state(self, status: Status) -> dict[str, Any]:
         """Return the state that hooks are given."""
         launch = self.launch
@@ -74,9 +89,11 @@ class InitProcess:
 
 
 def warm_up() -> None:
-    """Find out once what holds for every start; a process that forks others calls it first."""
-    host_layout()
+    """Find out once what holds for every start; a process that forks others calls it before it seals itself."""
     grantable()
+    if host_layout().mode is Mode.V2:
+        # Only such hosts can need it, and later it could no longer be imported.
+        importlib.import_module("moorage.cgroups.systemd")
 
 
 def create(launch: Launch) -> InitProcess:
@@ -205,8 +222,27 @@ def _reason(init: InitProcess, error: BaseException) -> StartError:
 def _abandon(init: InitProcess) -> None:
     kill_and_reap(init.pidfd)
     _close(init)
-    _remove_cgroup(init)
+    remove_cgroup(init.cgroup, log=init.launch.log)
     init.cleaned = True
+
+
+def order_start(channel: Channel, *, log: Warn) -> None:
+    """Order a waiting child to become its program; return once it has.
+
+    Raises:
+        StartError: It can't, and ends.
+        OSError: It is gone.
+    """
+    channel.send(Message.START)
+    try:
+        while True:
+            kind, payload, _ = channel.receive()
+            if kind is Message.FAILED:
+                raise StartError(payload["message"], payload["exit_code"])
+            log(payload)
+    except EOFError:
+        # The descriptor went away in the exec.
+        channel.close()
 
 
 def start(init: InitProcess) -> None:
@@ -216,13 +252,7 @@ def start(init: InitProcess) -> None:
         StartError: It can't be started; the process is reaped, and nothing is left.
     """
     try:
-        init.channel.send(Message.START)
-        while True:
-            kind, payload, _ = init.channel.receive()
-            _answer(init, kind, payload)
-    except EOFError:
-        # The descriptor went away in the exec.
-        init.channel.close()
+        order_start(init.channel, log=init.launch.log)
     except (StartError, OSError) as error:
         reason = _reason(init, error)
         _abandon(init)
@@ -241,21 +271,10 @@ def cleanup(init: InitProcess) -> None:
         return
     init.cleaned = True
     _close(init)
-    _remove_cgroup(init)
+    remove_cgroup(init.cgroup, log=init.launch.log)
     hooks = entries(init.spec, "hooks", "poststop")
     if hooks:
         run_hooks_leniently("poststop", hooks, init.state(Status.STOPPED), log=init.launch.log)
-
-
-def _remove_cgroup(init: InitProcess) -> None:
-    try:
-        if init.cgroup.delete(patience=0):
-            return
-        init.cgroup.kill()
-        if not init.cgroup.delete(patience=2.0):
-            init.launch.log(f"the cgroup {init.cgroup.path} is still busy and stays")
-    except (OSError, CgroupError) as error:
-        init.launch.log(f"the cgroup {init.cgroup.path} stays: {error}")
 
 
 def _close(init: InitProcess) -> None:
