@@ -1,0 +1,188 @@
+"""Networks that users make, and containers that come and go on them while they run."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moorage.api.filters import Filters
+from moorage.api.networks import IPAM, EndpointSettings, IPAMConfig, NetworkCreateRequest
+from moorage.networks.errors import (
+    ActiveEndpointsError,
+    AddressInUseError,
+    AlreadyAttachedError,
+    NetworkNotFoundError,
+    PredefinedNetworkRemovalError,
+    SubnetOverlapError,
+)
+from moorage.networks.models import Attachment, Network
+from moorage.state.networks import NetworkNameReservedError
+from tests.integration.networks.playground import NEIGHBOUR, Playground, in_namespace, listen, reaches
+from tests.support.isolation import in_network_namespace
+
+pytestmark = pytest.mark.needs("root")
+
+
+def on_host(directory: Path, body: Callable[[Playground], None]) -> None:
+    def run() -> None:
+        playground = Playground(directory)
+        playground.restore()
+        body(playground)
+
+    in_network_namespace(run)
+
+
+def create(host: Playground, name: str, **more: object) -> Network:
+    return asyncio.run(host.networks.creator.create(NetworkCreateRequest(name=name, **more)))  # type: ignore[arg-type]
+
+
+def devices() -> set[str]:
+    return {name for _, name in socket.if_nameindex()}
+
+
+def test_a_network_has_its_own_subnet_device_and_list_entry(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        network = create(host, "front")
+        assert network.bridge in devices()
+        (shown,) = host.networks.lister.list(filters=Filters({"name": ("^front$",)}))
+        assert shown.ipam.config == [IPAMConfig(subnet="172.18.0.0/16", gateway="172.18.0.1")]
+        with pytest.raises(NetworkNameReservedError, match="network with name front already exists"):
+            create(host, "front")
+
+    on_host(tmp_path, body)
+
+
+def test_removing_a_network_leaves_no_trace(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        before = devices()
+        network = create(host, "front")
+        asyncio.run(host.networks.remover.remove("front"))
+        assert devices() == before
+        assert network.id not in host.store.rows
+        with pytest.raises(NetworkNotFoundError, match="network front not found"):
+            host.networks.lister.inspect("front")
+        assert create(host, "again").pools[0].subnet == "172.18.0.0/16"
+
+    on_host(tmp_path, body)
+
+
+def test_a_network_in_use_or_predefined_cannot_be_removed(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "front")
+        host.run("web", attachments=(Attachment(network="front"),))
+        with pytest.raises(ActiveEndpointsError, match=r"network front has active endpoints \(web\)"):
+            asyncio.run(host.networks.remover.remove("front"))
+        with pytest.raises(PredefinedNetworkRemovalError):
+            asyncio.run(host.networks.remover.remove("bridge"))
+        host.networks.service.close_sandbox("web")
+        assert asyncio.run(host.networks.remover.prune(Filters())) == ["front"]
+
+    on_host(tmp_path, body)
+
+
+def test_a_static_address_is_kept_and_cannot_be_had_twice(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "own", ipam=IPAM(config=[IPAMConfig(subnet="10.5.0.0/24", gateway="10.5.0.254")]))
+        wanted = Attachment(network="own", ipv4="10.5.0.77", mac="02:11:22:33:44:55")
+        _, opened = host.run("web", attachments=(wanted,))
+        assert opened.sandbox.endpoints[0].ipv4 == "10.5.0.77/24"
+        assert opened.sandbox.endpoints[0].mac == "02:11:22:33:44:55"
+        with pytest.raises(AddressInUseError, match="Address already in use"):
+            host.run("other", attachments=(wanted,))
+        with pytest.raises(SubnetOverlapError, match="Pool overlaps with other one on this address space"):
+            create(host, "clash", ipam=IPAM(config=[IPAMConfig(subnet="10.5.0.0/16")]))
+
+    on_host(tmp_path, body)
+
+
+def test_nothing_leaves_an_internal_network(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "vault", internal=True)
+        first, _ = host.run("first", attachments=(Attachment(network="vault"),))
+        second, opened = host.run("second", attachments=(Attachment(network="vault"),))
+        outside = in_namespace(host.neighbour_fd, lambda: listen(port=9000))
+        server = in_namespace(second, listen)
+        assert not in_namespace(first, lambda: reaches(outside, NEIGHBOUR, 9000))
+        address = opened.sandbox.endpoints[0].ipv4.partition("/")[0]
+        assert in_namespace(first, lambda: reaches(server, address, 80))
+
+    on_host(tmp_path, body)
+
+
+def test_containers_of_a_network_without_icc_do_not_reach_each_other(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "strict", options={"com.docker.network.bridge.enable_icc": "false"})
+        first, _ = host.run("first", attachments=(Attachment(network="strict"),))
+        second, opened = host.run("second", attachments=(Attachment(network="strict"),))
+        server = in_namespace(second, listen)
+        address = opened.sandbox.endpoints[0].ipv4.partition("/")[0]
+        assert not in_namespace(first, lambda: reaches(server, address, 80))
+        assert reaches(server, address, 80)
+
+    on_host(tmp_path, body)
+
+
+def test_a_running_container_joins_a_network_and_leaves_its_first_one(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "front")
+        web, _ = host.run("web")
+        outside = in_namespace(host.neighbour_fd, lambda: listen(port=9000))
+        asyncio.run(host.networks.connector.connect("front", "web", EndpointSettings(aliases=["www"])))
+        with pytest.raises(AlreadyAttachedError):
+            asyncio.run(host.networks.connector.connect("front", "web", None))
+        friend, _ = host.run("friend", attachments=(Attachment(network="front"),))
+        server = in_namespace(web, listen)
+        assert in_namespace(friend, lambda: reaches(server, "172.18.0.2", 80))
+        assert "172.18.0.2\tweb\n" in host.containers.read_file("web", "hosts")
+        asyncio.run(host.networks.connector.disconnect("bridge", "web", force=False))
+        # The default route has moved to the network that is left.
+        assert in_namespace(web, lambda: reaches(outside, NEIGHBOUR, 9000))
+        assert "172.17.0.2" not in host.containers.read_file("web", "hosts")
+        assert list(host.networks.lister.inspect("front").containers or ()) == ["web", "friend"]
+        assert host.networks.lister.inspect("bridge").containers == {}
+
+    on_host(tmp_path, body)
+
+
+def test_the_gateway_priority_chooses_the_default_route(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "front")
+        _, opened = host.run(
+            "web", attachments=(Attachment(network="bridge"), Attachment(network="front", gateway_priority=5))
+        )
+        routed = {one.network_name: one.default_route4 for one in opened.sandbox.endpoints}
+        assert routed == {"bridge": False, "front": True}
+
+    on_host(tmp_path, body)
+
+
+def test_the_zone_of_a_network_names_its_running_containers(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        network = create(host, "front")
+        _, opened = host.run("web", attachments=(Attachment(network="front", aliases=("www",)),))
+        zone = tmp_path / "networks" / "zones" / f"{network.id}.json"
+        assert json.loads(zone.read_text())["holders"] == [{"names": ["web", "www"], "addresses": ["172.18.0.2"]}]
+        assert host.containers.read_file("web", "resolv.conf").startswith("nameserver 127.0.0.11\n")
+        resolver = json.loads(Path(host.networks.service.resolution.path_of(opened.sandbox)).read_text())
+        assert resolver["zones"] == [{"file": str(zone), "network": "front"}]
+        host.networks.service.close_sandbox("web")
+        assert json.loads(zone.read_text())["holders"] == []
+
+    on_host(tmp_path, body)
+
+
+def test_a_network_with_ipv6_gives_both_families(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "six", enable_ipv6=True)
+        web, opened = host.run("web", attachments=(Attachment(network="six"),))
+        friend, _ = host.run("friend", attachments=(Attachment(network="six"),))
+        address = opened.sandbox.endpoints[0].ipv6.partition("/")[0]
+        assert address.startswith("fd")
+        server = in_namespace(web, lambda: listen("::"))
+        assert in_namespace(friend, lambda: reaches(server, address, 80))
+        assert reaches(server, address, 80)
+
+    on_host(tmp_path, body)
