@@ -209,7 +209,7 @@ class AuthRequest(Model, rename=None):
     identity_token: str = field(default="", name="identitytoken")
     registry_token: str = field(default="", name="registrytoken")
 
-    def __repr__(self) -> str:  # type: ignore[explicit-override]  # typing.override is newer than 3.11
+    def __repr__(self) -> str:
         return f"AuthRequest(username={self.username!r}, server_address={self.server_address!r})"
 
 
@@ -230,7 +230,7 @@ class DiskUsageQuery(Query):
 class DiskUsage(Model):
     """Disk usage by kind, in the shape before API 1.52; a kind that was not asked for is null."""
 
-    layers_size: int = 0
+    layers_size: int = always(default=0)
     images: list[ImageSummary] | None = always(default=None)
     containers: list[ContainerSummary] | None = always(default=None)
     volumes: list[Volume] | None = always(default=None)

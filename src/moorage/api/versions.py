@@ -18,12 +18,14 @@ class Version(NamedTuple):
     major: int
     minor: int
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override is newer than 3.11
+    def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
 
 
 MINIMUM: Final = Version(1, 24)
 MAXIMUM: Final = Version(1, 50)
+#: The Docker release that speaks MAXIMUM; clients which look at the engine's version find it.
+DOCKER_RELEASE: Final = "28.2.2"
 
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 

@@ -53,7 +53,7 @@ class RegistryFault:
     code: str
     message: str = ""
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override is newer than 3.11
+    def __str__(self) -> str:
         text = self.message or _MESSAGES.get(self.code, "unknown error")
         return f"{self.code.lower().replace('_', ' ')}: {text}"
 

@@ -53,7 +53,7 @@ class Platform:
     variant: str = ""
     os_version: str = ""
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override is newer than 3.11
+    def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 

@@ -26,7 +26,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True, rename="lower"):
     registry_token: str | None = msgspec.field(name="registrytoken", default=None)
     server_address: str | None = msgspec.field(name="serveraddress", default=None)
 
-    def __repr__(self) -> str:  # type: ignore[explicit-override]  # typing.override is newer than 3.11
+    def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, ...)"
 
     @property

@@ -8,7 +8,6 @@ Half-close is kept in both directions: the end of what a client sends is the end
 container's standard input, and says nothing about its output.
 """
 
-# mypy: disable-error-code="explicit-override"
 # (typing.override is newer than Python 3.11, and asyncio's protocols are all overrides.)
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ hijacked stream often arrive together with the request that asks for it.
 A client that leaves cancels the handler of its request.
 """
 
-# mypy: disable-error-code="explicit-override"
 # (typing.override is newer than Python 3.11, and asyncio's protocols are all overrides.)
 
 import asyncio

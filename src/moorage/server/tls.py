@@ -7,7 +7,6 @@ bytes from the socket go in, plain bytes come out, and each direction ends by it
 Spec: RFC 8446, "Closure Alerts": an alert closes the write side only.
 """
 
-# mypy: disable-error-code="explicit-override"
 # (typing.override is newer than Python 3.11, and asyncio's protocols are all overrides.)
 
 from __future__ import annotations

@@ -1,0 +1,159 @@
+"""Docker's command-line grammar on top of click: late-loaded commands, ``--flag=false``, its error texts."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+import click
+
+from moorage.errors import MoorageError
+
+USAGE_STATUS: Final = 125
+_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+class Command(click.Command):
+    """A command whose flags take ``=true`` and ``=false``, as Docker's do.
+
+    Attributes:
+        minimum: Fewest arguments.
+        maximum: Most arguments; None has no bound.
+    """
+
+    def __init__(self, *args: Any, minimum: int = 0, maximum: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Rewrite ``--flag=value`` of switches, then parse."""
+        switches = {
+            name: option
+            for option in self.params
+            if isinstance(option, click.Option) and option.is_flag and not option.count
+            for name in option.opts
+        }
+        try:
+            return super().parse_args(ctx, _plain_switches(args, switches, interspersed=ctx.allow_interspersed_args))
+        except click.NoSuchOption as error:
+            _refuse(
+                ctx,
+                f"unknown flag: {error.option_name}"
+                if error.option_name.startswith("--")
+                else (f"unknown shorthand flag: '{error.option_name[-1:]}' in {error.option_name}"),
+            )
+        except click.BadOptionUsage as error:
+            _refuse(ctx, f"flag needs an argument: {error.option_name}")
+        except click.BadParameter as error:
+            _refuse(ctx, f"invalid argument for {error.param_hint or error.param}: {error.message}")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Check the number of arguments, then run."""
+        values = [ctx.params.get(param.name or "") for param in self.params if isinstance(param, click.Argument)]
+        given = sum(len(value) if isinstance(value, tuple) else value is not None for value in values)
+        if given < self.minimum or (self.maximum is not None and given > self.maximum):
+            _wrong_count(ctx, self)
+        return super().invoke(ctx)
+
+
+def _plain_switches(args: Sequence[str], switches: Mapping[str, click.Option], *, interspersed: bool) -> list[str]:
+    plain: list[str] = []
+    for position, text in enumerate(args):
+        if text == "--" or (not interspersed and not text.startswith("-") and _is_operand(args, position, switches)):
+            return [*plain, *args[position:]]
+        name, separator, value = text.partition("=")
+        option = switches.get(name)
+        if option is None or not separator:
+            plain.append(text)
+        elif value in _TRUE:
+            plain.append(name)
+        elif value in _FALSE:
+            plain += option.secondary_opts[:1]
+        else:
+            plain.append(text)
+    return plain
+
+
+def _is_operand(args: Sequence[str], position: int, switches: Mapping[str, click.Option]) -> bool:
+    """Whether a word without a dash is an argument rather than the value of the option before it."""
+    if position == 0:
+        return True
+    before = args[position - 1]
+    if not before.startswith("-") or before == "-" or "=" in before:
+        return True
+    if before.startswith("--"):
+        return before in switches
+    return all(f"-{letter}" in switches for letter in before[1:])
+
+
+def _refuse(ctx: click.Context, text: str) -> NoReturn:
+    path = ctx.command_path
+    click.echo(f"{text}\n\nUsage:  {path} {usage_line(ctx)}\n\nRun '{path} --help' for more information", err=True)
+    sys.exit(USAGE_STATUS)
+
+
+def usage_line(ctx: click.Context) -> str:
+    """Return what stands behind the command in its usage."""
+    return " ".join(ctx.command.collect_usage_pieces(ctx))
+
+
+def _wrong_count(ctx: click.Context, command: Command) -> NoReturn:
+    least, most = command.minimum, command.maximum
+    if most == 0:
+        wanted = "accepts no arguments"
+    elif least == most:
+        wanted = f"requires {least} argument{'s' if least != 1 else ''}"
+    elif most is None:
+        wanted = f"requires at least {least} argument{'s' if least != 1 else ''}"
+    elif least == 0:
+        wanted = f"requires at most {most} argument{'s' if most != 1 else ''}"
+    else:
+        wanted = f"requires at least {least} and at most {most} arguments"
+    path = ctx.command_path
+    click.echo(
+        f"{path.partition(' ')[0]}: '{path}' {wanted}\n\nUsage:  {path} {usage_line(ctx)}\n\n"
+        f"See '{path} --help' for more information",
+        err=True,
+    )
+    sys.exit(1)
+
+
+class Group(click.Group):
+    """A group that imports a command's module when the command is used, not before."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in alphabetical order."""
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        place = self._lazy.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"moorage.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say what Docker says of an unknown one."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            root, _, rest = ctx.command_path.partition(" ")
+            name = f"{rest} {args[0]}".strip()
+            click.echo(f"{root}: unknown command: {root} {name}\n\nRun '{root} --help' for more information", err=True)
+            sys.exit(1)
+        return super().resolve_command(ctx, args)
+
+
+def daemon_error(error: MoorageError) -> str:
+    """Return the line that Docker prints for what the engine refused."""
+    from moorage.client.errors import EngineUnreachableError  # noqa: PLC0415 - only when something went wrong
+
+    return str(error) if isinstance(error, EngineUnreachableError) else f"Error response from daemon: {error}"

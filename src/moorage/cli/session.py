@@ -1,0 +1,129 @@
+"""What every command shares: the connection, printing, and starting an engine where none runs."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from moorage.cli.grammar import daemon_error
+from moorage.client.address import DEFAULT_HOST, Address
+from moorage.client.calls import Call
+from moorage.client.connection import Connection
+from moorage.client.contexts import chosen_address
+from moorage.client.errors import EngineUnreachableError
+from moorage.errors import MoorageError
+
+ResultT = TypeVar("ResultT")
+
+_START_TIMEOUT: Final = 30.0
+_POLL: Final = 0.02
+
+
+class Session:
+    """One run of ``moor``."""
+
+    def __init__(self, host: str | None) -> None:
+        self._host = host
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to the engine; the engine is started if it may and must be."""
+        if self._connection is None:
+            connection = Connection(chosen_address(self._host))
+            try:
+                connection.version()
+            except EngineUnreachableError:
+                if not _may_start(connection.address):
+                    raise
+                start_engine(connection)
+            self._connection = connection
+        return self._connection
+
+    def perform(self, request: Call[ResultT]) -> ResultT:
+        """Make a call and return its result.
+
+        Raises:
+            MoorageError: The engine refused.
+        """
+        return self.connection.perform(request)
+
+    def for_each(self, names: Iterable[str], act: Callable[[str], Any]) -> None:
+        """Act on each name; one that fails is reported and does not stop the others.
+
+        The process exits with status 1 if any failed. What `act` returns is printed.
+        """
+        failed = False
+        for name in names:
+            try:
+                printed = act(name)
+            except MoorageError as error:
+                failed = True
+                click.echo(daemon_error(error), err=True)
+            else:
+                if printed is not None:
+                    click.echo(printed)
+        if failed:
+            sys.exit(1)
+
+
+def _may_start(address: Address) -> bool:
+    return address.text == DEFAULT_HOST and os.geteuid() == 0
+
+
+def start_engine(connection: Connection) -> None:
+    """Start a moord on the default socket and wait until it answers.
+
+    Several commands may find no engine at once: a lock lets one start it.
+
+    Raises:
+        EngineUnreachableError: It did not come up.
+    """
+    directory = Path(connection.address.path).parent
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _answers(connection):
+            return
+        click.echo("moor: no engine is running, starting moord", err=True)
+        log = directory / "moord.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*_daemon_command()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+            )
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline and process.poll() is None:
+            if _answers(connection):
+                return
+            time.sleep(_POLL)
+    click.echo(f"moor: moord did not start; its log is {log}", err=True)
+    raise EngineUnreachableError(connection.address.text)
+
+
+def _daemon_command() -> list[str]:
+    beside = Path(sys.argv[0]).resolve().parent / "moord"
+    found = str(beside) if beside.exists() else shutil.which("moord")
+    return [found] if found else [sys.executable, "-m", "moorage.daemon.main"]
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        connection.version()
+    except EngineUnreachableError:
+        return False
+    return True
+
+
+pass_session = click.make_pass_decorator(Session)
