@@ -45,14 +45,21 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     artifact_type: str | None = None
 
 
+_ABSENT: Final = msgspec.Raw()
+
+
 class _Header(msgspec.Struct, rename="camel"):
     """What is looked at before the form of a manifest is known."""
 
     schema_version: int = 0
     media_type: str | None = None
-    manifests: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
-    fs_layers: msgspec.Raw | None = None
+    manifests: msgspec.Raw = _ABSENT
+    config: msgspec.Raw = _ABSENT
+    fs_layers: msgspec.Raw = _ABSENT
+
+    def has(self, name: str) -> bool:
+        """Tell whether a field is there; null counts as absent."""
+        return bytes(getattr(self, name)) not in {b"", b"null"}
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)
@@ -86,17 +93,17 @@ def decode_manifest(raw: bytes, *, media_type: str | None = None) -> Manifest | 
 
 def _kind_of(header: _Header, *, media_type: str | None) -> str:
     kind = header.media_type or (media_type or "").partition(";")[0].strip()
-    if header.schema_version == 1 or kind in media_types.SCHEMA1 or header.fs_layers is not None:
+    if header.schema_version == 1 or kind in media_types.SCHEMA1 or header.has("fs_layers"):
         raise InvalidManifestError(
             "Docker Image Format v1 and Docker Image manifest version 2, schema 1 are not supported;"
             " upgrade the image to the OCI Format or Docker Image manifest v2, schema 2"
         )
     # A document that can be read as both lets two readers see two images under one digest (CVE-2021-41190).
-    if header.manifests is not None and header.config is not None:
+    if header.has("manifests") and header.has("config"):
         raise InvalidManifestError("invalid manifest: it has both manifests and config")
     if kind not in media_types.INDEXES | media_types.MANIFESTS:
-        kind = media_types.OCI_MANIFEST if header.manifests is None else media_types.OCI_INDEX
-    if (kind in media_types.INDEXES) != (header.manifests is not None):
+        kind = media_types.OCI_INDEX if header.has("manifests") else media_types.OCI_MANIFEST
+    if (kind in media_types.INDEXES) != header.has("manifests"):
         raise InvalidManifestError(f"unsupported manifest media type and no fallback: {kind}")
     return kind
 

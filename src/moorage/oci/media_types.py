@@ -25,8 +25,9 @@ DOCKER_SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 SCHEMA1: Final = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
-CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
-"""Configs that describe a runnable image; any other type makes the manifest an artifact."""
+CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream"})
+"""Configs that describe a runnable image; any other type makes the manifest an artifact. Some old registries lost
+the type of configs they stored."""
 
 ACCEPTED_MANIFESTS: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What a registry is asked for, the richest form first."""

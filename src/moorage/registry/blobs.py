@@ -67,7 +67,9 @@ async def fetch_blob(
             await asyncio.sleep(delay)
 
 
-async def fetch_small_blob(connection: Connection, descriptor: Descriptor, *, limit: int, attempts: int = 5) -> bytes:
+async def fetch_small_blob(
+    connection: Connection, descriptor: Descriptor, *, limit: int, attempts: int = 5, first_delay: float = 1.0
+) -> bytes:
     """Fetch a blob such as an image config into memory, and verify it.
 
     Raises:
@@ -75,7 +77,8 @@ async def fetch_small_blob(connection: Connection, descriptor: Descriptor, *, li
     """
     if descriptor.size > limit:
         raise BlobAnswerError(f"blob {descriptor.digest} of {descriptor.size} bytes is too large for what it is")
-    raw = b"".join([chunk async for chunk in fetch_blob(connection, descriptor, attempts=attempts)])
+    chunks = fetch_blob(connection, descriptor, attempts=attempts, first_delay=first_delay)
+    raw = b"".join([chunk async for chunk in chunks])
     if digest_of(raw) != descriptor.digest:
         raise BlobAnswerError(f"image config verification failed for digest {descriptor.digest}")
     return raw

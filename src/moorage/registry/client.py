@@ -1,4 +1,4 @@
-"""The way into a registry: from a reference to a connection that answers."""
+"""The way into a registry: from a reference to a repository that answers."""
 
 from moorage.errors import MoorageError
 from moorage.oci.reference import Reference
@@ -6,6 +6,7 @@ from moorage.registry.connection import Connection
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.endpoints import Endpoint, RegistrySettings, endpoints_for
 from moorage.registry.errors import LoginRefusedError, RegistryAnswerError, RegistryUnreachableError
+from moorage.registry.repository import Repository
 from moorage.registry.transport import Transport
 
 
@@ -31,8 +32,8 @@ class RegistryClient:
         credentials: Credentials = ANONYMOUS,
         actions: str = "pull",
         skip_mirrors: bool = False,
-    ) -> Connection:
-        """Return a connection to the first endpoint of the reference's registry that answers.
+    ) -> Repository:
+        """Return the reference's repository at the first endpoint of the reference's registry that answers.
 
         Args:
             actions: ``pull`` or ``pull,push``.
@@ -59,7 +60,7 @@ class RegistryClient:
             except (RegistryUnreachableError, RegistryAnswerError) as error:
                 failure = error
                 continue
-            return connection
+            return Repository(connection, settings=self.settings)
         raise failure or RegistryUnreachableError(f"no endpoint for registry {reference.domain}")
 
     async def login(self, domain: str, *, credentials: Credentials) -> str | None:

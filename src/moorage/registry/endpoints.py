@@ -26,11 +26,13 @@ class RegistrySettings:
         mirrors: URLs asked before Docker Hub, for its images only.
         insecure: Hosts, ``host:port`` or networks that may speak plain HTTP or show any certificate.
         attempts: How often a blob's download is tried before the pull fails.
+        retry_delay: Seconds before the second attempt; every further one waits twice as long.
     """
 
     mirrors: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
     attempts: int = 5
+    retry_delay: float = 1.0
     user_agent: str = "moorage"
 
 

@@ -1,0 +1,112 @@
+"""Getting the disk space of removed images back.
+
+A blob or snapshot stays as long as an image, a container or work under way needs it. Everything else goes: what is
+needed is computed, what is not is never listed anywhere, so a crash leaves nothing that the next run would miss.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from moorage.content.collection import collect
+from moorage.content.store import BlobStore
+from moorage.images.catalog import ImageCatalog
+from moorage.images.ports import ImageUsers
+from moorage.oci.digest import ChainID
+from moorage.snapshots.store import Snapshot, SnapshotStore
+
+
+class ChainPins:
+    """Snapshots that work under way needs, before an image or container does."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[ChainID] = Counter()
+        self._unnamed = 0
+
+    @contextlib.contextmanager
+    def hold(self, chains: Iterable[ChainID]) -> Iterator[None]:
+        """Keep snapshots from being collected."""
+        held = list(chains)
+        self._counts.update(held)
+        try:
+            yield
+        finally:
+            self._counts.subtract(held)
+            self._counts += Counter()
+
+    @contextlib.contextmanager
+    def hold_unnamed(self) -> Iterator[None]:
+        """Keep all snapshots, while one is made whose chain ID is not known before it is there."""
+        self._unnamed += 1
+        try:
+            yield
+        finally:
+            self._unnamed -= 1
+
+    @property
+    def holds_unnamed(self) -> bool:
+        """Whether nothing may be collected now."""
+        return self._unnamed > 0
+
+    def held(self) -> set[ChainID]:
+        """Return what is held now."""
+        return set(self._counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reclaimed:
+    """What a collection removed; `size` is the bytes of the snapshots, as Docker counts them."""
+
+    chains: tuple[ChainID, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCollector:
+    """Removes content that nothing refers to any more."""
+
+    catalog: ImageCatalog
+    blobs: BlobStore
+    snapshots: SnapshotStore
+    users: ImageUsers
+    pins: ChainPins
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def collect(self) -> Reclaimed:
+        """Remove every snapshot and blob without a user."""
+        async with self._lock:
+            removed = [snapshot async for snapshot in self._remove_snapshots()]
+            await collect(self.blobs, [image.manifest for image in self.catalog.images()])
+        return Reclaimed(
+            chains=tuple(snapshot.chain_id for snapshot in removed),
+            size=sum(snapshot.size for snapshot in removed),
+        )
+
+    async def _remove_snapshots(self) -> AsyncIterator[Snapshot]:
+        parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
+        needed = self._needed(parents)
+        unused = [snapshot for snapshot in self.snapshots.list() if snapshot.chain_id not in needed]
+        # Topmost first: a snapshot that others stand on cannot be removed.
+        for snapshot in sorted(unused, key=lambda one: len(_below(one.chain_id, parents=parents)), reverse=True):
+            # Asked again for each: a container or a pull may have begun to need it meanwhile.
+            if not self.pins.holds_unnamed and snapshot.chain_id not in self._needed(parents):
+                await self.snapshots.remove(snapshot.chain_id)
+                yield snapshot
+
+    def _needed(self, parents: Mapping[ChainID, ChainID | None]) -> set[ChainID]:
+        needed = {chain for image in self.catalog.images() for chain in image.chain_ids}
+        for chain in {*self.users.chains_in_use(), *self.pins.held()}:
+            needed.update(_below(chain, parents=parents))
+        return needed
+
+
+def _below(chain: ChainID, *, parents: Mapping[ChainID, ChainID | None]) -> list[ChainID]:
+    """Return a chain ID and those it stands on; a layer that is still missing ends the list."""
+    stack: list[ChainID] = []
+    at: ChainID | None = chain
+    while at is not None:
+        stack.append(at)
+        at = parents.get(at)
+    return stack

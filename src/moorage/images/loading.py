@@ -1,0 +1,167 @@
+"""Loading images from archives: Docker's, and OCI layouts.
+
+The archive is read once, from front to back, and every blob goes straight into the content store; only then is it
+known which of them are whose layers, because most writers put the descriptions last. Layers are unpacked from there,
+all at once.
+
+Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from moorage.api.progress import ProgressMessage
+from moorage.content.store import BlobStore
+from moorage.errors import MoorageError
+from moorage.images.archive_contents import ArchiveContents, read_contents
+from moorage.images.catalog import ImageCatalog
+from moorage.images.collection import ChainPins, ImageCollector
+from moorage.images.events import publish_image_event
+from moorage.images.layers import plan_layers, unpack_layers
+from moorage.images.layouts import (
+    DockerEntry,
+    InvalidArchiveError,
+    LayoutEntry,
+    read_docker_entries,
+    read_layout_entries,
+    read_tags,
+)
+from moorage.images.ports import EventPublisher
+from moorage.images.progress import Report, ignore
+from moorage.images.reading import check_image, read_image
+from moorage.images.records import Image
+from moorage.oci import media_types
+from moorage.oci.descriptor import Descriptor
+from moorage.oci.digest import Digest
+from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, decode_image_config
+from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
+from moorage.oci.platform import Platform, host_platform, select
+from moorage.oci.reference import Reference
+from moorage.snapshots.store import SnapshotStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """An image in the archive.
+
+    Attributes:
+        raw: Its manifest: the archive's own, or one made for it.
+    """
+
+    raw: bytes
+    manifest: Manifest
+    names: Sequence[Reference]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLoader:
+    """Loads images that `ImageSaver` or another engine saved."""
+
+    catalog: ImageCatalog
+    blobs: BlobStore
+    snapshots: SnapshotStore
+    collector: ImageCollector
+    pins: ChainPins
+    events: EventPublisher
+
+    async def load(
+        self, chunks: AsyncIterator[bytes], *, report: Report, quiet: bool = False, platform: Platform | None = None
+    ) -> None:
+        """Load all images of an archive, with their names.
+
+        Args:
+            report: Hears what was loaded, and unless `quiet` how far each layer is.
+            platform: Which image of an index; None takes the host's.
+
+        Raises:
+            MoorageError: The archive is broken, or holds no image. Images before the broken one stay loaded.
+        """
+        try:
+            with self.blobs.hold() as hold:
+                contents = await read_contents(chunks, blobs=self.blobs, hold=hold)
+                found = await self._find(contents, wanted=platform or host_platform())
+                images = [await self._store(one, report=report, quiet=quiet) for one in found]
+        except MoorageError:
+            await self.collector.collect()
+            raise
+        if not any(one.names for one in found):
+            for image in images:
+                report(ProgressMessage(stream=f"Loaded image ID: {image.id}\n"))
+
+    async def _find(self, contents: ArchiveContents, *, wanted: Platform) -> list[_Found]:
+        entries: list[LayoutEntry] = []
+        if "index.json" in contents.descriptions:
+            entries = read_layout_entries(contents.descriptions["index.json"])
+        listed = [found for entry in entries if (found := await self._layout_image(contents, entry, wanted=wanted))]
+        if "manifest.json" in contents.descriptions:
+            known = {found.manifest.config.digest: found for found in listed}
+            docker = read_docker_entries(contents.descriptions["manifest.json"])
+            return [await self._docker_image(contents, entry, known=known) for entry in docker]
+        if not listed:
+            raise InvalidArchiveError("invalid archive: it has neither manifest.json nor index.json with an image")
+        return listed
+
+    async def _docker_image(
+        self, contents: ArchiveContents, entry: DockerEntry, *, known: dict[Digest, _Found]
+    ) -> _Found:
+        names = read_tags(entry)
+        blob = contents.find(entry.config)
+        if (found := known.get(blob.digest)) is not None:
+            # The archive is an OCI layout too: its manifest keeps its digest.
+            return _Found(raw=found.raw, manifest=found.manifest, names=names)
+        manifest = Manifest(
+            config=Descriptor(media_type=media_types.OCI_CONFIG, digest=blob.digest, size=blob.size),
+            layers=tuple([await contents.layer(name) for name in entry.layers or ()]),
+        )
+        return _Found(raw=msgspec.json.encode(manifest), manifest=manifest, names=names)
+
+    async def _layout_image(self, contents: ArchiveContents, entry: LayoutEntry, *, wanted: Platform) -> _Found | None:
+        names = [entry.name] if entry.name else []
+        descriptor = entry.descriptor
+        while descriptor.media_type in media_types.INDEXES | media_types.MANIFESTS:
+            if not self.blobs.contains(descriptor.digest):
+                return None
+            raw = await self.blobs.read(descriptor.digest, limit=MANIFEST_SIZE_LIMIT)
+            document = decode_manifest(raw, media_type=descriptor.media_type)
+            if isinstance(document, Index):
+                chosen = select(document.manifests, wanted=wanted)
+                if chosen is None:
+                    return None
+                descriptor = chosen
+                continue
+            # What is not an image (a signature, an attestation) is passed over.
+            is_image = document.config.media_type in media_types.CONFIGS
+            return _Found(raw=raw, manifest=document, names=names) if is_image else None
+        return None
+
+    async def _store(self, found: _Found, *, report: Report, quiet: bool) -> Image:
+        raw_config = await self.blobs.read(found.manifest.config.digest, limit=IMAGE_CONFIG_SIZE_LIMIT)
+        config = decode_image_config(raw_config)
+        expected, given = len(config.rootfs.diff_ids), len(found.manifest.layers)
+        if expected != given:
+            raise InvalidArchiveError(f"invalid manifest, layers length mismatch: expected {expected}, got {given}")
+        check_image(found.manifest, config=config)
+        layers = plan_layers(found.manifest, config=config)
+        with self.pins.hold([layer.chain_id for layer in layers]):
+            await unpack_layers(layers, blobs=self.blobs, snapshots=self.snapshots, report=ignore if quiet else report)
+            manifest = await self.blobs.put(found.raw)
+            image = await read_image(manifest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns())
+            async with self.catalog.changing():
+                self._report_moves(image, names=found.names, report=report)
+                image = await self.catalog.add(image, names=found.names)
+        for name in found.names:
+            report(ProgressMessage(stream=f"Loaded image: {name.familiar}\n"))
+        publish_image_event(self.events, "load", image=image, actor_id=image.id, name=image.id)
+        return image
+
+    def _report_moves(self, image: Image, *, names: Sequence[Reference], report: Report) -> None:
+        for name in names:
+            old = self.catalog.named(name)
+            if old is not None and old.id != image.id:
+                text = (
+                    f"The image {name.familiar} already exists, renaming the old one with ID {old.id} to empty string\n"
+                )
+                report(ProgressMessage(stream=text))

@@ -1,0 +1,237 @@
+"""Pulling images from registries.
+
+Spec: Engine API, POST /images/create; distribution-spec, "Pull".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from moorage.errors import MoorageError
+from moorage.images.catalog import ImageCatalog
+from moorage.images.collection import ChainPins
+from moorage.images.errors import UnusableImageError
+from moorage.images.events import publish_image_event
+from moorage.images.flights import Flights
+from moorage.images.layers import LayerFetcher, PlannedLayer, plan_layers
+from moorage.images.ports import EventPublisher
+from moorage.images.progress import Report, status
+from moorage.images.reading import check_image, read_image
+from moorage.images.records import Image
+from moorage.oci.digest import Digest, digest_of
+from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, decode_image_config
+from moorage.oci.manifest import Index, Manifest
+from moorage.oci.media_types import CONFIGS
+from moorage.oci.platform import Platform, host_platform, matches, select
+from moorage.oci.reference import Reference
+from moorage.registry.credentials import ANONYMOUS, Credentials
+from moorage.registry.errors import ManifestNotFoundError, RegistryError, explain
+from moorage.registry.gateway import RegistryGateway
+
+if TYPE_CHECKING:
+    from moorage.content.store import BlobStore
+    from moorage.oci.image_config import ImageConfig
+    from moorage.registry.manifests import FetchedManifest
+    from moorage.registry.repository import Repository
+    from moorage.snapshots.store import SnapshotStore
+
+_Key = tuple[str, Platform | None, Credentials]
+
+
+class NoMatchingManifestError(ManifestNotFoundError):
+    """An index has nothing for the platform."""
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(f"no matching manifest for {platform} in the manifest list entries")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pull:
+    """One request.
+
+    Attributes:
+        platform: What was asked for explicitly.
+    """
+
+    reference: Reference
+    platform: Platform | None
+    report: Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resolved:
+    """What a name turned out to be.
+
+    Attributes:
+        digest: Of the index or manifest that the name points at: the digest people see.
+        raw_config: The exact bytes of `config`.
+    """
+
+    digest: Digest
+    raw_manifest: bytes
+    manifest: Manifest
+    raw_config: bytes
+    config: ImageConfig
+    layers: list[PlannedLayer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePuller:
+    """Pulls images; requests for the same image share the work."""
+
+    catalog: ImageCatalog
+    blobs: BlobStore
+    snapshots: SnapshotStore
+    layers: LayerFetcher
+    registries: RegistryGateway
+    events: EventPublisher
+    pins: ChainPins
+    _flights: Flights[_Key, None] = field(default_factory=Flights)
+
+    async def pull(
+        self,
+        reference: Reference,
+        *,
+        report: Report,
+        platform: Platform | None = None,
+        credentials: Credentials = ANONYMOUS,
+    ) -> None:
+        """Pull what a tag or digest stands for; a bare repository is pulled with all its tags.
+
+        Args:
+            report: Hears Docker's progress messages. Nothing is reported before the registry knows the image.
+            platform: Which image of an index; None takes the host's.
+
+        Raises:
+            ManifestNotFoundError: The registry has no such tag, or nothing for the platform.
+            AccessDeniedError: The repository does not exist, or it is not for these credentials.
+            MoorageError: Registry, network or content failed.
+        """
+        if reference.tag is None and reference.digest is None:
+            await self._pull_all(reference, report=report, platform=platform, credentials=credentials)
+            return
+
+        async def start(report: Report) -> None:
+            pull = _Pull(reference=reference, platform=platform, report=report)
+            await self._pull_anywhere(pull, credentials=credentials)
+
+        await self._flights.join((reference.canonical, platform, credentials), start, report=report)
+
+    async def _pull_all(
+        self, reference: Reference, *, report: Report, platform: Platform | None, credentials: Credentials
+    ) -> None:
+        try:
+            repository = await self.registries.client().connect(reference, credentials=credentials)
+            tags = await repository.tags()
+        except RegistryError as error:
+            raise explain(error, reference=reference) from error
+        for tag in tags:
+            await self.pull(reference.with_tag(tag), report=report, platform=platform, credentials=credentials)
+
+    async def _pull_anywhere(self, pull: _Pull, *, credentials: Credentials) -> None:
+        client = self.registries.client()
+        repository = await client.connect(pull.reference, credentials=credentials)
+        try:
+            if repository.is_mirror:
+                try:
+                    await self._pull_from(repository, pull)
+                except MoorageError:
+                    # A mirror may be out of date or out of order; the registry itself has the last word.
+                    repository = await client.connect(pull.reference, credentials=credentials, skip_mirrors=True)
+                else:
+                    return
+            await self._pull_from(repository, pull)
+        except RegistryError as error:
+            raise explain(error, reference=pull.reference) from error
+
+    async def _pull_from(self, repository: Repository, pull: _Pull) -> None:
+        if (current := await self._up_to_date(repository, pull)) is not None:
+            self._start_report(pull)
+            self._finish(pull, image=current[0], digest=current[1], news=False)
+            return
+        resolved = await self._resolve(repository, pull)
+        self._start_report(pull)
+        with self.pins.hold([layer.chain_id for layer in resolved.layers]), self.blobs.hold() as hold:
+            hold.add(digest_of(resolved.raw_manifest), resolved.manifest.config.digest)
+            hold.add(*[layer.blob.digest for layer in resolved.layers])
+            await self.layers.fetch(repository, resolved.layers, report=pull.report)
+            image, news = await self._store(resolved, pull)
+        self._finish(pull, image=image, digest=resolved.digest, news=news)
+
+    def _start_report(self, pull: _Pull) -> None:
+        pull.report(status(f"Pulling from {pull.reference.path}", id=pull.reference.target))
+
+    async def _up_to_date(self, repository: Repository, pull: _Pull) -> tuple[Image, Digest] | None:
+        """Return the image when the registry still means the one that is here.
+
+        A HEAD request does not count against Docker Hub's limit of pulls, and a deployment asks often.
+        """
+        image = self.catalog.named(pull.reference)
+        if image is None or not matches(image.platform, wanted=pull.platform or host_platform()):
+            return None
+        try:
+            digest = pull.reference.digest or await repository.manifest_digest(pull.reference.target)
+        except MoorageError:
+            # HEAD answers carry no explanation: let GET fail with one.
+            return None
+        if digest is None or self.catalog.named(pull.reference.bare().with_digest(digest)) is not image:
+            return None
+        return image, digest
+
+    async def _resolve(self, repository: Repository, pull: _Pull) -> _Resolved:
+        top = await repository.manifest(pull.reference.target)
+        chosen = await self._choose(repository, top, wanted=pull.platform or host_platform())
+        manifest = chosen.document
+        if not isinstance(manifest, Manifest):
+            raise UnusableImageError(f"{chosen.digest} is an index inside an index")
+        if manifest.config.media_type not in CONFIGS:
+            raise UnusableImageError(f'unsupported media type "{manifest.config.media_type}": this is not an image')
+        raw_config = await repository.small_blob(manifest.config, limit=IMAGE_CONFIG_SIZE_LIMIT)
+        config = decode_image_config(raw_config)
+        check_image(manifest, config=config)
+        return _Resolved(
+            digest=top.digest,
+            raw_manifest=chosen.raw,
+            manifest=manifest,
+            raw_config=raw_config,
+            config=config,
+            layers=plan_layers(manifest, config=config),
+        )
+
+    async def _choose(self, repository: Repository, top: FetchedManifest, *, wanted: Platform) -> FetchedManifest:
+        if not isinstance(top.document, Index):
+            return top
+        entry = select(top.document.manifests, wanted=wanted)
+        if entry is None:
+            raise NoMatchingManifestError(wanted)
+        return await repository.manifest(entry.digest)
+
+    async def _store(self, resolved: _Resolved, pull: _Pull) -> tuple[Image, bool]:
+        """Record the image and its names; return whether anything is new."""
+        await self.blobs.put(resolved.raw_config)
+        manifest_digest = await self.blobs.put(resolved.raw_manifest)
+        image = await read_image(manifest_digest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns())
+        names = [pull.reference.bare().with_digest(resolved.digest)]
+        if pull.reference.digest is None:
+            names.append(pull.reference)
+        async with self.catalog.changing():
+            news = any((found := self.catalog.named(name)) is None or found.id != image.id for name in names)
+            return await self.catalog.add(image, names=names, from_registry=True), news
+
+    def _finish(self, pull: _Pull, *, image: Image, digest: Digest, news: bool) -> None:
+        reference = pull.reference
+        pull.report(status(f"Digest: {digest}"))
+        what = "Downloaded newer image" if news else "Image is up to date"
+        pull.report(status(f"Status: {what} for {reference.familiar}"))
+        if pull.platform is not None and not matches(image.platform, wanted=pull.platform):
+            pull.report(
+                status(
+                    f"WARNING: image with reference {reference.familiar} was found but its platform ({image.platform})"
+                    f" does not match the specified platform ({pull.platform})"
+                )
+            )
+        publish_image_event(
+            self.events, "pull", image=image, actor_id=reference.familiar, name=reference.familiar_repository
+        )

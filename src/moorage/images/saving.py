@@ -1,0 +1,169 @@
+"""Saving images as one archive.
+
+What is written is an OCI image layout with `manifest.json` and `repositories` beside it, as today's Docker does, so
+that every Docker since 1.10, containerd, Podman and skopeo read it. Blobs are written as they were received: the
+digests of manifests stay, and nothing is compressed again.
+
+Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from moorage.content.store import BlobStore
+from moorage.images.catalog import ImageCatalog
+from moorage.images.events import publish_image_event
+from moorage.images.layouts import NAME_ANNOTATION, REFERENCE_ANNOTATION
+from moorage.images.ports import EventPublisher
+from moorage.images.records import Image
+from moorage.oci.descriptor import Descriptor
+from moorage.oci.digest import Digest, hex_of
+from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, decode_manifest
+from moorage.oci.platform import Platform
+from moorage.oci.reference import Reference, is_digest, is_identifier, parse_reference
+from moorage.oci.tar import DIRECTORY, END, Member, padding
+from moorage.oci.tar_writing import encode_header
+
+_PIECE: Final = 1 << 20
+
+
+_BLOBS: Final = "blobs/sha256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Export:
+    """An image on its way out, with the names it was asked for by."""
+
+    image: Image
+    names: list[Reference] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSaver:
+    """Writes images into archives that `ImageLoader` and other engines read."""
+
+    catalog: ImageCatalog
+    blobs: BlobStore
+    events: EventPublisher
+
+    def save(self, names: Sequence[str], *, platform: Platform | None = None) -> AsyncIterator[bytes]:
+        """Return the bytes of an archive of the named images; layers they share are in it once.
+
+        A repository without a tag means all its tags.
+
+        Raises:
+            ImageNotFoundError: One of the images is not here; raised before the first byte.
+        """
+        return self._write(self._collect(names, platform=platform))
+
+    def _collect(self, names: Sequence[str], *, platform: Platform | None) -> list[_Export]:
+        exports: dict[Digest, _Export] = {}
+        for name in names:
+            for reference, image in self._named(name, platform=platform):
+                export = exports.setdefault(image.id, _Export(image=image))
+                if reference is not None and reference not in export.names:
+                    export.names.append(reference)
+        return list(exports.values())
+
+    def _named(self, name: str, *, platform: Platform | None) -> list[tuple[Reference | None, Image]]:
+        if is_identifier(name) or is_digest(name):
+            return [(None, self.catalog.resolve(name, platform=platform))]
+        reference = parse_reference(name)
+        if reference.digest is None and reference.tag is None and (all_tags := self._tags_of(reference)):
+            return [(one, self.catalog.resolve(one.canonical, platform=platform)) for one in all_tags]
+        image = self.catalog.resolve(name, platform=platform)
+        by_tag = reference.digest is None and self.catalog.named(reference) is image
+        return [(reference.with_default_tag() if by_tag else None, image)]
+
+    def _tags_of(self, repository: Reference) -> list[Reference]:
+        tagged = (name for name in self.catalog.tagged() if name.tag and name.repository == repository.repository)
+        return sorted(tagged, key=lambda name: name.canonical)
+
+    async def _write(self, exports: list[_Export]) -> AsyncIterator[bytes]:
+        with self.blobs.hold() as hold:
+            hold.add(*_blobs(exports))
+            manifests = [await self._manifest_descriptor(export.image) for export in exports]
+            for name, document in _documents(exports, manifests):
+                yield _file(name, msgspec.json.encode(document))
+            yield _directory("blobs/") + _directory(f"{_BLOBS}/")
+            for digest in _blobs(exports):
+                async for piece in self._blob(digest):
+                    yield piece
+        yield END
+        for export in exports:
+            publish_image_event(self.events, "save", image=export.image, actor_id=export.image.id, name=export.image.id)
+
+    async def _manifest_descriptor(self, image: Image) -> Descriptor:
+        raw = await self.blobs.read(image.manifest, limit=MANIFEST_SIZE_LIMIT)
+        return Descriptor(media_type=decode_manifest(raw).media_type, digest=image.manifest, size=len(raw))
+
+    async def _blob(self, digest: Digest) -> AsyncIterator[bytes]:
+        path: Path = self.blobs.path(digest)
+        size = self.blobs.size(digest)
+        yield _header(f"{_BLOBS}/{hex_of(digest)}", size=size)
+        with await asyncio.to_thread(path.open, "rb", buffering=0) as blob:
+            while piece := await asyncio.to_thread(blob.read, _PIECE):
+                yield piece
+        yield bytes(padding(size))
+
+
+def _documents(exports: list[_Export], manifests: list[Descriptor]) -> list[tuple[str, object]]:
+    return [
+        ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
+        ("index.json", _index(exports, manifests)),
+        ("manifest.json", [_manifest_entry(export) for export in exports]),
+        ("repositories", _repositories(exports)),
+    ]
+
+
+def _index(exports: list[_Export], manifests: list[Descriptor]) -> Index:
+    entries: list[Descriptor] = []
+    for export, manifest in zip(exports, manifests, strict=True):
+        for name in export.names:
+            annotations = {NAME_ANNOTATION: name.canonical, REFERENCE_ANNOTATION: name.tag or ""}
+            entries.append(msgspec.structs.replace(manifest, annotations=annotations))
+        if not export.names:
+            entries.append(manifest)
+    return Index(manifests=tuple(entries))
+
+
+def _manifest_entry(export: _Export) -> dict[str, Any]:
+    return {
+        "Config": f"{_BLOBS}/{hex_of(export.image.id)}",
+        "RepoTags": [name.familiar for name in export.names] or None,
+        "Layers": [f"{_BLOBS}/{hex_of(layer.blob.digest)}" for layer in export.image.layers],
+    }
+
+
+def _repositories(exports: list[_Export]) -> dict[str, dict[str, str]]:
+    repositories: dict[str, dict[str, str]] = {}
+    for export in exports:
+        for name in export.names:
+            top = hex_of(export.image.layers[-1].blob.digest) if export.image.layers else ""
+            repositories.setdefault(name.familiar_repository, {})[name.tag or ""] = top
+    return repositories
+
+
+def _blobs(exports: list[_Export]) -> Iterable[Digest]:
+    found: dict[Digest, None] = {}
+    for export in exports:
+        found.update(dict.fromkeys([export.image.manifest, export.image.id]))
+        found.update(dict.fromkeys(layer.blob.digest for layer in export.image.layers))
+    return found
+
+
+def _header(name: str, *, size: int) -> bytes:
+    return encode_header(Member(name.encode(), size=size))
+
+
+def _file(name: str, data: bytes) -> bytes:
+    return _header(name, size=len(data)) + data + bytes(padding(len(data)))
+
+
+def _directory(name: str) -> bytes:
+    return encode_header(Member(name.encode(), kind=DIRECTORY, mode=0o755))

@@ -1,0 +1,61 @@
+"""One repository of one registry: everything a pull or a push asks of it."""
+
+from collections.abc import AsyncIterator
+
+from moorage.oci.descriptor import Descriptor
+from moorage.oci.digest import Digest
+from moorage.registry.blobs import OnRetry, fetch_blob, fetch_small_blob
+from moorage.registry.connection import Connection
+from moorage.registry.endpoints import RegistrySettings
+from moorage.registry.manifests import FetchedManifest, fetch_manifest, fetch_manifest_digest, fetch_tags
+
+
+class Repository:
+    """A repository at an endpoint that has answered."""
+
+    def __init__(self, connection: Connection, *, settings: RegistrySettings) -> None:
+        self._connection = connection
+        self._settings = settings
+
+    @property
+    def connection(self) -> Connection:
+        """What requests go through."""
+        return self._connection
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether this is only a copy of the repository."""
+        return self._connection.endpoint.mirror
+
+    async def manifest(self, target: str) -> FetchedManifest:
+        """Fetch the manifest of a tag or digest."""
+        return await fetch_manifest(self._connection, target)
+
+    async def manifest_digest(self, target: str) -> Digest | None:
+        """Ask for the digest of a tag without fetching its manifest; a hint, or None."""
+        return await fetch_manifest_digest(self._connection, target)
+
+    async def tags(self) -> list[str]:
+        """List all tags."""
+        return await fetch_tags(self._connection)
+
+    async def small_blob(self, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Fetch and verify a blob such as an image config."""
+        return await fetch_small_blob(
+            self._connection,
+            descriptor,
+            limit=limit,
+            attempts=self._settings.attempts,
+            first_delay=self._settings.retry_delay,
+        )
+
+    def blob(self, descriptor: Descriptor, *, offset: int = 0, on_retry: OnRetry | None = None) -> AsyncIterator[bytes]:
+        """Fetch a blob from `offset` on; its digest is for the receiver to verify."""
+        return fetch_blob(
+            self._connection,
+            descriptor,
+            offset=offset,
+            attempts=self._settings.attempts,
+            first_delay=self._settings.retry_delay,
+            on_retry=on_retry,
+        )
