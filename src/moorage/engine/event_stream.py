@@ -1,0 +1,89 @@
+"""The events a client follows: from the remembered ones to a given end, as the API shows them.
+
+Spec: Engine API, GET /events.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+
+from moorage.api.events import EventActor, EventMessage
+from moorage.api.filters import Filters
+from moorage.api.timestamps import SECOND, format_time, read_time
+from moorage.api.versions import Version
+from moorage.engine.event_filters import wants
+from moorage.engine.events import Event, EventBus, Subscription
+from moorage.errors import InvalidParameterError
+
+#: Before it, what an event is about was repeated in fields that Docker once had instead of the actor.
+_WITHOUT_LEGACY = Version(1, 52)
+
+
+class BackwardsError(InvalidParameterError):
+    """The end lies before the beginning."""
+
+    def __init__(self, since_ns: int, until_ns: int) -> None:
+        super().__init__(
+            f"`since` time ({format_time(since_ns)}) cannot be after `until` time ({format_time(until_ns)})"
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventStreamer:
+    """Lets clients follow the engine's events."""
+
+    bus: EventBus
+
+    def follow(self, *, since: str, until: str, filters: Filters, version: Version) -> AsyncIterator[EventMessage]:
+        """Subscribe now, and return the events as they come; without `until` they never end.
+
+        Raises:
+            MalformedTimeError: One of the times is none.
+            BackwardsError: `until` is before `since`.
+        """
+        now = time.time_ns()
+        start = read_time(since, now=now) if since else None
+        end = read_time(until, now=now) if until else None
+        if end is not None:
+            start = start or 0
+            if end < start:
+                raise BackwardsError(start, end)
+        subscription = self.bus.subscribe(since_ns=start, live=end is None or end > now)
+        return _messages(subscription, filters, version, end)
+
+
+async def _messages(
+    subscription: Subscription, filters: Filters, version: Version, end: int | None
+) -> AsyncIterator[EventMessage]:
+    with subscription:
+        if end is not None:
+            delay = max(0.0, (end - time.time_ns()) / SECOND)
+            timer = asyncio.get_running_loop().call_later(delay, subscription.close)
+        else:
+            timer = None
+        try:
+            async for event in subscription:
+                if end is not None and event.time_ns > end:
+                    break
+                if wants(filters, event):
+                    yield message(event, version=version)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def message(event: Event, *, version: Version) -> EventMessage:
+    """Return an event as the API of a version shows it."""
+    legacy = version < _WITHOUT_LEGACY and event.kind in {"container", "image"}
+    return EventMessage(
+        status=event.action if legacy else "",
+        id=event.actor_id if legacy else "",
+        from_=event.attributes.get("image", "") if legacy and event.kind == "container" else "",
+        type=event.kind,
+        action=event.action,
+        actor=EventActor(id=event.actor_id, attributes=dict(event.attributes)),
+        scope="local",
+        time=event.time_ns // SECOND,
+        time_nano=event.time_ns,
+    )

@@ -1,0 +1,80 @@
+"""Handlers of the system: ping, version, info, events, disk usage, registry login."""
+
+import dataclasses
+from typing import Final
+
+from moorage.api import endpoints
+from moorage.api.endpoint import NoBody
+from moorage.api.events import EventMessage, EventsQuery
+from moorage.api.query import NoQuery
+from moorage.api.streams import JSONLines
+from moorage.api.system import AuthRequest, AuthResponse, DiskUsage, DiskUsageQuery, SystemInfo, SystemVersion
+from moorage.engine.disk_usage import DiskUsageService
+from moorage.engine.event_stream import EventStreamer
+from moorage.engine.registry_login import RegistryLogin
+from moorage.engine.system import SystemService
+from moorage.server.calls import Call
+from moorage.server.responses import TEXT_TYPE, Response
+from moorage.server.router import Router
+
+_PING_HEADERS: Final = {
+    # 2 would send clients to a BuildKit that is not here.
+    "Builder-Version": "1",
+    "Swarm": "inactive",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+}
+_PONG: Final = Response(body=b"OK", content_type=TEXT_TYPE, headers=_PING_HEADERS)
+_PONG_HEAD: Final = Response(content_type=TEXT_TYPE, headers=_PING_HEADERS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SystemHandlers:
+    """Answers about the engine as a whole."""
+
+    system: SystemService
+    events: EventStreamer
+    disk: DiskUsageService
+    login: RegistryLogin
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this noun."""
+        router.bind(endpoints.SYSTEM_PING, ping)
+        router.bind(endpoints.SYSTEM_PING_HEAD, ping_head)
+        router.bind(endpoints.SYSTEM_VERSION, self.version)
+        router.bind(endpoints.SYSTEM_INFO, self.info)
+        router.bind(endpoints.SYSTEM_EVENTS, self.follow)
+        router.bind(endpoints.SYSTEM_DATA_USAGE, self.usage)
+        router.bind(endpoints.SYSTEM_AUTH, self.check)
+
+    def version(self, _: Call[NoQuery, NoBody]) -> SystemVersion:
+        """Answer GET /version."""
+        return self.system.version()
+
+    def info(self, _: Call[NoQuery, NoBody]) -> SystemInfo:
+        """Answer GET /info."""
+        return self.system.info()
+
+    def follow(self, call: Call[EventsQuery, NoBody]) -> JSONLines[EventMessage]:
+        """Answer GET /events; the head goes out at once, since the first event may be far away."""
+        query = call.query
+        messages = self.events.follow(since=query.since, until=query.until, filters=query.filters, version=call.version)
+        return JSONLines(messages, eager=True)
+
+    async def usage(self, call: Call[DiskUsageQuery, NoBody]) -> DiskUsage:
+        """Answer GET /system/df."""
+        return await self.disk.usage(call.query.type)
+
+    async def check(self, call: Call[NoQuery, AuthRequest]) -> AuthResponse:
+        """Answer POST /auth."""
+        return await self.login.check(call.body)
+
+
+def ping(_: Call[NoQuery, NoBody]) -> Response:
+    """Answer GET /_ping."""
+    return _PONG
+
+
+def ping_head(_: Call[NoQuery, NoBody]) -> Response:
+    """Answer HEAD /_ping, whose length is 0 and not that of GET's answer."""
+    return _PONG_HEAD
