@@ -182,7 +182,7 @@ class ContainerAttacher:
 
     async def _join(self, container_id: str, client: AttachedClient) -> None:
         task = self.tasks.find(container_id)
-        if task is None or task.ended is not None:
+        if task is None or task.ended:
             self.pending.add(container_id, client)
             return
         await task.attach(client.request, client.connection.fileno())

@@ -25,6 +25,7 @@ from moorage.engine.containers.errors import (
     RequestFailedError,
     RestartingError,
 )
+from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
@@ -44,14 +45,12 @@ class BundleDefaults:
     """What the daemon's configuration says about every bundle.
 
     Attributes:
-        cgroup_parent: Absolute; containers that name another parent get that.
         init_path: The program for `--init`; empty if there is none.
         ulimits: Limits of containers that do not name them.
         runtimes: Programs of the other runtimes by name: path and arguments.
         seccomp_profile: The text of the daemon's own profile; empty for the built-in one.
     """
 
-    cgroup_parent: str = "/docker"
     init_path: str = ""
     ulimits: tuple[Ulimit, ...] = ()
     runtimes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -77,6 +76,7 @@ class Bundler:
     snapshots: Snapshots
     mounts: MountPreparer
     paths: ContainerPaths
+    groups: ContainerGroups
     host: HostFacts
     defaults: BundleDefaults
 
@@ -100,7 +100,7 @@ class Bundler:
                 host_config=_with_ulimits(record, self.defaults.ulimits),
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
-                cgroups_path=self._cgroup(record),
+                cgroups_path=self.groups.path(record),
                 mounts=self.mounts.spec(record.definition.mounts),
                 files=files,
                 joined=self._joined_namespaces(record),
@@ -169,10 +169,6 @@ class Bundler:
             return ""
         other = joined_container(record.host_config.network_mode)
         return self.registry.get(other).config.hostname if other else record.config.hostname
-
-    def _cgroup(self, record: ContainerRecord) -> str:
-        parent = record.host_config.cgroup_parent or self.defaults.cgroup_parent
-        return f"/{parent.strip('/')}/{record.id}"
 
     def _joined_namespaces(self, record: ContainerRecord) -> dict[str, str]:
         joined: dict[str, str] = {}

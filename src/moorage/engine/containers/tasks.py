@@ -85,9 +85,16 @@ class Task:
     def __init__(self, container_id: str, observer: TaskObserver) -> None:
         self.container_id = container_id
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
-        self.ended: Exit | None = None
+        self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        # Not every failed start is awaited: an adopted container never starts here.
+        self.started.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._observer = observer
         self._client: ShimClient | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the shim announced the exit."""
+        return self._end.done()
 
     def handlers(self) -> ShimHandlers:
         """Return what a connection to this task's shim must call."""
@@ -96,6 +103,14 @@ class Task:
     def bind(self, client: ShimClient) -> None:
         """Use this connection from now on."""
         self._client = client
+
+    def adopt(self, *, pid: int, at_ns: int) -> None:
+        """Take a container as started that an earlier daemon started."""
+        self.started.set_result(Started(pid=pid, at_ns=at_ns))
+
+    async def wait_ended(self) -> Exit:
+        """Wait for the shim to announce the exit; recording it is the observer's business."""
+        return await asyncio.shield(self._end)
 
     async def state(self) -> Message:
         """Ask the shim what it knows; answered when a start that is under way is through."""
@@ -199,8 +214,12 @@ class Task:
             case Event.FAILED:
                 self._fail(message["error"])
             case Event.EXITED:
-                self.ended = read_exit(message)
-                self._observer.on_exit(self, self.ended)
+                self._set_ended(read_exit(message))
+            case _:
+                self._on_later_event(message)
+
+    def _on_later_event(self, message: Message) -> None:
+        match message.get("event"):
             case Event.OOM:
                 self._observer.on_oom(self.container_id)
             case Event.EXEC_EXITED:
@@ -211,6 +230,11 @@ class Task:
                 _log.error("the log of container %s cannot be written: %s", self.container_id, message.get("message"))
             case other:
                 _log.warning("the shim of container %s sent an unknown event %r", self.container_id, other)
+
+    def _set_ended(self, ended: Exit) -> None:
+        if not self._end.done():
+            self._end.set_result(ended)
+        self._observer.on_exit(self, ended)
 
     def _set_started(self, message: Message) -> None:
         started = Started(pid=message["pid"], at_ns=message["at"], warnings=message.get("warnings", ()))
@@ -228,7 +252,7 @@ class Task:
     def _on_closed(self) -> None:
         if not self.started.done():
             self.started.set_exception(ShimGoneError(self.container_id))
-        elif self.ended is None and self.started.exception() is None:
+        elif not self.ended and self.started.exception() is None:
             self._observer.on_lost(self)
 
 

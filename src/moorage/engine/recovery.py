@@ -1,0 +1,240 @@
+"""Bring records, shims and files back into step when the daemon starts.
+
+What a container does now is asked of its shim, never believed from the database. Then
+every half-done thing is finished or undone: a start whose shim runs but was never
+recorded is undone, an exit that nobody recorded is recorded, a removal that began is
+ended, directories and bundles that belong to no record are removed.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
+from moorage.engine.containers.exiting import ContainerExits
+from moorage.engine.containers.groups import ContainerGroups
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.ports import Snapshots
+from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.removing import ContainerRemover
+from moorage.engine.containers.starting import ContainerStarter
+from moorage.engine.containers.tasks import Exit, Task, Tasks
+from moorage.engine.jobs import Jobs
+from moorage.engine.restarting import should_start_at_boot
+from moorage.engine.shims import Message, ShimClient, ShimHandlers, connect
+from moorage.errors import MoorageError
+from moorage.networks.models import Sandbox
+
+_LOST_TO_REBOOT: Final = 255
+_LOST_SHIM: Final = 137
+_START_CODES: Final = frozenset({126, 127, 128})
+_UNDO_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What was found before anything was changed."""
+
+    ended: list[tuple[ContainerRecord, Task, Exit]] = field(default_factory=list)
+    failed: list[tuple[ContainerRecord, Exit]] = field(default_factory=list)
+    live: list[ContainerRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Runs once, before the daemon answers anybody."""
+
+    registry: ContainerRegistry
+    tasks: Tasks
+    exits: ContainerExits
+    remover: ContainerRemover
+    starter: ContainerStarter
+    snapshots: Snapshots
+    groups: ContainerGroups
+    paths: ContainerPaths
+    jobs: Jobs
+    on_live: Callable[[ContainerRecord], None]
+    _survey: _Survey = field(default_factory=_Survey)
+
+    async def reconnect(self) -> list[Sandbox]:
+        """Find out who lives, and return the sandboxes of those; nothing is recorded yet."""
+        self.paths.containers.mkdir(parents=True, exist_ok=True, mode=0o710)
+        self.paths.bundles.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await asyncio.gather(*(self._examine(record) for record in self.registry.all()))
+        return [record.state.sandbox for record in self._survey.live if record.state.sandbox is not None]
+
+    async def settle(self) -> None:
+        """Record what happened meanwhile, finish removals, and sweep what belongs to nobody."""
+        for record, ended in self._survey.failed:
+            await self._record_failed_start(record, ended)
+        for _, task, ended in self._survey.ended:
+            await self.exits.record_exit(task, ended)
+        for record in self.registry.all():
+            if record.state.dead or (record.host_config.auto_remove and not record.state.running):
+                self.jobs.spawn(self.remover.auto_remove(record.id), key=f"auto-remove:{record.id}")
+        await self._sweep_bundles()
+        self.jobs.spawn(self._sweep_directories(), key="sweep")
+        for record in self._survey.live:
+            self.on_live(self.registry.get(record.id))
+
+    def start_policies(self) -> None:
+        """Start the containers whose restart policy says so; the daemon serves meanwhile."""
+        for record in self.registry.all():
+            if record.state.restarting:
+                self.jobs.spawn(self.starter.restart(record.id), key=f"restart:{record.id}")
+            elif not record.state.running and should_start_at_boot(record):
+                self.jobs.spawn(self._start(record.id), key=f"boot:{record.id}")
+
+    async def _start(self, container_id: str) -> None:
+        with contextlib.suppress(MoorageError):
+            await self.starter.start(container_id)
+
+    async def _examine(self, record: ContainerRecord) -> None:
+        bundle = self.paths.bundle(record.id)
+        task = Task(record.id, self.exits)
+        try:
+            client = connect(bundle / SOCKET_FILE, subject=record.id, handlers=task.handlers())
+        except OSError:
+            self._examine_without_shim(record, task)
+            return
+        task.bind(client)
+        try:
+            state = await task.state()
+        except MoorageError:
+            self._examine_without_shim(record, task)
+            return
+        await self._compare(record, task, state)
+
+    async def _compare(self, record: ContainerRecord, task: Task, state: Message) -> None:
+        match state["status"]:
+            case "running" | "paused" if record.state.has_process:
+                self._adopt(record, task, state)
+            case "running" | "paused":
+                await self._undo_start(record, task)
+            case "failed":
+                task.release()
+                self._survey.failed.append((record, _exit_of(state)))
+            case _ if record.state.has_process:
+                self.tasks.add(task)
+                self._survey.ended.append((record, task, _exit_of(state)))
+            case _:
+                task.release()
+                remove_bundle(self.paths.bundle(record.id))
+
+    def _adopt(self, record: ContainerRecord, task: Task, state: Message) -> None:
+        task.adopt(pid=state["pid"], at_ns=state["started_at"])
+        self.tasks.add(task)
+        current = dataclasses.replace(
+            record.state,
+            pid=state["pid"],
+            started_at_ns=state["started_at"],
+            paused=state["status"] == "paused",
+        )
+        self._survey.live.append(self.registry.put_state(record.id, current))
+
+    async def _undo_start(self, record: ContainerRecord, task: Task) -> None:
+        """End a container whose start was never recorded, so that nobody was told of it."""
+        _log.warning("container %s was being started when the daemon ended; undoing it", record.short_id)
+        with contextlib.suppress(MoorageError, TimeoutError):
+            await task.kill(signal.SIGKILL)
+            async with asyncio.timeout(_UNDO_SECONDS):
+                await task.wait_ended()
+        task.release()
+        self.groups.kill(record)
+        remove_bundle(self.paths.bundle(record.id))
+
+    def _examine_without_shim(self, record: ContainerRecord, task: Task) -> None:
+        bundle = self.paths.bundle(record.id)
+        ended = read_exit_file(bundle)
+        if not record.state.has_process:
+            if bundle.exists():
+                self.groups.kill(record)
+                remove_bundle(bundle)
+            return
+        if ended is None:
+            # No bundle at all means that the host was restarted: the run root is a tmpfs.
+            code = _LOST_SHIM if bundle.exists() else _LOST_TO_REBOOT
+            ended = Exit(code=code, at_ns=time.time_ns())
+            self.groups.kill(record)
+        elif ended.error and ended.code in _START_CODES:
+            self._survey.failed.append((record, ended))
+            return
+        self.tasks.add(task)
+        self._survey.ended.append((record, task, ended))
+
+    async def _record_failed_start(self, record: ContainerRecord, ended: Exit) -> None:
+        remove_bundle(self.paths.bundle(record.id))
+        state = dataclasses.replace(
+            record.state,
+            running=False,
+            restarting=False,
+            sandbox=None,
+            pid=0,
+            exit_code=ended.code,
+            error=ended.error,
+            # The time was written ahead; a container that never ran before has none.
+            started_at_ns=record.state.started_at_ns if record.state.finished_at_ns else 0,
+        )
+        await self.registry.set_state(record.id, state)
+
+    async def _sweep_bundles(self) -> None:
+        for name in _names(self.paths.bundles):
+            if self.registry.find(name) is None:
+                await self._end_stranger(name)
+
+    async def _end_stranger(self, container_id: str) -> None:
+        """End a container that no record knows, and remove its bundle."""
+        bundle = self.paths.bundle(container_id)
+        gone = asyncio.get_running_loop().create_future()
+
+        def finish(*_: object) -> None:
+            if not gone.done():
+                gone.set_result(None)
+
+        def hear(message: Message) -> None:
+            if message.get("event") in {"exited", "failed"}:
+                finish()
+
+        with contextlib.suppress(OSError, MoorageError, TimeoutError):
+            client = connect(bundle / SOCKET_FILE, subject=container_id, handlers=ShimHandlers(hear, finish))
+            await self._kill_stranger(client, gone)
+        remove_bundle(bundle)
+
+    @staticmethod
+    async def _kill_stranger(client: ShimClient, gone: "asyncio.Future[None]") -> None:
+        try:
+            await client.call({"do": "kill", "signal": int(signal.SIGKILL)})
+            async with asyncio.timeout(_UNDO_SECONDS):
+                await gone
+        finally:
+            client.notify({"do": "release"})
+            client.close()
+
+    async def _sweep_directories(self) -> None:
+        for name in _names(self.paths.containers):
+            if self.registry.find(name) is None:
+                await self.snapshots.remove_container(name)
+
+
+def _exit_of(state: Message) -> Exit:
+    return Exit(
+        code=state.get("exit_code") or 0,
+        at_ns=state.get("at") or time.time_ns(),
+        oom_killed=bool(state.get("oom_killed")),
+        error=state.get("error") or "",
+    )
+
+
+def _names(directory: os.PathLike[str]) -> Iterable[str]:
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries]

@@ -1,0 +1,73 @@
+"""Handlers of a container's streams: attach, logs, stats."""
+
+import dataclasses
+
+from moorage.api import containers, endpoints
+from moorage.api.endpoint import NoBody
+from moorage.api.stats import ContainerStats
+from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream, RawStream
+from moorage.engine.containers.attaching import AttachRequest, ContainerAttacher
+from moorage.engine.containers.logs import ContainerLogs, LogRequest
+from moorage.engine.containers.stats import StatsReader
+from moorage.server.calls import Call
+from moorage.server.handlers.leftovers import with_short_leftover
+from moorage.server.responses import Response, json_response
+from moorage.server.router import Router
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStreamHandlers:
+    """Answers requests for streams of containers."""
+
+    attacher: ContainerAttacher
+    logs: ContainerLogs
+    stats: StatsReader
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this class."""
+        router.bind(endpoints.CONTAINER_ATTACH, self.attach)
+        router.bind(endpoints.CONTAINER_LOGS, self.read_logs)
+        router.bind(endpoints.CONTAINER_STATS, self.read_stats)
+
+    async def attach(self, call: Call[containers.ContainerAttachQuery, NoBody]) -> Hijack:
+        """Answer POST /containers/{id}/attach."""
+        query = call.query
+        request = AttachRequest(
+            stdin=query.stdin,
+            stdout=query.stdout,
+            stderr=query.stderr,
+            logs=query.logs,
+            stream=query.stream,
+            detach_keys=query.detach_keys,
+        )
+        target = self.attacher.prepare(call.path["id"], request)
+        stream = with_short_leftover(await call.hijack(multiplexed=target.multiplexed))
+        await self.attacher.attach(target, stream.connection, leftover=stream.leftover)
+        return Hijack()
+
+    async def read_logs(self, call: Call[containers.ContainerLogsQuery, NoBody]) -> ByteStream:
+        """Answer GET /containers/{id}/logs."""
+        query = call.query
+        request = LogRequest(
+            stdout=query.stdout,
+            stderr=query.stderr,
+            follow=query.follow,
+            since=query.since,
+            until=query.until,
+            timestamps=query.timestamps,
+            details=query.details,
+            tail=query.tail,
+        )
+        source = self.logs.open(call.path["id"], request)
+        kind = MultiplexedStream if source.multiplexed else RawStream
+        return kind(source.chunks, eager=True)
+
+    async def read_stats(
+        self, call: Call[containers.ContainerStatsQuery, NoBody]
+    ) -> JSONLines[ContainerStats] | Response:
+        """Answer GET /containers/{id}/stats."""
+        query, reference = call.query, call.path["id"]
+        if not query.stream:
+            sample = await self.stats.once(reference, one_shot=query.one_shot, version=call.version)
+            return json_response(sample)
+        return JSONLines(self.stats.samples(reference, version=call.version))

@@ -1,0 +1,203 @@
+"""Handlers of the noun container: its life, what is shown of it, its limits and names.
+
+Streams (attach, logs, stats) and files are in `container_streams` and `container_files`.
+"""
+
+import dataclasses
+from typing import Final
+
+import msgspec
+
+from moorage.api import containers, endpoints
+from moorage.api.container_state import ContainerInspectResponse
+from moorage.api.containers import ContainerCreateRequest
+from moorage.api.endpoint import NoBody
+from moorage.api.filters import Filters
+from moorage.api.host_config import HostConfig, UpdateRequest, UpdateResponse
+from moorage.api.query import NoQuery
+from moorage.api.versions import Version
+from moorage.engine.containers.creating import ContainerCreator
+from moorage.engine.containers.errors import RequestRefusedError
+from moorage.engine.containers.inspecting import ContainerInspector
+from moorage.engine.containers.killing import ContainerKiller
+from moorage.engine.containers.list_filters import ListRequest
+from moorage.engine.containers.listing import ContainerLister
+from moorage.engine.containers.pausing import ContainerPauser
+from moorage.engine.containers.pruning import ContainerPruner
+from moorage.engine.containers.removing import ContainerRemover
+from moorage.engine.containers.renaming import ContainerRenamer
+from moorage.engine.containers.resizing import ContainerResizer
+from moorage.engine.containers.restarting import ContainerRestarter
+from moorage.engine.containers.starting import ContainerStarter
+from moorage.engine.containers.stopping import ContainerStopper
+from moorage.engine.containers.top import ContainerProcesses
+from moorage.engine.containers.updating import ContainerUpdater
+from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, parse_condition
+from moorage.server.calls import Call
+from moorage.server.responses import JSON_TYPE, Response
+from moorage.server.router import Router
+
+_PRIVATE_IPC: Final = Version(1, 40)
+_CGROUP_NAMESPACES: Final = Version(1, 41)
+_CONSOLE_SIZE: Final = Version(1, 42)
+_SEVERAL_NETWORKS: Final = Version(1, 44)
+_WAIT_CONDITIONS: Final = Version(1, 30)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerHandlers:
+    """Answers requests about containers."""
+
+    creator: ContainerCreator
+    starter: ContainerStarter
+    stopper: ContainerStopper
+    killer: ContainerKiller
+    restarter: ContainerRestarter
+    pauser: ContainerPauser
+    remover: ContainerRemover
+    renamer: ContainerRenamer
+    updater: ContainerUpdater
+    resizer: ContainerResizer
+    waiter: ContainerWaiter
+    lister: ContainerLister
+    inspector: ContainerInspector
+    processes: ContainerProcesses
+    pruner: ContainerPruner
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this class."""
+        router.bind(endpoints.CONTAINER_LIST, self.list)
+        router.bind(endpoints.CONTAINER_CREATE, self.create)
+        router.bind(endpoints.CONTAINER_INSPECT, self.inspect)
+        router.bind(endpoints.CONTAINER_TOP, self.top)
+        router.bind(endpoints.CONTAINER_RESIZE, self.resize)
+        router.bind(endpoints.CONTAINER_START, self.start)
+        router.bind(endpoints.CONTAINER_STOP, self.stop)
+        router.bind(endpoints.CONTAINER_RESTART, self.restart)
+        router.bind(endpoints.CONTAINER_KILL, self.kill)
+        router.bind(endpoints.CONTAINER_UPDATE, self.update)
+        router.bind(endpoints.CONTAINER_RENAME, self.rename)
+        router.bind(endpoints.CONTAINER_PAUSE, self.pause)
+        router.bind(endpoints.CONTAINER_UNPAUSE, self.unpause)
+        router.bind(endpoints.CONTAINER_WAIT, self.wait)
+        router.bind(endpoints.CONTAINER_DELETE, self.remove)
+        router.bind(endpoints.CONTAINER_PRUNE, self.prune)
+
+    async def list(
+        self, call: Call[containers.ContainerListQuery, NoBody]
+    ) -> "list[containers.ContainerSummary] | Response":
+        """Answer GET /containers/json."""
+        query = call.query
+        filters = query.filters
+        for key, reference in (("since", query.since), ("before", query.before)):
+            # Old clients send these two beside the filters.
+            if reference:
+                filters = Filters({**filters.values, key: (reference,)})
+        request = ListRequest(everything=query.all, limit=query.limit, size=query.size, filters=filters)
+        if query.size:
+            return await self.lister.with_sizes(request, version=call.version)
+        return Response(body=self.lister.encoded(request, version=call.version), content_type=JSON_TYPE)
+
+    async def create(
+        self, call: Call[containers.ContainerCreateQuery, ContainerCreateRequest]
+    ) -> containers.ContainerCreateResponse:
+        """Answer POST /containers/create."""
+        created = await self.creator.create(
+            adapt(call.body, call.version), name=call.query.name, platform=call.query.platform
+        )
+        return containers.ContainerCreateResponse(id=created.id, warnings=[*created.warnings])
+
+    async def inspect(self, call: Call[containers.ContainerInspectQuery, NoBody]) -> ContainerInspectResponse:
+        """Answer GET /containers/{id}/json."""
+        if call.query.size:
+            return await self.inspector.inspect_with_sizes(call.path["id"], version=call.version)
+        return self.inspector.inspect(call.path["id"], version=call.version)
+
+    async def top(self, call: Call[containers.ContainerTopQuery, NoBody]) -> containers.ContainerTopResponse:
+        """Answer GET /containers/{id}/top."""
+        return await self.processes.top(call.path["id"], ps_args=call.query.ps_args)
+
+    async def resize(self, call: Call[containers.ResizeQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/resize."""
+        await self.resizer.resize(call.path["id"], height=call.query.h, width=call.query.w)
+
+    async def start(self, call: Call[containers.ContainerStartQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/start."""
+        if call.query.checkpoint:
+            raise RequestRefusedError("checkpoint is only supported in experimental mode")
+        await self.starter.start(call.path["id"])
+
+    async def stop(self, call: Call[containers.ContainerStopQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/stop."""
+        await self.stopper.stop(call.path["id"], grace=call.query.t, signal_text=call.query.signal)
+
+    async def restart(self, call: Call[containers.ContainerStopQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/restart."""
+        await self.restarter.restart(call.path["id"], grace=call.query.t, signal_text=call.query.signal)
+
+    async def kill(self, call: Call[containers.ContainerKillQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/kill."""
+        await self.killer.kill(call.path["id"], signal_text=call.query.signal)
+
+    async def update(self, call: Call[NoQuery, UpdateRequest]) -> UpdateResponse:
+        """Answer POST /containers/{id}/update."""
+        warnings = await self.updater.update(call.path["id"], call.body)
+        return UpdateResponse(warnings=warnings)
+
+    async def rename(self, call: Call[containers.ContainerRenameQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/rename."""
+        await self.renamer.rename(call.path["id"], name=call.query.name)
+
+    async def pause(self, call: Call[NoQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/pause."""
+        await self.pauser.pause(call.path["id"])
+
+    async def unpause(self, call: Call[NoQuery, NoBody]) -> None:
+        """Answer POST /containers/{id}/unpause."""
+        await self.pauser.unpause(call.path["id"])
+
+    async def wait(self, call: Call[containers.ContainerWaitQuery, NoBody]) -> containers.ContainerWaitResponse:
+        """Answer POST /containers/{id}/wait: the head at once, the body when it is over."""
+        conditions = call.version >= _WAIT_CONDITIONS
+        condition = parse_condition(call.query.condition) if conditions else WaitCondition.NOT_RUNNING
+        registered = self.waiter.register(call.path["id"], condition=condition)
+        if conditions:
+            call.send_headers()
+        result = await registered
+        error = containers.WaitExitError(message=result.error) if result.error else None
+        return containers.ContainerWaitResponse(status_code=result.exit_code, error=error)
+
+    async def remove(self, call: Call[containers.ContainerDeleteQuery, NoBody]) -> None:
+        """Answer DELETE /containers/{id}."""
+        query = call.query
+        await self.remover.remove(call.path["id"], force=query.force, volumes=query.v, link=query.link)
+
+    async def prune(self, call: Call[containers.ContainerPruneQuery, NoBody]) -> containers.ContainerPruneResponse:
+        """Answer POST /containers/prune."""
+        pruned = await self.pruner.prune(call.query.filters)
+        return containers.ContainerPruneResponse(containers_deleted=[*pruned.ids], space_reclaimed=pruned.bytes)
+
+
+def adapt(request: ContainerCreateRequest, version: Version) -> ContainerCreateRequest:
+    """Return a creation request as a client of this version means it.
+
+    Raises:
+        RequestRefusedError: The client asks for what its version does not have.
+
+    Spec: Engine API, version history.
+    """
+    host = request.host_config or HostConfig()
+    networking = request.networking_config
+    names = list((networking and networking.endpoints_config) or ())
+    if len(names) > 1 and version < _SEVERAL_NETWORKS:
+        raise RequestRefusedError(
+            f"Container cannot be created with multiple network endpoints: {', '.join(sorted(names))}"
+        )
+    changes: dict[str, object] = {}
+    if version < _CONSOLE_SIZE:
+        changes["console_size"] = (0, 0)
+    if version < _CGROUP_NAMESPACES and not host.cgroupns_mode:
+        changes["cgroupns_mode"] = "host"
+    if version < _PRIVATE_IPC and not host.ipc_mode:
+        changes["ipc_mode"] = "shareable"
+    return msgspec.structs.replace(request, host_config=msgspec.structs.replace(host, **changes))

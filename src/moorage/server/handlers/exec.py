@@ -1,0 +1,57 @@
+"""Handlers of the noun exec."""
+
+import dataclasses
+
+from moorage.api import containers, endpoints
+from moorage.api.endpoint import NoBody
+from moorage.api.exec import ExecCreateRequest, ExecInspectResponse, ExecStartRequest, IDResponse
+from moorage.api.query import NoQuery
+from moorage.api.streams import Hijack
+from moorage.engine.exec.creating import ExecCreator
+from moorage.engine.exec.inspecting import ExecInspector
+from moorage.engine.exec.resizing import ExecResizer
+from moorage.engine.exec.starting import ExecStarter
+from moorage.server.calls import Call
+from moorage.server.handlers.leftovers import with_short_leftover
+from moorage.server.responses import Response
+from moorage.server.router import Router
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ExecHandlers:
+    """Answers requests about added processes."""
+
+    creator: ExecCreator
+    starter: ExecStarter
+    resizer: ExecResizer
+    inspector: ExecInspector
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this noun."""
+        router.bind(endpoints.CONTAINER_EXEC, self.create)
+        router.bind(endpoints.EXEC_START, self.start)
+        router.bind(endpoints.EXEC_RESIZE, self.resize)
+        router.bind(endpoints.EXEC_INSPECT, self.inspect)
+
+    def create(self, call: Call[NoQuery, ExecCreateRequest]) -> IDResponse:
+        """Answer POST /containers/{id}/exec."""
+        return IDResponse(id=self.creator.create(call.path["id"], call.body))
+
+    async def start(self, call: Call[NoQuery, ExecStartRequest]) -> Hijack | Response:
+        """Answer POST /exec/{id}/start."""
+        added = self.starter.prepare(call.path["id"])
+        size = call.body.console_size
+        if call.body.detach:
+            await self.starter.start_detached(added, console_size=size)
+            return Response()
+        stream = with_short_leftover(await call.hijack(multiplexed=not added.tty))
+        await self.starter.start_attached(added, stream.connection, leftover=stream.leftover, console_size=size)
+        return Hijack()
+
+    async def resize(self, call: Call[containers.ResizeQuery, NoBody]) -> None:
+        """Answer POST /exec/{id}/resize."""
+        await self.resizer.resize(call.path["id"], height=call.query.h, width=call.query.w)
+
+    def inspect(self, call: Call[NoQuery, NoBody]) -> ExecInspectResponse:
+        """Answer GET /exec/{id}/json."""
+        return self.inspector.inspect(call.path["id"])
