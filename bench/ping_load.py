@@ -45,14 +45,14 @@ def measure(connections: list[socket.socket], request: bytes, seconds: float) ->
     received = dict.fromkeys(connections, 0)
     selector = selectors.EpollSelector()
     for connection in connections:
-        selector.register(connection, selectors.EVENT_READ)
+        selector.register(connection, selectors.EVENT_READ, connection)
         connection.sendall(request)
     done, start = 0, time.perf_counter()
     end = start + seconds
     while time.perf_counter() < end:
         for key, _ in selector.select():
             connection = key.fileobj
-            assert isinstance(connection, socket.socket)  # noqa: S101
+            assert isinstance(connection, socket.socket)
             received[connection] += len(connection.recv(262144))
             if received[connection] >= length:
                 received[connection] = 0
@@ -71,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     connections = connect(options.socket, options.connections)
     rate = measure(connections, request_bytes(options.path), options.seconds)
-    print(f"{rate:.0f} requests per second, {options.connections} connections")  # noqa: T201
+    print(f"{rate:.0f} requests per second, {options.connections} connections")
 
 
 if __name__ == "__main__":
