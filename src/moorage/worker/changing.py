@@ -30,10 +30,12 @@ def pack(call: Call) -> Result:
     Arguments: `top`, the container's own layer, or its whole tree if not `layered`;
     `below`, the layers it stands on, top first. Descriptor: where the archive goes.
     """
+    differences = _differences(call)
+    call.announce("opened")
     packer = Packer(call.fds[0])
     above: list[Difference] = []
     opaque = b"/"  # no path begins with it
-    for found in _differences(call):
+    for found in differences:
         above = [each for each in above if found.path.startswith(each.path + b"/")]
         if found.kind == Kind.SAME:
             above.append(found)
@@ -67,10 +69,10 @@ def changes(call: Call) -> Result:
 
     Arguments: as for `pack`. Descriptor: where the lines go.
     """
+    differences = _differences(call)
+    call.announce("opened")
     with open(call.fds[0], "w", closefd=False) as lines:
-        lines.writelines(
-            json.dumps([kind, "/" + os.fsdecode(path)]) + "\n" for kind, path in _listed(_differences(call))
-        )
+        lines.writelines(json.dumps([kind, "/" + os.fsdecode(path)]) + "\n" for kind, path in _listed(differences))
     return {}
 
 
@@ -104,8 +106,9 @@ def export(call: Call) -> Result:
     Arguments: `root`. Descriptor: where the archive goes.
     """
     enter(open_root(call.arguments["root"]))
-    packer = Packer(call.fds[0])
     top_fd = os.open("/", OPEN_DIRECTORY)
+    call.announce("opened")
+    packer = Packer(call.fds[0])
     for entry in walk(top_fd):
         packer.add(entry.parent_fd, entry.name, entry.path, entry.status)
     packer.output.finish()

@@ -1,0 +1,69 @@
+"""What a container's root file system is made of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayRootfs:
+    """Layers with a writable one above them.
+
+    Attributes:
+        lower: The image's layers, top first.
+        upper: The container's own layer.
+        work: Overlay's scratch directory, on the same file system.
+    """
+
+    lower: tuple[Path, ...]
+    upper: Path
+    work: Path
+
+    def launch(self, *, volatile: bool = False) -> dict[str, Any]:
+        """Return the `rootfs` of launch.json."""
+        return {**self.request(), "volatile": volatile}
+
+    def request(self) -> dict[str, Any]:
+        """Return the `root` of a worker's request."""
+        return {"lower": [str(path) for path in self.lower], "upper": str(self.upper), "work": str(self.work)}
+
+    def image_request(self) -> list[str]:
+        """Return the `lower` of a worker's request: the image without the container."""
+        return [str(path) for path in self.lower]
+
+    def changes_request(self) -> dict[str, Any]:
+        """Return the arguments of jobs that compare the container with its image."""
+        return {"top": str(self.upper), "below": [str(path) for path in self.lower], "layered": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryRootfs:
+    """A whole tree, where overlay can't be had.
+
+    Attributes:
+        path: The container's tree.
+        image: The tree it was copied from.
+    """
+
+    path: Path
+    image: Path
+
+    def launch(self, *, volatile: bool = False) -> dict[str, Any]:
+        """Return the `rootfs` of launch.json."""
+        return self.request()
+
+    def request(self) -> dict[str, Any]:
+        """Return the `root` of a worker's request."""
+        return {"path": str(self.path)}
+
+    def image_request(self) -> list[str]:
+        """Return the `lower` of a worker's request: the image without the container."""
+        return [str(self.image)]
+
+    def changes_request(self) -> dict[str, Any]:
+        """Return the arguments of jobs that compare the container with its image."""
+        return {"top": str(self.path), "below": [str(self.image)], "layered": False}
+
+
+Rootfs = OverlayRootfs | DirectoryRootfs
+"""What `SnapshotStore.container_rootfs` returns."""

@@ -1,0 +1,340 @@
+"""Layers unpacked, once each, addressed by chain ID.
+
+A layer is unpacked into a staging directory and becomes visible by one rename, after
+everything in it has reached the disk. A daemon killed at any instant thus leaves whole
+layers, and leftovers that the next start removes.
+"""
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from moorage.content.layout import sync_directory
+from moorage.oci.digest import ChainID, DiffID, hex_of, stack
+from moorage.snapshots.drivers import CopyDriver, Driver, OverlayDriver
+from moorage.snapshots.errors import (
+    DiffIDMismatchError,
+    JobFailedError,
+    JobNotSupportedError,
+    SnapshotInUseError,
+    SnapshotNotFoundError,
+)
+from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
+from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Snapshot, scan
+from moorage.snapshots.rootfs import Rootfs
+from moorage.snapshots.syncing import FileSystemSync
+from moorage.snapshots.workers import Worker, WorkerPool, working
+
+Progress = Callable[[int], None]
+
+_EMPTY: Final = ".empty"
+_log = logging.getLogger(__name__)
+
+
+class SnapshotStore:
+    """The layers of one data root, and the containers' own. Made by `open`."""
+
+    def __init__(self, data_root: Path, *, driver: Driver, workers: WorkerPool) -> None:
+        # Each driver has its own directory: one's layers mean nothing to the other.
+        self._root = data_root / ("snapshots" if driver.stacked else "snapshots-copied")
+        self._containers = data_root / "containers"
+        self._driver = driver
+        self._workers = workers
+        self._snapshots: dict[ChainID, Snapshot] = {}
+        self._running: dict[ChainID, asyncio.Future[None]] = {}
+        # Layers whose implied directories wait for the layers below.
+        self._unadopted: set[ChainID] = set()
+        self._sync = FileSystemSync(data_root)
+
+    @classmethod
+    async def open(
+        cls, data_root: Path, *, workers: WorkerPool, driver: Literal["overlay", "native"] | None = None
+    ) -> Self:
+        """Read what is there and remove what is not whole.
+
+        Args:
+            driver: None takes overlay where it can be mounted, else native copies.
+
+        Raises:
+            JobNotSupportedError: Overlay is demanded and can't be mounted.
+        """
+        await asyncio.to_thread(data_root.mkdir, parents=True, exist_ok=True)
+        store = cls(data_root, driver=await _choose_driver(data_root, workers, driver), workers=workers)
+        leftovers = await asyncio.to_thread(store._load)
+        for path in leftovers:
+            await store._remove_leftover(path)
+        return store
+
+    @property
+    def driver_name(self) -> str:
+        """Docker's name of the way layers are stacked."""
+        return self._driver.name
+
+    async def apply(
+        self, *, parent: ChainID | None, diff_id: DiffID | None, source: Source, on_progress: Progress | None = None
+    ) -> Snapshot:
+        """Unpack a layer, unless it is here; concurrent calls for one layer share one job.
+
+        The layers of an image can be applied at the same time and end in any order.
+
+        Args:
+            parent: The stack below; None for a base layer.
+            diff_id: What the image config says; None when nothing does.
+            source: The layer's blob, compressed or not. Not read if the layer is here.
+            on_progress: Called with the bytes of the blob that were taken so far.
+
+        Raises:
+            DiffIDMismatchError: The content is not `diff_id`'s. Nothing is left.
+            CorruptStreamError: The compressed data is damaged.
+            JobInvalidError: The archive is damaged, or would write outside its layer.
+        """
+        if diff_id is None:
+            return await self._apply(parent, None, source, on_progress)
+        chain_id = stack(parent, diff_id)
+        while (found := self._snapshots.get(chain_id)) is None and (other := self._running.get(chain_id)) is not None:
+            # If the other one fails, this one tries with its own source.
+            await asyncio.wait({other})
+        if found is not None:
+            return found
+        self._running[chain_id] = ended = asyncio.get_running_loop().create_future()
+        try:
+            return await self._apply(parent, diff_id, source, on_progress)
+        finally:
+            del self._running[chain_id]
+            ended.set_result(None)
+
+    def contains(self, chain_id: ChainID) -> bool:
+        """Tell whether a layer is here; those below it may still be missing."""
+        return chain_id in self._snapshots
+
+    def get(self, chain_id: ChainID) -> Snapshot:
+        """Return a layer.
+
+        Raises:
+            SnapshotNotFoundError: It is not here.
+        """
+        try:
+            return self._snapshots[chain_id]
+        except KeyError:
+            raise SnapshotNotFoundError(chain_id) from None
+
+    def list(self) -> Sequence[Snapshot]:
+        """Return all layers, in no order."""
+        return [*self._snapshots.values()]
+
+    def chain(self, chain_id: ChainID) -> Sequence[Snapshot]:
+        """Return the layers of a stack, top first.
+
+        Raises:
+            SnapshotNotFoundError: One is missing.
+        """
+        return [*self._walk(chain_id)]
+
+    def total_size(self, chain_id: ChainID) -> int:
+        """Return the bytes of all layers of a stack."""
+        return sum(snapshot.size for snapshot in self._walk(chain_id))
+
+    def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
+        """Return the directories that show a stack, top first; a native copy is a single one.
+
+        Raises:
+            SnapshotNotFoundError: A layer is missing.
+        """
+        found = [self._diff(snapshot.chain_id) for snapshot in self._walk(chain_id)]
+        return found if self._driver.stacked else found[:1]
+
+    async def remove(self, chain_id: ChainID) -> None:
+        """Remove a layer; one that is not here is no error.
+
+        Raises:
+            SnapshotInUseError: Another layer stands on it.
+        """
+        if any(snapshot.parent == chain_id for snapshot in self._snapshots.values()):
+            raise SnapshotInUseError(chain_id)
+        if self._snapshots.pop(chain_id, None) is None:
+            return
+        self._unadopted.discard(chain_id)
+        doomed = self._root / f"{REMOVED}{uuid.uuid4().hex}"
+        await asyncio.to_thread(self._directory(chain_id).rename, doomed)
+        await self._remove_tree(doomed)
+
+    async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
+        """Make a container's own layer below `containers/<id>`.
+
+        Args:
+            chain_id: The image's stack; None for an image without layers.
+
+        Raises:
+            SnapshotNotFoundError: A layer is missing.
+        """
+        return await self._driver.prepare_container(self._containers / container_id, self._layers(chain_id))
+
+    def container_rootfs(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
+        """Return what `prepare_container` made.
+
+        Raises:
+            SnapshotNotFoundError: A layer is missing.
+        """
+        return self._driver.rootfs(self._containers / container_id, self._layers(chain_id))
+
+    async def remove_container(self, container_id: str) -> None:
+        """Remove `containers/<id>` with all in it; it may be gone already."""
+        doomed = self._containers / f"{REMOVED}{uuid.uuid4().hex}"
+        try:
+            await asyncio.to_thread((self._containers / container_id).rename, doomed)
+        except FileNotFoundError:
+            return
+        await self._remove_tree(doomed)
+
+    async def _apply(
+        self, parent: ChainID | None, expected: DiffID | None, source: Source, on_progress: Progress | None
+    ) -> Snapshot:
+        if parent is not None and not self._driver.stacked:
+            await self._wait_for(parent)
+        staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
+        await asyncio.to_thread(staging.mkdir, mode=0o700)
+        try:
+            below = None if parent is None else self._diff(parent)
+            await self._driver.prepare_layer(staging / DIFF, parent=below)
+            pumped, result = await self._unpack(staging, source, on_progress)
+            if expected is not None and pumped.diff_id != expected:
+                raise DiffIDMismatchError(expected, pumped.diff_id)
+            chain_id = stack(parent, pumped.diff_id)
+            snapshot = Snapshot(chain_id=chain_id, parent=parent, diff_id=pumped.diff_id, size=result["size"])
+            await self._publish(staging, snapshot)
+        finally:
+            if staging.exists():
+                await asyncio.shield(self._remove_tree(staging))
+        await self._adopt_ready()
+        return self._snapshots[chain_id]
+
+    async def _unpack(
+        self, staging: Path, source: Source, on_progress: Progress | None
+    ) -> tuple[Pumped, Mapping[str, Any]]:
+        arguments = {"target": str(staging / DIFF), "whiteouts": self._driver.whiteouts, "limit": None}
+        reader, writer = make_pipe()
+        implied_fd = os.open(staging / IMPLIED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            worker = await self._workers.start("unpack", arguments, [reader, implied_fd])
+        except BaseException:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+            os.close(implied_fd)
+        try:
+            pumped = await pump_to(worker, source, out_fd=writer, on_progress=on_progress)
+            return pumped, await worker.result()
+        finally:
+            await asyncio.shield(worker.stop())
+
+    async def _publish(self, staging: Path, snapshot: Snapshot) -> None:
+        """Make a staged layer one of the store's, durably."""
+        if not self._driver.stacked or snapshot.parent is None or (staging / IMPLIED).stat().st_size == 0:
+            (staging / IMPLIED).unlink()
+            adoptable = False
+        else:
+            adoptable = True
+        await asyncio.to_thread(snapshot.write, staging)
+        await self._sync.sync()
+        if snapshot.chain_id in self._snapshots:
+            return  # imported twice at the same time: the other one was first
+        await asyncio.to_thread(self._rename, staging, self._directory(snapshot.chain_id))
+        self._snapshots[snapshot.chain_id] = snapshot
+        if adoptable:
+            self._unadopted.add(snapshot.chain_id)
+
+    async def _adopt_ready(self) -> None:
+        """Complete the directories of layers whose stack is now whole."""
+        for chain_id in [*self._unadopted]:
+            parent = self._snapshots[chain_id].parent
+            if parent is None or not self._is_whole(parent):
+                continue
+            self._unadopted.discard(chain_id)
+            implied = self._directory(chain_id) / IMPLIED
+            arguments = {"target": str(self._diff(chain_id)), "lower": [str(path) for path in self.lower_dirs(parent)]}
+            with implied.open("rb") as names:
+                async with working(self._workers, "adopt_directories", arguments, fds=[names.fileno()]) as worker:
+                    await worker.result()
+            await asyncio.to_thread(implied.unlink)
+
+    async def _wait_for(self, chain_id: ChainID) -> None:
+        while chain_id not in self._snapshots:
+            running = self._running.get(chain_id)
+            if running is None:
+                raise SnapshotNotFoundError(chain_id)
+            await asyncio.wait({running})
+
+    def _walk(self, chain_id: ChainID) -> Iterator[Snapshot]:
+        above: ChainID | None = chain_id
+        while above is not None:
+            snapshot = self.get(above)
+            yield snapshot
+            above = snapshot.parent
+
+    def _is_whole(self, chain_id: ChainID) -> bool:
+        above: ChainID | None = chain_id
+        while above is not None and (snapshot := self._snapshots.get(above)) is not None:
+            above = snapshot.parent
+        return above is None
+
+    def _layers(self, chain_id: ChainID | None) -> Sequence[Path]:
+        return [self._root / _EMPTY / DIFF] if chain_id is None else self.lower_dirs(chain_id)
+
+    def _directory(self, chain_id: ChainID) -> Path:
+        return self._root / hex_of(chain_id)
+
+    def _diff(self, chain_id: ChainID) -> Path:
+        return self._directory(chain_id) / DIFF
+
+    def _rename(self, staging: Path, directory: Path) -> None:
+        staging.rename(directory)
+        sync_directory(self._root)
+
+    def _load(self) -> Sequence[Path]:
+        # Programs with set-user-ID in the layers are for containers, not for the host's users.
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        (self._root / _EMPTY / DIFF).mkdir(parents=True, exist_ok=True)
+        whole, leftovers = scan(self._root)
+        for snapshot in whole:
+            self._snapshots[snapshot.chain_id] = snapshot
+            if (self._directory(snapshot.chain_id) / IMPLIED).exists():
+                self._unadopted.add(snapshot.chain_id)
+        return [*(path for path in leftovers if path.name != _EMPTY), *self._containers.glob(f"{REMOVED}*")]
+
+    async def _remove_leftover(self, path: Path) -> None:
+        try:
+            await self._remove_tree(path)
+        except JobFailedError as error:
+            # Not worth a daemon that doesn't start: the next start tries again.
+            _log.warning("leftover %s was not removed: %s", path, error)
+
+    async def _remove_tree(self, path: Path) -> None:
+        async with working(self._workers, "remove_tree", {"path": str(path)}) as worker:
+            await worker.result()
+
+
+async def pump_to(worker: Worker, source: Source, *, out_fd: int, on_progress: Progress | None = None) -> Pumped:
+    """Pump a stream to a worker; if the worker gives up, raise its error, not the pipe's."""
+    try:
+        return await pump(source, out_fd=out_fd, on_progress=on_progress)
+    except BrokenPipeError:
+        await worker.result()
+        raise
+
+
+async def _choose_driver(data_root: Path, workers: WorkerPool, asked: str | None) -> Driver:
+    if asked == "native":
+        return CopyDriver(workers)
+    async with working(workers, "probe_overlay", {"directory": str(data_root)}) as worker:
+        found = await worker.result()
+    if found["supported"]:
+        return OverlayDriver()
+    if asked == "overlay":
+        raise JobNotSupportedError(f"overlay can't be mounted on {data_root}: {found['reason']}")
+    _log.warning("overlay can't be mounted on %s (%s): layers are copied", data_root, found["reason"])
+    return CopyDriver(workers)
