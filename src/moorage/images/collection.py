@@ -15,7 +15,8 @@ from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.ports import ImageUsers
 from moorage.oci.digest import ChainID
-from moorage.snapshots.store import Snapshot, SnapshotStore
+from moorage.snapshots.records import Snapshot
+from moorage.snapshots.store import SnapshotStore
 
 
 class ChainPins:

@@ -81,7 +81,7 @@ class LayerFetcher:
             report(step(layer.name, "Already exists" if here else "Pulling fs layer"))
             if not here:
                 missing.append(layer)
-        await _together([self._join(repository, layer, report=report) for layer in missing])
+        await together([self._join(repository, layer, report=report) for layer in missing])
 
     async def _join(self, repository: Repository, layer: PlannedLayer, *, report: Report) -> None:
         async def start(report: Report) -> None:
@@ -179,11 +179,11 @@ async def unpack_layers(
             parent=layer.below, diff_id=layer.diff_id, source=blobs.path(layer.blob.digest), on_progress=meter.set
         )
 
-    await _together([unpack(layer) for layer in layers if not snapshots.contains(layer.chain_id)])
+    await together([unpack(layer) for layer in layers if not snapshots.contains(layer.chain_id)])
 
 
-async def _together(work: list[Coroutine[Any, Any, None]]) -> None:
-    """Do all of it at once; the first failure stops the rest and is raised."""
+async def together(work: list[Coroutine[Any, Any, None]]) -> None:
+    """Do all of the work at once; the first failure stops the rest and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for one in work:

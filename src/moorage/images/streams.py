@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 # What any format is recognised by: the longest magic, that of xz, has six bytes.
 _MAGIC_LENGTH: Final = 8
+# Separate from the loop's own few threads: these wait for clients.
+_threads: Final = concurrent.futures.ThreadPoolExecutor(max_workers=64, thread_name_prefix="decompress")
 # Pieces that the thread may be ahead of the reader.
 _AHEAD: Final = 8
 
@@ -103,7 +105,7 @@ async def _decompress(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 
     async def run() -> None:
         try:
-            await asyncio.to_thread(work)
+            await asyncio.get_running_loop().run_in_executor(_threads, work)
         finally:
             await pieces.put(None)
 

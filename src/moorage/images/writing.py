@@ -19,7 +19,8 @@ from moorage.oci.digest import ChainID, Digest
 from moorage.oci.image_config import ImageConfig, encode_image_config
 from moorage.oci.manifest import Manifest
 from moorage.oci.reference import Reference
-from moorage.snapshots.store import Snapshot, SnapshotStore
+from moorage.snapshots.records import Snapshot
+from moorage.snapshots.store import SnapshotStore
 
 LAYER_TYPES: Final = {
     Compression.NONE: media_types.OCI_LAYER,

@@ -1,5 +1,7 @@
 """The way into a registry: from a reference to a repository that answers."""
 
+from collections.abc import AsyncIterator
+
 from moorage.errors import MoorageError
 from moorage.oci.reference import Reference
 from moorage.registry.connection import Connection
@@ -7,6 +9,7 @@ from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.endpoints import Endpoint, RegistrySettings, endpoints_for
 from moorage.registry.errors import LoginRefusedError, RegistryAnswerError, RegistryUnreachableError
 from moorage.registry.repository import Repository
+from moorage.registry.search import FoundRepository, search
 from moorage.registry.transport import Transport
 
 
@@ -79,6 +82,22 @@ class RegistryClient:
             except RegistryUnreachableError as error:
                 failure = error
         raise failure or RegistryUnreachableError(f"no endpoint for registry {domain}")
+
+    async def search(self, term: str, *, limit: int) -> list[FoundRepository]:
+        """Search Docker Hub, or the index of another host, for repositories."""
+        return await search(self.transport, term, limit=limit)
+
+    async def download(self, url: str) -> AsyncIterator[bytes]:
+        """Yield what is behind a URL, such as a root filesystem to import.
+
+        Raises:
+            RegistryAnswerError: The server has nothing there.
+        """
+        async with self.transport.request("GET", url) as response:
+            if response.status >= 400:
+                raise RegistryAnswerError(f"Got HTTP status code >= 400: {response.status} {response.reason}")
+            async for chunk in response.content.iter_any():
+                yield chunk
 
     async def _login_at(self, endpoint: Endpoint, *, credentials: Credentials) -> str | None:
         connection = Connection(

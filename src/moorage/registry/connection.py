@@ -55,7 +55,7 @@ class Connection:
 
     def also_pull(self, repository: str) -> None:
         """Ask for the right to read another repository too, to mount its blobs."""
-        self._scopes = [*self._scopes[:1], f"repository:{repository}:pull"]
+        self._scopes.append(f"repository:{repository}:pull")
 
     def url(self, path: str) -> str:
         """Return the URL of something in the repository; an absolute one stays."""

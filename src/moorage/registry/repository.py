@@ -1,9 +1,10 @@
 """One repository of one registry: everything a pull or a push asks of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
+from moorage.registry import uploads
 from moorage.registry.blobs import OnRetry, fetch_blob, fetch_small_blob
 from moorage.registry.connection import Connection
 from moorage.registry.endpoints import RegistrySettings
@@ -59,3 +60,35 @@ class Repository:
             first_delay=self._settings.retry_delay,
             on_retry=on_retry,
         )
+
+    async def has_blob(self, digest: Digest) -> bool:
+        """Ask whether the repository has a blob."""
+        return await uploads.has_blob(self._connection, digest)
+
+    async def upload(self, blob: Descriptor, content: uploads.Content, *, sources: Sequence[str] = ()) -> str | None:
+        """Bring a blob into the repository.
+
+        Args:
+            content: Gives its bytes.
+            sources: Other repositories of this registry that may have it.
+
+        Returns:
+            The one of `sources` it was taken over from; None when it was uploaded.
+        """
+        location: str | None = None
+        for source in sources:
+            location = await uploads.mount_blob(self._connection, blob.digest, source=source)
+            if location is None:
+                return source
+        location = location or await uploads.start_upload(self._connection)
+        await uploads.upload_blob(self._connection, blob, location=location, content=content)
+        return None
+
+    async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> None:
+        """Store a manifest under a tag."""
+        await uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)
+
+    def also_pull(self, repositories: Sequence[str]) -> None:
+        """Ask for the right to read other repositories too, to take blobs over from them."""
+        for repository in repositories:
+            self._connection.also_pull(repository)

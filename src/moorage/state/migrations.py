@@ -7,9 +7,9 @@ edited.
 
 from typing import Final
 
-from moorage.state import containers, networks, volumes
+from moorage.state import containers, images, networks, volumes
 
-_NOUNS: Final = (containers, networks, volumes)
+_NOUNS: Final = (containers, images, networks, volumes)
 
 VERSION_1: Final = "".join(noun.SCHEMA for noun in _NOUNS)
 
