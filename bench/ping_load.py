@@ -51,13 +51,12 @@ def measure(connections: list[socket.socket], request: bytes, seconds: float) ->
     end = start + seconds
     while time.perf_counter() < end:
         for key, _ in selector.select():
-            connection = key.fileobj
-            assert isinstance(connection, socket.socket)
-            received[connection] += len(connection.recv(262144))
-            if received[connection] >= length:
-                received[connection] = 0
+            ready: socket.socket = key.data
+            received[ready] += len(ready.recv(262144))
+            if received[ready] >= length:
+                received[ready] = 0
                 done += 1
-                connection.send(request)
+                ready.send(request)
     return done / (time.perf_counter() - start)
 
 

@@ -113,4 +113,8 @@ class Exchange:
         head = connection.heads.taken_over(content_type, upgrade=self.head.upgrade)
         self.started = self.hijacked = True
         connection.transport.write(head)
-        return await hijack.take_over(connection)
+        try:
+            return await hijack.take_over(connection)
+        except BaseException:
+            connection.transport.abort()
+            raise

@@ -151,6 +151,8 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
+        if self._buffer and not self._advancing:
+            self._advance()
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written.
@@ -186,7 +188,8 @@ class Connection(asyncio.Protocol):
             return False
         if self._framing is not None:
             return self._take_body(self._framing)
-        if self._exchange is not None or not self._buffer:
+        # A client that does not read its answers gets no further ones.
+        if self._exchange is not None or self._writable is not None or not self._buffer:
             return False
         return self._begin()
 
@@ -276,8 +279,8 @@ class Connection(asyncio.Protocol):
     def regulate(self) -> None:
         """Stop reading while a handler is behind, or the next request is already here; go on afterwards."""
         exchange = self._exchange
-        full = exchange is not None and (
-            exchange.body.held > HIGH_WATER or (self._framing is None and len(self._buffer) > HEAD_LIMIT)
+        full = (exchange is not None and exchange.body.held > HIGH_WATER) or (
+            self._framing is None and len(self._buffer) > HEAD_LIMIT
         )
         if full == self._reading and not self.transport.is_closing():
             self._reading = not full

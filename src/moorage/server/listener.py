@@ -53,12 +53,16 @@ class TLSFiles:
 
 
 class Listener:
-    """One listening socket and its connections."""
+    """One listening socket and its connections.
 
-    __slots__ = ("_connections", "_server", "address")
+    Attributes:
+        path: Of a unix socket.
+    """
 
-    def __init__(self, address: str, server: asyncio.Server, connections: Connections) -> None:
-        self.address = address
+    __slots__ = ("_connections", "_server", "path")
+
+    def __init__(self, server: asyncio.Server, connections: Connections, *, path: Path | None = None) -> None:
+        self.path = path
         self._server = server
         self._connections = connections
 
@@ -70,6 +74,9 @@ class Listener:
 
     async def close(self, *, grace: float = 5.0) -> None:
         """Stop accepting, and let requests in progress end for `grace` seconds; hijacked streams live on."""
+        if self.path is not None:
+            # While it is still ours: as long as we listen, nobody else takes the name.
+            self.path.unlink(missing_ok=True)
         self._server.close()
         await self._connections.close(grace=grace)
 
@@ -95,8 +102,10 @@ async def listen(
 
     loop = asyncio.get_running_loop()
     if url.scheme == "unix" and url.path:
-        bound = _bind_unix(Path(url.netloc + url.path), group=group)
-        return Listener(address, await loop.create_unix_server(connect, sock=bound, backlog=_BACKLOG), connections)
+        path = Path(url.netloc + url.path)
+        bound = _bind_unix(path, group=group)
+        server = await loop.create_unix_server(connect, sock=bound, backlog=_BACKLOG)
+        return Listener(server, connections, path=path)
     if url.scheme != "tcp":
         raise UnsupportedAddressError(address)
     factory = connect
@@ -107,8 +116,8 @@ async def listen(
             return TLSServerProtocol(context, connect())
 
     port = url.port if url.port is not None else (_TLS_PORT if tls else _PLAIN_PORT)
-    server = await loop.create_server(factory, url.hostname or "127.0.0.1", port, backlog=_BACKLOG)
-    return Listener(address, server, connections)
+    tcp_server = await loop.create_server(factory, url.hostname or "127.0.0.1", port, backlog=_BACKLOG)
+    return Listener(tcp_server, connections)
 
 
 def _bind_unix(path: Path, *, group: str) -> socket.socket:

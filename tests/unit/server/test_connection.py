@@ -17,7 +17,9 @@ from moorage.api.progress import ProgressMessage
 from moorage.api.query import NoQuery
 from moorage.api.streams import ByteStream, JSONLines, MultiplexedStream, TarStream
 from moorage.errors import ConflictError, NotFoundError, NotModifiedError
+from moorage.server.application import Application
 from moorage.server.calls import Call
+from moorage.server.listener import listen
 from moorage.server.responses import Response
 from moorage.server.router import Router
 from tests.unit.server.serving import Client, serving
@@ -380,18 +382,43 @@ async def test_unused_model_is_still_decoded(tmp_path: Path) -> None:
 
 
 async def test_closing_the_listener_lets_requests_end(tmp_path: Path) -> None:
-    router, go = Router(), asyncio.Event()
+    router, started, go = Router(), asyncio.Event(), asyncio.Event()
 
     async def wait(call: Call[containers.ContainerWaitQuery, NoBody]) -> containers.ContainerWaitResponse:
+        started.set()
         await go.wait()
         return containers.ContainerWaitResponse(status_code=0)
 
     router.bind(endpoints.CONTAINER_WAIT, wait)
-    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+    path = tmp_path / "s"
+    listener = await listen(f"unix://{path}", Application(router, product="Docker/1.2.3"))
+    async with Client.connect(path) as client:
         client.send(b"POST /containers/x/wait HTTP/1.1\r\n\r\n")
-        await asyncio.sleep(0.01)
-        asyncio.get_running_loop().call_later(0.05, go.set)
-        # serving() closes while the request is in progress.
-        answer = asyncio.ensure_future(client.answer())
+        await started.wait()
+        closing = asyncio.ensure_future(listener.close(grace=5))
         await asyncio.sleep(0)
-        assert (await answer)[0] == 200
+        go.set()
+        assert (await client.answer())[0] == 200
+        await closing
+
+
+async def test_client_that_never_reads_is_not_answered_for_ever(tmp_path: Path) -> None:
+    router, answered, some = Router(), 0, asyncio.Event()
+
+    def ping(call: Call[NoQuery, NoBody]) -> str:
+        nonlocal answered
+        answered += 1
+        some.set()
+        return "x" * 10_000
+
+    router.bind(endpoints.SYSTEM_PING, ping)
+    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads too
+        client.send(PING * 5000)
+        await some.wait()
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert answered < 500
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(5000):
+            assert (await client.answer())[0] == 200

@@ -77,7 +77,7 @@ class HalfClosingClient(threading.Thread):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.raw: socket.socket
 
-    def run(self) -> None:  # type: ignore[explicit-override]
+    def run(self) -> None:
         context = client_context(certificate=True)
         engine = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         with socket.create_connection(("127.0.0.1", self.port)) as self.raw:
