@@ -1,0 +1,83 @@
+"""Numbers as people write them: bytes, durations, processors.
+
+Pure.
+"""
+
+import re
+from typing import Any, Final
+
+import click
+
+_BYTES: Final = re.compile(r"(-?\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
+_POWERS: Final = "bkmgtp"
+_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes in a text such as ``512m`` or ``1.5GiB``; -1 is itself.
+
+    Raises:
+        ValueError: The text is no size.
+    """
+    if text == "-1":
+        return -1
+    match = _BYTES.fullmatch(text.strip())
+    if match is None or match[1].startswith("-"):
+        raise ValueError(f"invalid size: '{text}'")
+    return int(float(match[1]) * 1024 ** _POWERS.index(match[2].lower() or "b"))
+
+
+def parse_duration(text: str) -> int:
+    """Return the nanoseconds in a text such as ``1m30s``.
+
+    Raises:
+        ValueError: The text is no duration.
+    """
+    if text == "0":
+        return 0
+    pieces = _DURATION.findall(text)
+    if not pieces or "".join(number + unit for number, unit in pieces) != text:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return int(sum(float(number) * _NANOSECONDS[unit] for number, unit in pieces))
+
+
+def parse_cpus(text: str) -> int:
+    """Return the billionths of a processor in a decimal number.
+
+    Raises:
+        ValueError: The text is no such number, or finer than a billionth.
+    """
+    if not re.fullmatch(r"\d*\.?\d+|\d+\.", text):
+        raise ValueError(f"failed to parse {text} as a rational number")
+    whole, _, fraction = text.partition(".")
+    if len(fraction.rstrip("0")) > 9:
+        raise ValueError("value is too precise")
+    return int(whole or 0) * 1_000_000_000 + int(fraction.rstrip("0").ljust(9, "0") or 0)
+
+
+class _Quantity(click.ParamType[int]):
+    def __init__(self, name: str, parse: Any) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+BYTES: Final = _Quantity("bytes", parse_bytes)
+DURATION: Final = _Quantity("duration", parse_duration)
+CPUS: Final = _Quantity("decimal", parse_cpus)

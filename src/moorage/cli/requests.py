@@ -1,0 +1,319 @@
+"""From the flags of ``run`` and ``create`` to the request for a container.
+
+Pure but for the files that flags name.
+
+Spec: Engine API, POST /containers/create.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from moorage.api.containers import ContainerConfig, ContainerCreateRequest, HealthConfig
+from moorage.api.host_config import (
+    DeviceMapping,
+    DeviceRequest,
+    HostConfig,
+    LogConfig,
+    ThrottleDevice,
+    Ulimit,
+    WeightDevice,
+)
+from moorage.api.networks import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
+from moorage.cli.environment import environment, labels, pairs
+from moorage.cli.mount_syntax import parse_mount
+from moorage.cli.ports import expose, publish
+from moorage.cli.quantities import parse_bytes
+from moorage.client.steps import restart_policy
+from moorage.errors import InvalidParameterError
+
+_STREAMS: Final = ("stdin", "stdout", "stderr")
+
+
+class FlagError(InvalidParameterError):
+    """Flags contradict each other, or one has a value that can't be read."""
+
+
+def create_request(
+    image: str, command: Sequence[str], flags: Mapping[str, Any], *, detached: bool
+) -> ContainerCreateRequest:
+    """Return the request that the flags stand for.
+
+    Args:
+        flags: By the names in `container_flags`.
+        detached: ``run -d``: nothing is attached.
+
+    Raises:
+        FlagError: In Docker's words.
+    """
+    bindings = publish(flags["publish"])
+    config = _config(image, command, flags, attached=frozenset() if detached else attached_streams(flags))
+    return ContainerCreateRequest(
+        **_fields_of(config),
+        host_config=_host_config(flags, bindings),
+        networking_config=_networking(flags),
+    )
+
+
+def _fields_of(config: ContainerConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__struct_fields__}
+
+
+def attached_streams(flags: Mapping[str, Any]) -> frozenset[str]:
+    """Return the streams that the client attaches to.
+
+    Raises:
+        FlagError: ``--attach`` names no stream.
+    """
+    named = [stream.lower() for stream in flags["attach"]]
+    for stream in named:
+        if stream not in _STREAMS:
+            raise FlagError(
+                f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
+            )
+    if named:
+        return frozenset(named)
+    return frozenset({"stdout", "stderr", *(["stdin"] if flags["interactive"] else [])})
+
+
+def _config(
+    image: str, command: Sequence[str], flags: Mapping[str, Any], *, attached: frozenset[str]
+) -> ContainerConfig:
+    volumes = [text for text in flags["volume"] if ":" not in text]
+    entrypoint = flags["entrypoint"]
+    return ContainerConfig(
+        image=image,
+        cmd=list(command) or None,
+        entrypoint=None if entrypoint is None else [entrypoint],
+        hostname=flags["hostname"],
+        domainname=flags["domainname"],
+        user=flags["user"],
+        tty=flags["tty"],
+        open_stdin=flags["interactive"],
+        stdin_once="stdin" in attached and flags["interactive"],
+        attach_stdin="stdin" in attached,
+        attach_stdout="stdout" in attached,
+        attach_stderr="stderr" in attached,
+        env=environment(flags["env"], flags["env_file"], own=os.environ),
+        exposed_ports={**expose(flags["expose"]), **{port: {} for port in publish(flags["publish"])}},
+        volumes={text: {} for text in volumes} or None,
+        working_dir=flags["workdir"],
+        labels=labels(flags["label"], flags["label_file"]),
+        stop_signal=flags["stop_signal"],
+        stop_timeout=flags["stop_timeout"],
+        healthcheck=_health(flags),
+        mac_address=flags["mac_address"],
+    )
+
+
+def _health(flags: Mapping[str, Any]) -> HealthConfig | None:
+    times = {
+        "interval": flags["health_interval"],
+        "timeout": flags["health_timeout"],
+        "start_period": flags["health_start_period"],
+        "start_interval": flags["health_start_interval"],
+        "retries": flags["health_retries"],
+    }
+    command = flags["health_cmd"]
+    if flags["no_healthcheck"]:
+        if command or any(times.values()):
+            raise FlagError("--no-healthcheck conflicts with --health-* options")
+        return HealthConfig(test=["NONE"])
+    if not command and not any(times.values()):
+        return None
+    return HealthConfig(test=["CMD-SHELL", command] if command else [], **times)
+
+
+def _host_config(flags: Mapping[str, Any], bindings: dict[str, Any]) -> HostConfig:
+    swappiness = flags["memory_swappiness"]
+    masked, security = _security(flags["security_opt"])
+    return HostConfig(
+        binds=[text for text in flags["volume"] if ":" in text] or None,
+        mounts=[parse_mount(text) for text in flags["mount"]],
+        tmpfs={path: options for path, _, options in (text.partition(":") for text in flags["tmpfs"])},
+        volumes_from=list(flags["volumes_from"]) or None,
+        volume_driver=flags["volume_driver"],
+        container_id_file=flags["cidfile"],
+        log_config=LogConfig(type=flags["log_driver"], config=pairs(flags["log_opt"])),
+        network_mode=network_names(flags)[0],
+        port_bindings=bindings,
+        publish_all_ports=flags["publish_all"],
+        restart_policy=restart_policy(flags["restart"]),
+        auto_remove=flags["rm"],
+        cap_add=list(flags["cap_add"]) or None,
+        cap_drop=list(flags["cap_drop"]) or None,
+        privileged=flags["privileged"],
+        readonly_rootfs=flags["read_only"],
+        security_opt=security or None,
+        masked_paths=masked,
+        readonly_paths=masked,
+        dns=list(flags["dns"]),
+        dns_options=list(flags["dns_option"]),
+        dns_search=list(flags["dns_search"]),
+        extra_hosts=[_extra_host(text) for text in flags["add_host"]] or None,
+        group_add=list(flags["group_add"]) or None,
+        links=list(flags["link"]) or None,
+        ipc_mode=flags["ipc"],
+        pid_mode=flags["pid"],
+        uts_mode=flags["uts"],
+        cgroupns_mode=flags["cgroupns"],
+        userns_mode=flags["userns"],
+        isolation=flags["isolation"],
+        init=flags["init"] or None,
+        shm_size=flags["shm_size"],
+        sysctls=pairs(flags["sysctl"]),
+        annotations=pairs(flags["annotation"]),
+        storage_opt=pairs(flags["storage_opt"]),
+        runtime=flags["runtime"],
+        oom_score_adj=flags["oom_score_adj"],
+        memory=flags["memory"],
+        memory_reservation=flags["memory_reservation"],
+        memory_swap=flags["memory_swap"],
+        memory_swappiness=None if swappiness == -1 else swappiness,
+        oom_kill_disable=flags["oom_kill_disable"] or None,
+        pids_limit=flags["pids_limit"],
+        nano_cpus=flags["cpus"],
+        cpu_shares=flags["cpu_shares"],
+        cpu_period=flags["cpu_period"],
+        cpu_quota=flags["cpu_quota"],
+        cpu_realtime_period=flags["cpu_rt_period"],
+        cpu_realtime_runtime=flags["cpu_rt_runtime"],
+        cpuset_cpus=flags["cpuset_cpus"],
+        cpuset_mems=flags["cpuset_mems"],
+        cgroup_parent=flags["cgroup_parent"],
+        blkio_weight=flags["blkio_weight"],
+        blkio_weight_device=[
+            WeightDevice(path=path, weight=rate) for path, rate in _rates(flags["blkio_weight_device"])
+        ],
+        blkio_device_read_bps=_throttles(flags["device_read_bps"]),
+        blkio_device_write_bps=_throttles(flags["device_write_bps"]),
+        blkio_device_read_iops=_throttles(flags["device_read_iops"]),
+        blkio_device_write_iops=_throttles(flags["device_write_iops"]),
+        devices=[_device(text) for text in flags["device"]],
+        device_cgroup_rules=list(flags["device_cgroup_rule"]) or None,
+        device_requests=_gpus(flags["gpus"]),
+        ulimits=[_ulimit(text) for text in flags["ulimit"]] or None,
+    )
+
+
+def _security(texts: Iterable[str]) -> tuple[list[str] | None, list[str]]:
+    """Return the masked paths (None: the default ones) and the options for the engine."""
+    masked: list[str] | None = None
+    options: list[str] = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if text == "systempaths=unconfined":
+            masked = []
+        elif name == "seccomp" and value not in {"unconfined", "builtin", ""}:
+            options.append(f"seccomp={_compact_json(value)}")
+        else:
+            options.append(text)
+    return masked, options
+
+
+def _compact_json(file: str) -> str:
+    try:
+        return json.dumps(json.loads(Path(file).read_bytes()), separators=(",", ":"))
+    except OSError as error:
+        raise FlagError(
+            f"opening seccomp profile ({file}) failed: open {file}: {(error.strerror or '').lower()}"
+        ) from None
+    except ValueError as error:
+        raise FlagError(f"compacting json for seccomp profile ({file}) failed: {error}") from None
+
+
+def _extra_host(text: str) -> str:
+    separator = "=" if "=" in text else ":"
+    name, found, address = text.partition(separator)
+    if not found or not name or not address:
+        raise FlagError(f'invalid argument "{text}" for "--add-host" flag: bad format for add-host: "{text}"')
+    return f"{name}:{address.strip('[]')}"
+
+
+def _rates(texts: Iterable[str]) -> list[tuple[str, int]]:
+    found = []
+    for text in texts:
+        path, separator, rate = text.rpartition(":")
+        if not separator or not path.startswith("/dev/"):
+            raise FlagError(f"bad format for device path: {text}")
+        try:
+            found.append((path, parse_bytes(rate)))
+        except ValueError:
+            raise FlagError(f"invalid rate for device: {text}") from None
+    return found
+
+
+def _throttles(texts: Iterable[str]) -> list[ThrottleDevice]:
+    return [ThrottleDevice(path=path, rate=rate) for path, rate in _rates(texts)]
+
+
+def _device(text: str) -> DeviceMapping:
+    parts = text.split(":")
+    host, inside, access = parts[0], parts[0], "rwm"
+    if len(parts) > 3 or not host:
+        raise FlagError(f"invalid device specification: {text}")
+    if len(parts) == 2 and set(parts[1]) <= set("rwm"):
+        access = parts[1]
+    elif len(parts) >= 2:
+        inside = parts[1]
+    if len(parts) == 3:
+        access = parts[2]
+    if not set(access) <= set("rwm"):
+        raise FlagError(f"invalid device specification: {text}")
+    return DeviceMapping(path_on_host=host, path_in_container=inside, cgroup_permissions=access)
+
+
+def _gpus(text: str) -> list[DeviceRequest] | None:
+    if not text:
+        return None
+    if text == "all" or text.isdigit():
+        return [DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])]
+    fields = pairs(text.split(","))
+    identities = fields["device"].split(",") if "device" in fields else None
+    return [DeviceRequest(driver=fields.get("driver", ""), device_ids=identities, capabilities=[["gpu"]])]
+
+
+def _ulimit(text: str) -> Ulimit:
+    name, separator, limits = text.partition("=")
+    soft, _, hard = limits.partition(":")
+    try:
+        return Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
+    except ValueError:
+        reason = "invalid ulimit argument" if not separator else "invalid ulimit value"
+        raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: {reason}: {text}') from None
+
+
+def network_names(flags: Mapping[str, Any]) -> list[str]:
+    """Return the networks in the order given; ``default`` if none is."""
+    return [_network_fields(text)["name"] for text in flags["network"]] or ["default"]
+
+
+def _network_fields(text: str) -> dict[str, str]:
+    if "=" not in text:
+        return {"name": text}
+    fields = pairs(text.split(","))
+    if not fields.get("name"):
+        raise FlagError(f'invalid argument "{text}" for "--network" flag: network name/id is not specified')
+    return fields
+
+
+def _networking(flags: Mapping[str, Any]) -> NetworkingConfig | None:
+    endpoints: dict[str, EndpointSettings | None] = {}
+    for index, text in enumerate(flags["network"]):
+        fields = _network_fields(text)
+        first = index == 0
+        ipv4 = fields.get("ip", flags["ip"] if first else "")
+        ipv6 = fields.get("ip6", flags["ip6"] if first else "")
+        local = list(flags["link_local_ip"]) if first else []
+        aliases = [fields["alias"]] if "alias" in fields else []
+        aliases += list(flags["network_alias"]) if first else []
+        ipam = (
+            EndpointIPAMConfig(ipv4_address=ipv4, ipv6_address=ipv6, link_local_ips=local)
+            if ipv4 or ipv6 or local
+            else None
+        )
+        mac = fields.get("mac-address", flags["mac_address"] if first else "")
+        endpoints[fields["name"]] = EndpointSettings(ipam_config=ipam, aliases=aliases or None, mac_address=mac)
+    return NetworkingConfig(endpoints_config=endpoints) if endpoints else None
