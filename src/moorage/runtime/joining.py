@@ -27,6 +27,9 @@ from moorage.runtime.state_file import Status, oci_state
 from moorage.runtime.transition import Transition
 from moorage.runtime.validation import check_process
 
+# A Path costs more than the system call it stands for.
+# ruff: noqa: PTH116
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -257,7 +260,7 @@ def _join(target: Target) -> None:
 
 def _is_own_user_namespace(pid: int) -> bool:
     # Joining the own one is an error, unlike with all other kinds.
-    own, other = os.stat("/proc/self/ns/user"), os.stat(f"/proc/{pid}/ns/user")  # noqa: PTH116 - pathlib is slow
+    own, other = os.stat("/proc/self/ns/user"), os.stat(f"/proc/{pid}/ns/user")
     return own.st_ino == other.st_ino
 
 

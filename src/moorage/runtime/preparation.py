@@ -12,6 +12,9 @@ from moorage.runtime.namespaces import NamespacePlan
 from moorage.runtime.specification import entries, section
 from moorage.runtime.validation import check_container_id, check_spec
 
+# A Path costs more than the system call it stands for.
+# ruff: noqa: PTH102
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from moorage.runtime.launch import Launch
@@ -97,7 +100,7 @@ class Preparation:
 
 def _make_directory(path: str) -> None:
     try:
-        os.mkdir(path, 0o755)  # noqa: PTH102 - pathlib is too slow here
+        os.mkdir(path, 0o755)
     except FileExistsError:
         return
     except OSError as error:

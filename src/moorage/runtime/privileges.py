@@ -14,6 +14,9 @@ from moorage.kernel import capabilities, prctl
 from moorage.runtime.errors import StartError, describe
 from moorage.runtime.specification import section
 
+# A Path costs more than the system call it stands for.
+# ruff: noqa: PTH123
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +75,7 @@ _known_grantable: list[int] = []
 
 def _read_grantable() -> int:
     # From one file: asking for each of the bounding set's bits costs ten times as much.
-    with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - pathlib is too slow here
+    with open("/proc/self/status", "rb") as status:
         fields = dict(line.split(b":", 1) for line in status.read().splitlines())
     return int(fields[b"CapPrm"], 16) & int(fields[b"CapBnd"], 16)
 
@@ -135,7 +138,7 @@ def _set_groups(groups: Sequence[int]) -> None:
 
 def _setgroups_denied() -> bool:
     try:
-        with open("/proc/self/setgroups") as file:  # noqa: PTH123 - pathlib is too slow here
+        with open("/proc/self/setgroups") as file:
             return file.read().strip() == "deny"
     except OSError:
         return False

@@ -124,10 +124,10 @@ def _create(preparation: Preparation) -> InitProcess:
         _converse_until_ready(init)
     except (StartError, *_EXPECTED) as error:
         reason = _reason(init, error)
-        _abandon(init)
+        abandon(init)
         raise reason from error
     except BaseException:
-        _abandon(init)
+        abandon(init)
         raise
     return init
 
@@ -219,7 +219,8 @@ def _reason(init: InitProcess, error: BaseException) -> StartError:
     return failure(error)
 
 
-def _abandon(init: InitProcess) -> None:
+def abandon(init: InitProcess) -> None:
+    """End a container that was created and must not be started; nothing of it is left."""
     kill_and_reap(init.pidfd)
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
@@ -255,7 +256,7 @@ def start(init: InitProcess) -> None:
         order_start(init.channel, log=init.launch.log)
     except (StartError, OSError) as error:
         reason = _reason(init, error)
-        _abandon(init)
+        abandon(init)
         raise reason from error
     hooks = entries(init.spec, "hooks", "poststart")
     if hooks:

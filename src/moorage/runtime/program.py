@@ -13,6 +13,9 @@ import stat
 from moorage.kernel.libc import locked_libc
 from moorage.runtime.errors import StartError
 
+# A Path costs more than the system call it stands for.
+# ruff: noqa: PTH116
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +88,7 @@ def find_program(name: str, *, search_path: str) -> str:
 
 def _check_executable(name: str, candidate: str) -> None:
     try:
-        mode = os.stat(candidate).st_mode  # noqa: PTH116 - pathlib is too slow to import here
+        mode = os.stat(candidate).st_mode
     except PermissionError as error:
         raise StartError(f'exec: "{name}": permission denied', NOT_EXECUTABLE) from error
     except OSError as error:

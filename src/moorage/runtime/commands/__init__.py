@@ -1,0 +1,1 @@
+"""The subcommands of moor-oci, one module each, loaded when asked for."""
