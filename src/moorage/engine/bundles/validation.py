@@ -219,10 +219,6 @@ def _check_host_options(host_config: HostConfig) -> None:
         )
     if host_config.storage_opt:
         raise UnsupportedOptionError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
-    if host_config.links:
-        raise UnsupportedOptionError(
-            "links are not supported by Moorage: put both containers on a network of their own"
-        )
 
 
 def _check_ulimits(host_config: HostConfig) -> None:
