@@ -222,7 +222,8 @@ class Recovery:
 
     async def _sweep_directories(self) -> None:
         for name in _names(self.paths.containers):
-            if self.registry.find(name) is None:
+            # Names with a dot are the snapshots' own leftovers, which they remove themselves.
+            if not name.startswith(".") and self.registry.find(name) is None:
                 await self.snapshots.remove_container(name)
 
 

@@ -101,7 +101,7 @@ class Bundler:
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
                 cgroups_path=self.groups.path(record),
-                mounts=self.mounts.spec(record.definition.mounts),
+                mounts=self._mounts(record),
                 files=files,
                 joined=self._joined_namespaces(record),
                 devices=devices,
@@ -169,6 +169,18 @@ class Bundler:
             return ""
         other = joined_container(record.host_config.network_mode)
         return self.registry.get(other).config.hostname if other else record.config.hostname
+
+    def _mounts(self, record: ContainerRecord) -> list[dict[str, Any]]:
+        mounts = self.mounts.spec(record.definition.mounts)
+        if (reference := joined_container(record.host_config.ipc_mode)) is not None:
+            target = self.registry.resolve(reference)
+            _require_joinable(target, "ipc")
+            # POSIX shared memory is files in /dev/shm, so the two need the same one.
+            source = f"/proc/{target.state.pid}/root/dev/shm"
+            mounts.append(
+                {"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}  # noqa: S108
+            )
+        return mounts
 
     def _joined_namespaces(self, record: ContainerRecord) -> dict[str, str]:
         joined: dict[str, str] = {}

@@ -15,10 +15,11 @@ from typing import Any
 from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
 from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
 from moorage.engine.containers.errors import RequestFailedError
-from moorage.engine.containers.ports import FileJobs, Rootfs, Volumes
+from moorage.engine.containers.ports import FileJobs, Volumes
 from moorage.engine.containers.records import ContainerRecord
 from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
+from moorage.snapshots.rootfs import Rootfs
 from moorage.volumes.local import mount_options, spec_mount
 
 Resolver = Callable[[str], ContainerRecord]

@@ -6,7 +6,7 @@ Implementations are chosen once, in `moorage.daemon.wiring`; tests pass fakes.
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from moorage.api.container_state import NetworkSettings
 from moorage.api.containers import PortSummary
@@ -18,6 +18,7 @@ from moorage.networks.models import ContainerNetworks, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.oci.digest import ChainID, Digest
 from moorage.oci.platform import Platform
+from moorage.snapshots.rootfs import Rootfs
 from moorage.volumes.models import Volume
 
 
@@ -89,13 +90,6 @@ class Volumes(Protocol):
         """Remove a volume that nobody uses."""
 
 
-class Rootfs(Protocol):
-    """Where a container's root filesystem is made from."""
-
-    def launch(self, *, volatile: bool) -> dict[str, Any]:
-        """Return the `rootfs` of a launch plan."""
-
-
 class Snapshots(Protocol):
     """The layers below the containers, and the containers' own."""
 
@@ -118,7 +112,7 @@ class Snapshots(Protocol):
 class FileJobs(Protocol):
     """Work on container files, done outside the daemon's process."""
 
-    async def copy_up(self, rootfs: Any, *, path: str, volume: Path) -> bool:
+    async def copy_up(self, rootfs: Rootfs, *, path: str, volume: Path) -> bool:
         """Fill an empty volume with what the image has at `path`."""
 
     async def disk_usage(self, path: Path) -> int:

@@ -7,47 +7,21 @@ from collections.abc import Mapping
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
-from moorage.api.networks import EndpointSettings, NetworkingConfig
+from moorage.api.networks import NetworkingConfig
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.containers.records import ContainerRecord
+from moorage.networks.attachment import read_attachments
 from moorage.networks.models import Attachment, ContainerNetworks, PortBinding, SandboxRequest
-
-_WITHOUT_ENDPOINTS = frozenset({"host", "none"})
 
 
 def attachments_for(
     config: ContainerConfig, host_config: HostConfig, networking: NetworkingConfig | None
 ) -> tuple[Attachment, ...]:
-    """Return the networks a new container joins: that of its network mode first, then the others asked for."""
-    mode = host_config.network_mode
-    if joined_container(mode) is not None:
+    """Return the networks a new container joins; none if it shares another one's."""
+    if joined_container(host_config.network_mode) is not None:
         return ()
-    asked: dict[str, EndpointSettings | None] = dict((networking and networking.endpoints_config) or {})
-    # `default` and `bridge` are one network; clients send the settings under either name.
-    own = asked.pop("default", None) if mode == "bridge" else None
-    own = asked.pop(mode, None) or own
-    first = attachment_of(mode, own)
-    if config.mac_address and not first.mac:
-        first = attachment_of(mode, own, mac=config.mac_address)
-    return (first, *(attachment_of(name, settings) for name, settings in asked.items()))
-
-
-def attachment_of(network: str, settings: EndpointSettings | None, *, mac: str = "") -> Attachment:
-    """Return what a client asks of one network; None asks for nothing special."""
-    if settings is None:
-        return Attachment(network=network, mac=mac)
-    ipam = settings.ipam_config
-    return Attachment(
-        network=network,
-        aliases=tuple(settings.aliases or ()),
-        links=tuple(settings.links or ()),
-        ipv4=ipam.ipv4_address if ipam else "",
-        ipv6=ipam.ipv6_address if ipam else "",
-        link_local=tuple(ipam.link_local_ips) if ipam else (),
-        mac=settings.mac_address or mac,
-        driver_options=dict(settings.driver_opts or {}),
-        gateway_priority=settings.gw_priority,
-    )
+    endpoints = networking.endpoints_config if networking else None
+    return read_attachments(endpoints, mode=host_config.network_mode, mac=config.mac_address)
 
 
 def sandbox_request(record: ContainerRecord) -> SandboxRequest:
@@ -59,7 +33,7 @@ def sandbox_request(record: ContainerRecord) -> SandboxRequest:
         hostname=config.hostname,
         domainname=config.domainname,
         mode=host.network_mode,
-        attachments=() if host.network_mode in _WITHOUT_ENDPOINTS else record.definition.attachments,
+        attachments=record.definition.attachments,
         port_bindings=_port_bindings(host),
         exposed=frozenset(config.exposed_ports),
         publish_all=host.publish_all_ports,
@@ -83,6 +57,9 @@ def container_networks(record: ContainerRecord) -> ContainerNetworks:
         attachments=record.definition.attachments,
         exposed=frozenset(record.config.exposed_ports),
         port_bindings=_port_bindings(record.host_config),
+        dns=tuple(record.host_config.dns or ()),
+        dns_search=tuple(record.host_config.dns_search or ()),
+        dns_options=tuple(record.host_config.dns_options or ()),
         sandbox=record.state.sandbox,
     )
 

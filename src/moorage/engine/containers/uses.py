@@ -64,10 +64,6 @@ class NetworkedContainers:
         """
         return container_networks(self.registry.resolve(reference))
 
-    def every(self) -> Sequence[ContainerNetworks]:
-        """Return all containers."""
-        return [container_networks(record) for record in self.registry.all()]
-
     async def save_attachments(
         self, container_id: str, attachments: tuple[Attachment, ...], sandbox: Sandbox | None
     ) -> None:
@@ -88,6 +84,10 @@ class NetworkedContainers:
     async def unplug(self, container_id: str, name: str) -> None:
         """Have the shim of a running container delete an interface."""
         await self.tasks.get(container_id).unplug(name)
+
+    def read_file(self, container_id: str, name: str) -> str:
+        """Return the content of a container's `hosts` or `resolv.conf`."""
+        return (self.paths.directory(container_id) / name).read_text(encoding="utf-8", errors="replace")
 
     def write_file(self, container_id: str, name: str, content: str) -> None:
         """Replace the content of a container's `hosts` or `resolv.conf`, in place: it is bind-mounted."""

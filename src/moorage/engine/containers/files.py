@@ -1,0 +1,41 @@
+"""How a container's files are reached: through its running root, or through its layers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.engine.bundles.mounts import MountKind
+from moorage.engine.containers.ports import Snapshots
+from moorage.engine.containers.records import ContainerRecord
+from moorage.oci.digest import ChainID
+from moorage.snapshots.jobs import ContainerFiles, Mount, RunningRoot
+from moorage.snapshots.rootfs import Rootfs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRoots:
+    """Finds the roots of containers."""
+
+    snapshots: Snapshots
+
+    def rootfs(self, record: ContainerRecord) -> Rootfs:
+        """Return a container's layers."""
+        chain_ids = record.definition.chain_ids
+        return self.snapshots.container_rootfs(record.id, ChainID(chain_ids[-1]) if chain_ids else None)
+
+    def files(self, record: ContainerRecord) -> ContainerFiles:
+        """Return a container's files with its mounts, as it sees them itself."""
+        root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
+        return ContainerFiles(root=root, mounts=_mounts(record), read_only=record.host_config.readonly_rootfs)
+
+    def bare_files(self, record: ContainerRecord) -> ContainerFiles:
+        """Return a container's files without what is mounted in it."""
+        root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
+        return ContainerFiles(root=root)
+
+
+def _mounts(record: ContainerRecord) -> list[Mount]:
+    return [
+        Mount(source=Path(mount.source, mount.subpath), target=mount.destination, read_only=not mount.writable)
+        for mount in record.definition.mounts
+        if mount.kind in {MountKind.BIND, MountKind.VOLUME}
+    ]
