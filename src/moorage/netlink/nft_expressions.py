@@ -61,6 +61,11 @@ def conntrack(key: int, *, register: int = REGISTER) -> bytes:
     return _expression("ct", codec.be32(1, register), codec.be32(2, key))
 
 
+def load(value: bytes, *, register: int = REGISTER) -> bytes:
+    """Put a constant into a register."""
+    return _expression("immediate", codec.be32(1, register), codec.nested(2, codec.attribute(1, value)))
+
+
 def equal(value: bytes, *, register: int = REGISTER) -> bytes:
     """End the rule unless the register holds the value."""
     return _compare(0, value, register)

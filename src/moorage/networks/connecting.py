@@ -108,6 +108,9 @@ class NetworkConnector:
         changed = self._rerouted(replace(sandbox, endpoints=(*sandbox.endpoints, made)), attachments)
         try:
             await self.containers.save_attachments(container.id, attachments, changed)
+            if made.dns_names:
+                # Before the interface: with it the shim looks whether there is a resolver to start.
+                self.resolution.write_resolver(request, changed)
             await self.containers.plug(container.id, endpoint.interface_plan(changed.endpoints[-1]))
         except BaseException:
             self.registry.release_addresses(made)
