@@ -11,6 +11,7 @@ A client that leaves cancels the handler of its request.
 
 import asyncio
 import logging
+import select
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
@@ -125,10 +126,18 @@ class Connection(asyncio.Protocol):
             return False
         if self._framing is not None:
             self._exchange.body.fail(ClientGoneError())
-        # Nothing tells a half-closed connection from one whose client left. A handler that
-        # waits for something must not wait for nobody.
+        if self._has_hung_up():
+            return False
+        # Over TCP nothing tells a half-closed connection from one whose client left. A handler
+        # that waits for something must not wait for nobody.
         self._timer = self._loop.call_later(_LINGER, self.transport.abort)
         return True
+
+    def _has_hung_up(self) -> bool:
+        """Tell whether a unix socket's client closed both directions."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), 0)
+        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what the client waited for."""

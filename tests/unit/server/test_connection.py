@@ -212,6 +212,21 @@ async def test_leaving_client_cancels_its_handler(tmp_path: Path) -> None:
             await cancelled.wait()
 
 
+async def test_client_that_only_stopped_sending_is_answered(tmp_path: Path) -> None:
+    router = Router()
+
+    async def changes(call: Call[NoQuery, NoBody]) -> list[containers.FilesystemChange]:
+        await asyncio.sleep(0)
+        return []
+
+    router.bind(endpoints.CONTAINER_CHANGES, changes)
+    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+        client.send(b"GET /containers/x/changes HTTP/1.1\r\n\r\n")
+        client.writer.write_eof()
+        assert (await client.answer())[2] == b"[]\n"
+        assert await client.reader.read() == b""
+
+
 async def test_lines_are_sent_one_by_one(tmp_path: Path) -> None:
     router, more = Router(), asyncio.Event()
 
