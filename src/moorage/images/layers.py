@@ -81,7 +81,11 @@ class LayerFetcher:
             report(step(layer.name, "Already exists" if here else "Pulling fs layer"))
             if not here:
                 missing.append(layer)
-        await together([self._join(repository, layer, report=report) for layer in missing])
+        work = [self._join(repository, layer, report=report) for layer in missing]
+        # A layer that is a copy of the one below and its own changes has to wait for that one.
+        stacked = self._snapshots.driver_name == "overlay2"
+        for batch in [work] if stacked else [[one] for one in work]:
+            await together(batch)
 
     async def _join(self, repository: Repository, layer: PlannedLayer, *, report: Report) -> None:
         async def start(report: Report) -> None:

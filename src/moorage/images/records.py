@@ -60,6 +60,11 @@ class Image:
         return tuple(layer.chain_id for layer in self.layers)
 
     @property
+    def diff_ids(self) -> tuple[DiffID, ...]:
+        """Digests of the layers' uncompressed tars, base first."""
+        return tuple(layer.diff_id for layer in self.layers)
+
+    @property
     def size(self) -> int:
         """Bytes of all layers, unpacked."""
         return sum(layer.size for layer in self.layers)

@@ -1,0 +1,261 @@
+"""Pulls from a fake registry into real stores."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from moorage.content.errors import BlobDigestMismatchError
+from moorage.errors import MoorageError, NotFoundError
+from moorage.oci.digest import Digest
+from moorage.oci.platform import parse_platform
+from moorage.oci.reference import parse_reference
+from moorage.registry.credentials import Credentials
+from moorage.registry.endpoints import RegistrySettings
+from moorage.snapshots.errors import DiffIDMismatchError
+from tests.support.images import Engine, open_engine, tree
+from tests.support.registry import cut_once, digest_of, fake_registry, hold_until, layer_tar
+
+pytestmark = pytest.mark.needs("root", "overlay")
+
+BASE = layer_tar({"etc/os-release": b"NAME=base\n", "data": b"0" * 300_000})
+TOP = layer_tar({"app": b"#!/bin/sh\n", "data": b"1"})
+
+
+async def test_image_is_pulled_and_unpacked(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE, TOP])
+        name = f"{registry.host}/app:1"
+        messages = await engine.pull(name)
+    image = engine.catalog.resolve(name)
+    assert image.id == stored.id
+    assert tree(engine, image) == {"etc/os-release": b"NAME=base\n", "data": b"1", "app": b"#!/bin/sh\n"}
+    assert engine.catalog.digests(image.id) == [f"{registry.host}/app@{stored.digest}"]
+    assert [message.status for message in messages if not message.id] == [
+        f"Digest: {stored.digest}",
+        f"Status: Downloaded newer image for {name}",
+    ]
+    assert messages[0].status == "Pulling from app"
+    assert messages[0].id == "1"
+    assert engine.events.events == [("pull", name, {"name": f"{registry.host}/app"})]
+
+
+async def test_progress_of_a_layer_tells_dockers_story(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("app", "1", layers=[BASE])
+        messages = await engine.pull(f"{registry.host}/app:1")
+    steps = [message.status for message in messages if message.progress_detail is not None]
+    assert list(dict.fromkeys(steps)) == [
+        "Pulling fs layer",
+        "Downloading",
+        "Verifying Checksum",
+        "Download complete",
+        "Extracting",
+        "Pull complete",
+    ]
+
+
+async def test_second_pull_is_up_to_date_and_fetches_nothing(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("app", "1", layers=[BASE])
+        await engine.pull(f"{registry.host}/app:1")
+        registry.seen.clear()
+        messages = await engine.pull(f"{registry.host}/app:1")
+        assert messages[-1].status == f"Status: Image is up to date for {registry.host}/app:1"
+        assert [one.method for one in registry.seen if "/v2/app" in one.path] == ["HEAD"]
+
+
+async def test_moved_tag_leaves_the_old_image_dangling(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        old = registry.add_image("app", "1", layers=[BASE])
+        await engine.pull(f"{registry.host}/app:1")
+        new = registry.add_image("app", "1", layers=[BASE, TOP])
+        messages = await engine.pull(f"{registry.host}/app:1")
+        assert "Already exists" in [message.status for message in messages]
+        assert engine.catalog.resolve(f"{registry.host}/app:1").id == new.id
+        assert engine.catalog.tags(Digest(old.id)) == []
+        assert engine.catalog.get(Digest(old.id)) is not None
+
+
+async def test_index_gives_the_image_of_the_platform(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        amd = registry.add_image("app", None, layers=[BASE])
+        arm = registry.add_image("app", None, layers=[TOP], architecture="arm64")
+        index = registry.add_index("app", "1", {"linux/amd64": amd, "linux/arm64": arm})
+        await engine.pull(f"{registry.host}/app:1", platform=parse_platform("linux/arm64"))
+        image = engine.catalog.resolve(f"{registry.host}/app:1")
+        assert image.id == arm.id
+        assert engine.catalog.digests(image.id) == [f"{registry.host}/app@{digest_of(index)}"]
+        with pytest.raises(NotFoundError, match="was found but its platform"):
+            engine.catalog.resolve(f"{registry.host}/app:1", platform=parse_platform("linux/s390x"))
+        with pytest.raises(NotFoundError) as caught:
+            await engine.pull(f"{registry.host}/app:1", platform=parse_platform("linux/s390x"))
+        assert str(caught.value) == "no matching manifest for linux/s390x in the manifest list entries"
+
+
+async def test_single_image_of_another_platform_is_pulled_with_a_warning(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("app", "1", layers=[BASE])
+        messages = await engine.pull(f"{registry.host}/app:1", platform=parse_platform("linux/arm64"))
+        assert messages[-1].status.startswith("WARNING: image with reference")
+
+
+async def test_pull_by_digest_leaves_no_tag(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE])
+        messages = await engine.pull(f"{registry.host}/app@{stored.digest}")
+        assert engine.catalog.tags(Digest(stored.id)) == []
+        assert engine.catalog.resolve(f"{registry.host}/app@{stored.digest}").id == stored.id
+        assert messages[0].id == stored.digest
+
+
+async def test_all_tags_of_a_bare_repository_are_pulled(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("app", "1", layers=[BASE])
+        registry.add_image("app", "2", layers=[TOP])
+        await engine.puller.pull(parse_reference(f"{registry.host}/app"), report=lambda _: None)
+        assert len(engine.catalog.images()) == 2
+
+
+async def test_interrupted_download_is_resumed_by_the_next_pull(tmp_path: Path) -> None:
+    async with fake_registry() as registry:
+        blob = digest_of(registry.add_image("app", "1", layers=[BASE]).layers[0])
+        settings = RegistrySettings(attempts=1)
+        registry.faults.append(cut_once(blob, after=150))
+        async with open_engine(tmp_path, settings) as engine:
+            with pytest.raises(MoorageError):
+                await engine.pull(f"{registry.host}/app:1")
+            assert engine.snapshots.list() == []
+        async with open_engine(tmp_path, settings) as engine:
+            await engine.pull(f"{registry.host}/app:1")
+            assert tree(engine, engine.catalog.images()[0])["etc/os-release"] == b"NAME=base\n"
+        ranges = [one.headers.get("Range") for one in registry.requests("GET", blob)]
+        assert ranges == [None, "bytes=150-"]
+
+
+async def test_kept_bytes_that_turn_out_wrong_are_fetched_again(engine: Engine, tmp_path: Path) -> None:
+    async with fake_registry() as registry:
+        blob = digest_of(registry.add_image("app", "1", layers=[BASE]).layers[0])
+        partial = tmp_path / "content" / "ingest" / f"{blob.removeprefix('sha256:')}.partial"
+        partial.write_bytes(b"not the beginning of it")
+        await engine.pull(f"{registry.host}/app:1")
+        assert len(registry.requests("GET", blob)) == 2
+
+
+async def test_wrong_bytes_leave_nothing(engine: Engine, tmp_path: Path) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE, TOP])
+        other = registry.add_image("other", "1", layers=[layer_tar({"data": b"2" * 300_000})]).layers[0]
+        blob = digest_of(stored.layers[0])
+        registry.blobs[blob] = other.ljust(len(stored.layers[0]), b"\0")[: len(stored.layers[0])]
+        with pytest.raises(MoorageError):
+            await engine.pull(f"{registry.host}/app:1")
+    assert engine.catalog.images() == []
+    assert not engine.blobs.contains(Digest(blob))
+    assert list((tmp_path / "content" / "ingest").iterdir()) == []
+
+
+async def test_layer_that_the_config_does_not_know_is_refused(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        good = registry.add_image("app", "1", layers=[BASE])
+        bad = registry.add_image("bad", "1", layers=[TOP])
+        mixed = good.manifest.replace(digest_of(good.layers[0]).encode(), digest_of(bad.layers[0]).encode())
+        mixed = mixed.replace(
+            f'"size": {len(good.layers[0])}'.encode(), f'"size": {len(bad.layers[0])}'.encode()
+        )
+        registry.manifests["app", "1"] = (mixed, "application/vnd.oci.image.manifest.v1+json")
+        with pytest.raises(DiffIDMismatchError):
+            await engine.pull(f"{registry.host}/app:1")
+    assert engine.snapshots.list() == []
+
+
+async def test_pulls_of_the_same_image_share_the_download(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE])
+        gate = asyncio.Event()
+        registry.faults.append(hold_until(digest_of(stored.layers[0]), gate))
+        pulls = [asyncio.create_task(engine.pull(f"{registry.host}/app:1")) for _ in range(3)]
+        while not registry.requests("GET", digest_of(stored.layers[0])):
+            await asyncio.sleep(0.01)
+        gate.set()
+        told = await asyncio.gather(*pulls)
+        assert len(registry.requests("GET", digest_of(stored.layers[0]))) == 1
+        assert all("Pull complete" in [message.status for message in messages] for messages in told)
+
+
+async def test_pull_ends_when_its_last_client_leaves(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE])
+        registry.faults.append(hold_until(digest_of(stored.layers[0]), asyncio.Event()))
+        pulls = [asyncio.create_task(engine.pull(f"{registry.host}/app:1")) for _ in range(2)]
+        while not registry.requests("GET", digest_of(stored.layers[0])):
+            await asyncio.sleep(0.01)
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+    assert engine.catalog.images() == []
+    assert engine.blobs.held() == set()
+    assert engine.pins.held() == set()
+
+
+async def test_errors_come_before_the_first_message(engine: Engine) -> None:
+    messages: list[object] = []
+    async with fake_registry() as registry:
+        with pytest.raises(NotFoundError) as caught:
+            await engine.pull(f"{registry.host}/app:1")
+        assert str(caught.value) == (
+            f"manifest for {registry.host}/app:1 not found: manifest unknown: manifest unknown"
+        )
+    assert messages == []
+
+
+async def test_private_repository_needs_credentials(engine: Engine) -> None:
+    async with fake_registry(login=("me", "secret"), tokens=True) as registry:
+        registry.add_image("app", "1", layers=[BASE])
+        with pytest.raises(MoorageError):
+            await engine.pull(f"{registry.host}/app:1")
+        await engine.pull(f"{registry.host}/app:1", credentials=Credentials(username="me", password="secret"))
+    assert len(engine.catalog.images()) == 1
+
+
+async def test_artifact_is_no_image(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        config = {"mediaType": "application/vnd.cncf.helm.config.v1+json", **registry.add_blob(b"{}")}
+        manifest = {"schemaVersion": 2, "config": config, "layers": []}
+        registry.add_manifest("chart", "1", manifest, "application/vnd.oci.image.manifest.v1+json")
+        with pytest.raises(MoorageError, match="this is not an image"):
+            await engine.pull(f"{registry.host}/chart:1")
+
+
+async def test_mirror_that_fails_is_passed_over(tmp_path: Path) -> None:
+    async with fake_registry() as mirror, fake_registry() as hub:
+        hub.add_image("library/app", "1", layers=[BASE])
+        settings = RegistrySettings(mirrors=(f"http://{mirror.host}",), retry_delay=0)
+        async with open_engine(tmp_path, settings) as engine:
+            mirror.add_image("library/app", "1", layers=[TOP])
+            await engine.pull("app:1")
+            assert tree(engine, engine.catalog.resolve("app:1"))["app"] == b"#!/bin/sh\n"
+            assert hub.seen == []
+
+
+async def test_pulled_images_are_found_after_a_restart(tmp_path: Path) -> None:
+    async with fake_registry() as registry:
+        stored = registry.add_image("app", "1", layers=[BASE, TOP])
+        name = f"{registry.host}/app:1"
+        async with open_engine(tmp_path) as engine:
+            await engine.pull(name)
+            before = engine.catalog.resolve(name)
+    async with open_engine(tmp_path) as engine:
+        assert engine.catalog.resolve(name) == before
+        assert engine.catalog.resolve(stored.id.removeprefix("sha256:")[:12]).id == stored.id
+
+
+async def test_missing_snapshot_is_unpacked_again_at_start(tmp_path: Path) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("app", "1", layers=[BASE, TOP])
+        name = f"{registry.host}/app:1"
+        async with open_engine(tmp_path) as engine:
+            await engine.pull(name)
+            await engine.snapshots.remove(engine.catalog.resolve(name).chain_ids[-1])
+    async with open_engine(tmp_path) as engine:
+        assert tree(engine, engine.catalog.resolve(name))["app"] == b"#!/bin/sh\n"
