@@ -47,7 +47,7 @@ def connect(plans: Sequence[Mapping[str, Any]], *, namespace_fd: int, loopback: 
             for plan in plans:
                 if plan.get("existing"):
                     continue
-                bridge = socket.if_nametoindex(plan["bridge"])
+                bridge = _index_of(plan["bridge"])
                 created.append(plan["host"])
                 try:
                     outside.send(*_outside(plan, bridge=bridge, namespace_fd=namespace_fd))
@@ -93,6 +93,14 @@ def inside_messages(plan: Mapping[str, Any], *, index: int, ipv6: bool) -> list[
         *(route.add(index, gateway=one) for one in plan.get("gateways", ())),
         *(route.add(index, gateway=one.get("via") or "", destination=one["to"]) for one in plan.get("routes", ())),
     ]
+
+
+def _index_of(bridge: str) -> int:
+    try:
+        return socket.if_nametoindex(bridge)
+    except OSError as error:
+        # The call itself says nothing but "no interface with this name".
+        raise OSError(errno.ENODEV, f"{os.strerror(errno.ENODEV)} (bridge {bridge})") from error
 
 
 def _outside(plan: Mapping[str, Any], *, bridge: int, namespace_fd: int) -> list[Message]:

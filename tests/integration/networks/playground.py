@@ -204,6 +204,7 @@ def in_namespace(namespace_fd: int, call: Callable[[], T]) -> T:
 def listen(ip: str = "0.0.0.0", port: int = 80, *, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """Return a server's socket."""
     server = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind((ip, port))
     if kind == socket.SOCK_STREAM:
         server.listen()
