@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from moorage.registry.client import RegistryClient
+    from moorage.registry.credentials import Credentials
     from moorage.registry.endpoints import RegistrySettings
 
 
@@ -31,6 +32,10 @@ class RegistryGateway:
 
             self._client = RegistryClient(settings=self._settings)
         return self._client
+
+    async def login(self, domain: str, *, credentials: Credentials) -> str | None:
+        """Check credentials against a registry; return an identity token when it offers one."""
+        return await self.client().login(domain, credentials=credentials)
 
     async def close(self) -> None:
         """Close the client's connections, if there ever was one."""

@@ -1,0 +1,124 @@
+"""All services of images, put together over their stores."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Self
+
+from moorage.content.store import BlobStore
+from moorage.images.catalog import ImageCatalog
+from moorage.images.collection import ChainPins, ImageCollector
+from moorage.images.committing import ImageCommitter
+from moorage.images.history import ImageHistorian
+from moorage.images.importing import ImageImporter
+from moorage.images.inspecting import ImageInspector
+from moorage.images.layers import LayerFetcher
+from moorage.images.listing import ImageLister
+from moorage.images.loading import ImageLoader
+from moorage.images.ports import EventPublisher, ImageTable, ImageUsers
+from moorage.images.pruning import ImagePruner
+from moorage.images.pulling import ImagePuller
+from moorage.images.pushing import ImagePusher
+from moorage.images.remote import RemoteInspector
+from moorage.images.removing import ImageRemover
+from moorage.images.saving import ImageSaver
+from moorage.images.searching import ImageSearcher
+from moorage.images.tagging import ImageTagger
+from moorage.images.writing import ImageWriter
+from moorage.registry.endpoints import RegistrySettings
+from moorage.registry.gateway import RegistryGateway
+from moorage.snapshots.store import SnapshotStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """The services; `open` reads what is on disk, `close` ends connections to registries.
+
+    Attributes:
+        pins: Holds snapshots for work under way, such as the creation of a container.
+    """
+
+    catalog: ImageCatalog
+    collector: ImageCollector
+    committer: ImageCommitter
+    historian: ImageHistorian
+    importer: ImageImporter
+    inspector: ImageInspector
+    lister: ImageLister
+    loader: ImageLoader
+    pins: ChainPins
+    pruner: ImagePruner
+    puller: ImagePuller
+    pusher: ImagePusher
+    registries: RegistryGateway
+    remote: RemoteInspector
+    remover: ImageRemover
+    saver: ImageSaver
+    searcher: ImageSearcher
+    tagger: ImageTagger
+
+    @classmethod
+    def assemble(  # noqa: PLR0913 - the one place that takes everything images stand on
+        cls,
+        *,
+        table: ImageTable,
+        blobs: BlobStore,
+        snapshots: SnapshotStore,
+        users: ImageUsers,
+        events: EventPublisher,
+        registries: RegistrySettings,
+        downloads: int = 3,
+        uploads: int = 5,
+    ) -> Self:
+        """Make the services.
+
+        Args:
+            downloads: Layers that are fetched at the same time.
+            uploads: Layers that are pushed at the same time.
+        """
+        gateway = RegistryGateway(settings=registries)
+        pins = ChainPins()
+        catalog = ImageCatalog(table=table, blobs=blobs, snapshots=snapshots)
+        collector = ImageCollector(catalog=catalog, blobs=blobs, snapshots=snapshots, users=users, pins=pins)
+        remover = ImageRemover(catalog=catalog, users=users, events=events, collector=collector)
+        writer = ImageWriter(catalog=catalog, blobs=blobs, snapshots=snapshots)
+        return cls(
+            catalog=catalog,
+            collector=collector,
+            committer=ImageCommitter(writer=writer, blobs=blobs, pins=pins, events=events),
+            historian=ImageHistorian(catalog=catalog),
+            importer=ImageImporter(writer=writer, blobs=blobs, pins=pins, events=events),
+            inspector=ImageInspector(catalog=catalog, snapshots=snapshots),
+            lister=ImageLister(catalog=catalog, users=users),
+            loader=ImageLoader(
+                catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
+            ),
+            pins=pins,
+            pruner=ImagePruner(catalog=catalog, snapshots=snapshots, remover=remover, events=events),
+            puller=ImagePuller(
+                catalog=catalog,
+                blobs=blobs,
+                snapshots=snapshots,
+                layers=LayerFetcher(blobs=blobs, snapshots=snapshots, downloads=downloads),
+                registries=gateway,
+                events=events,
+                pins=pins,
+            ),
+            pusher=ImagePusher(
+                catalog=catalog, blobs=blobs, registries=gateway, events=events, slots=asyncio.Semaphore(uploads)
+            ),
+            registries=gateway,
+            remote=RemoteInspector(registries=gateway),
+            remover=remover,
+            saver=ImageSaver(catalog=catalog, blobs=blobs, events=events),
+            searcher=ImageSearcher(registries=gateway),
+            tagger=ImageTagger(catalog=catalog, events=events),
+        )
+
+    async def open(self) -> None:
+        """Read the images that are here, and remove what a crash left of others."""
+        await self.catalog.load()
+        await self.collector.collect()
+
+    async def close(self) -> None:
+        """End the connections to registries."""
+        await self.registries.close()

@@ -1,0 +1,241 @@
+"""Handlers of the noun image."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from moorage.api import endpoints, images
+from moorage.api.descriptors import OCIPlatform
+from moorage.api.endpoint import NoBody, StreamBody
+from moorage.api.filters import Filters
+from moorage.api.progress import ProgressMessage
+from moorage.api.query import NoQuery
+from moorage.api.streams import JSONLines, TarStream
+from moorage.api.versions import Version
+from moorage.errors import InvalidParameterError, NotSupportedError
+from moorage.images.assembly import Images
+from moorage.images.feeds import feed
+from moorage.images.progress import Report, bar, status
+from moorage.images.tagging import repository_and_tag
+from moorage.oci.platform import Platform, normalise, parse_platform
+from moorage.oci.reference import Reference, check_digest, is_digest, parse_reference
+from moorage.registry.credentials import decode_credentials
+from moorage.server.calls import Call
+from moorage.server.router import Router
+
+_WITHOUT_NONE_NAMES: Final = Version(1, 43)
+_WITHOUT_VIRTUAL_SIZE: Final = Version(1, 44)
+_WITHOUT_OLD_FILTER: Final = Version(1, 41)
+_COUNTS_CONTAINERS: Final = Version(1, 51)
+_SHOWN_EVERY: Final = 1 << 20
+
+
+class NoSourceError(InvalidParameterError):
+    """Neither an image to pull nor something to import was named."""
+
+    def __init__(self) -> None:
+        super().__init__("one of fromImage and fromSrc is required")
+
+
+class InvalidPlatformObjectError(InvalidParameterError):
+    """A platform parameter is not the JSON object it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"failed to parse platform: {text!r}")
+
+
+class SeveralPlatformsError(NotSupportedError):
+    """Images here have one platform each."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"{action} of several platforms of an image is not supported")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHandlers:
+    """List, pull, import, load, save, push, tag, inspect, search and remove images."""
+
+    services: Images
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this noun."""
+        router.bind(endpoints.IMAGE_LIST, self.list_images)
+        router.bind(endpoints.IMAGE_CREATE, self.create)
+        router.bind(endpoints.IMAGE_INSPECT, self.inspect)
+        router.bind(endpoints.IMAGE_HISTORY, self.history)
+        router.bind(endpoints.IMAGE_PUSH, self.push)
+        router.bind(endpoints.IMAGE_TAG, self.tag)
+        router.bind(endpoints.IMAGE_DELETE, self.remove)
+        router.bind(endpoints.IMAGE_SEARCH, self.search)
+        router.bind(endpoints.IMAGE_PRUNE, self.prune)
+        router.bind(endpoints.IMAGE_GET, self.save_one)
+        router.bind(endpoints.IMAGE_GET_ALL, self.save)
+        router.bind(endpoints.IMAGE_LOAD, self.load)
+        router.bind(endpoints.DISTRIBUTION_INSPECT, self.inspect_remote)
+
+    def list_images(self, call: Call[images.ImageListQuery, NoBody]) -> list[images.ImageSummary]:
+        """Answer GET /images/json."""
+        query = call.query
+        filters = query.filters
+        if query.filter and call.version < _WITHOUT_OLD_FILTER:
+            filters = Filters({**filters.values, "reference": (query.filter,)})
+        found = self.services.lister.list_images(
+            filters, all=query.all, shared_size=query.shared_size, containers=call.version >= _COUNTS_CONTAINERS
+        )
+        return [_summary(one, version=call.version) for one in found]
+
+    def create(self, call: Call[images.ImageCreateQuery, StreamBody]) -> JSONLines[ProgressMessage]:
+        """Answer POST /images/create: a pull, or an import."""
+        query = call.query
+        platform = parse_platform(query.platform) if query.platform else None
+        if query.from_image:
+            reference = _pulled_reference(query)
+            credentials = decode_credentials(call.headers.get("x-registry-auth"))
+
+            async def pull(report: Report) -> None:
+                await self.services.puller.pull(reference, report=report, platform=platform, credentials=credentials)
+
+            return JSONLines(feed(pull))
+        if not query.from_src:
+            raise NoSourceError
+        name = repository_and_tag(query.repo, tag=query.tag) if query.repo else None
+        source = _body(call) if query.from_src == "-" else None
+
+        async def import_archive(report: Report) -> None:
+            image = await self.services.importer.import_archive(
+                source or self._download(query.from_src, report=report),
+                message=query.message or f"Imported from {query.from_src}",
+                changes=query.changes,
+                platform=platform,
+                name=name,
+            )
+            report(status(image.id))
+
+        return JSONLines(feed(import_archive))
+
+    def inspect(self, call: Call[images.ImageInspectQuery, NoBody]) -> images.ImageInspect:
+        """Answer GET /images/{name}/json."""
+        if call.query.manifests and call.query.platform:
+            raise InvalidParameterError("conflicting options: manifests and platform options cannot both be set")
+        platform = _platform(call.query.platform)
+        return self.services.inspector.inspect(call.path["name"], version=call.version, platform=platform)
+
+    def history(self, call: Call[images.ImageHistoryQuery, NoBody]) -> list[images.ImageHistoryItem]:
+        """Answer GET /images/{name}/history."""
+        return self.services.historian.history(call.path["name"], platform=_platform(call.query.platform))
+
+    def push(self, call: Call[images.ImagePushQuery, StreamBody]) -> JSONLines[ProgressMessage]:
+        """Answer POST /images/{name}/push."""
+        reference = parse_reference(call.path["name"]).bare()
+        if call.query.tag:
+            reference = reference.with_tag(call.query.tag)
+        if (platform := _platform(call.query.platform)) is not None:
+            self.services.catalog.resolve(reference.familiar, platform=platform)
+        credentials = decode_credentials(call.headers.get("x-registry-auth"))
+
+        async def push(report: Report) -> None:
+            await self.services.pusher.push(reference, report=report, credentials=credentials)
+
+        return JSONLines(feed(push))
+
+    async def tag(self, call: Call[images.ImageTagQuery, NoBody]) -> None:
+        """Answer POST /images/{name}/tag."""
+        name = repository_and_tag(call.query.repo, tag=call.query.tag)
+        await self.services.tagger.tag(call.path["name"], name=name)
+
+    async def remove(self, call: Call[images.ImageDeleteQuery, NoBody]) -> list[images.ImageDeleteItem]:
+        """Answer DELETE /images/{name}."""
+        if call.query.platforms:
+            raise SeveralPlatformsError("removal")
+        return await self.services.remover.remove(
+            call.path["name"], force=call.query.force, prune_parents=not call.query.noprune
+        )
+
+    async def search(self, call: Call[images.ImageSearchQuery, NoBody]) -> list[images.ImageSearchResult]:
+        """Answer GET /images/search."""
+        return await self.services.searcher.search(call.query.term, limit=call.query.limit, filters=call.query.filters)
+
+    async def prune(self, call: Call[images.ImagePruneQuery, NoBody]) -> images.ImagePruneResponse:
+        """Answer POST /images/prune."""
+        return await self.services.pruner.prune(call.query.filters)
+
+    def save_one(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
+        """Answer GET /images/{name}/get."""
+        return self._save([call.path["name"]], platforms=call.query.platform)
+
+    def save(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
+        """Answer GET /images/get."""
+        return self._save(call.query.names, platforms=call.query.platform)
+
+    def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
+        """Answer POST /images/load."""
+        platform = _one_platform(call.query.platform, action="load")
+        chunks = _body(call)
+
+        async def load(report: Report) -> None:
+            await self.services.loader.load(chunks, report=report, quiet=call.query.quiet, platform=platform)
+
+        return JSONLines(feed(load))
+
+    async def inspect_remote(self, call: Call[NoQuery, NoBody]) -> images.DistributionInspect:
+        """Answer GET /distribution/{name}/json."""
+        credentials = decode_credentials(call.headers.get("x-registry-auth"))
+        return await self.services.remote.inspect(call.path["name"], credentials=credentials)
+
+    def _save(self, names: list[str], *, platforms: list[str]) -> TarStream:
+        return TarStream(self.services.saver.save(names, platform=_one_platform(platforms, action="save")))
+
+    async def _download(self, source: str, *, report: Report) -> AsyncIterator[bytes]:
+        url = source if urlsplit(source).scheme in {"http", "https"} else f"http://{source}"
+        report(status(f"Downloading from {url}"))
+        done = shown = 0
+        async for chunk in self.services.registries.client().download(url):
+            done += len(chunk)
+            if done - shown >= _SHOWN_EVERY:
+                shown = done
+                report(bar("", "Importing", current=done, total=0))
+            yield chunk
+
+
+def _pulled_reference(query: images.ImageCreateQuery) -> Reference:
+    reference = parse_reference(query.from_image)
+    if not query.tag:
+        return reference
+    if is_digest(query.tag):
+        return reference.bare().with_digest(check_digest(query.tag))
+    return reference if reference.digest else reference.with_tag(query.tag)
+
+
+async def _body(
+    call: Call[images.ImageCreateQuery, StreamBody] | Call[images.ImageLoadQuery, StreamBody],
+) -> AsyncIterator[bytes]:
+    async for chunk in call.stream:
+        yield chunk
+
+
+def _summary(summary: images.ImageSummary, *, version: Version) -> images.ImageSummary:
+    if version < _WITHOUT_NONE_NAMES and not summary.repo_tags and not summary.repo_digests:
+        summary = msgspec.structs.replace(summary, repo_tags=["<none>:<none>"], repo_digests=["<none>@<none>"])
+    if version < _WITHOUT_VIRTUAL_SIZE:
+        summary = msgspec.structs.replace(summary, virtual_size=summary.size)
+    return summary
+
+
+def _one_platform(texts: list[str], *, action: str) -> Platform | None:
+    if len(texts) > 1:
+        raise SeveralPlatformsError(action)
+    return _platform(texts[0]) if texts else None
+
+
+def _platform(text: str) -> Platform | None:
+    """Read a platform written as a JSON object."""
+    if not text:
+        return None
+    try:
+        given = msgspec.json.decode(text, type=OCIPlatform)
+    except msgspec.MsgspecError as error:
+        raise InvalidPlatformObjectError(text) from error
+    return normalise(os=given.os, architecture=given.architecture, variant=given.variant, os_version=given.os_version)
