@@ -59,9 +59,12 @@ class Listener:
         path: Of a unix socket.
     """
 
-    __slots__ = ("_connections", "_server", "path")
+    __slots__ = ("_connections", "_server", "address", "path")
 
-    def __init__(self, server: asyncio.Server, connections: Connections, *, path: Path | None = None) -> None:
+    def __init__(
+        self, address: str, server: asyncio.Server, connections: Connections, *, path: Path | None = None
+    ) -> None:
+        self.address = address
         self.path = path
         self._server = server
         self._connections = connections
@@ -105,7 +108,7 @@ async def listen(
         path = Path(url.netloc + url.path)
         bound = _bind_unix(path, group=group)
         server = await loop.create_unix_server(connect, sock=bound, backlog=_BACKLOG)
-        return Listener(server, connections, path=path)
+        return Listener(address, server, connections, path=path)
     if url.scheme != "tcp":
         raise UnsupportedAddressError(address)
     factory = connect
@@ -117,7 +120,7 @@ async def listen(
 
     port = url.port if url.port is not None else (_TLS_PORT if tls else _PLAIN_PORT)
     tcp_server = await loop.create_server(factory, url.hostname or "127.0.0.1", port, backlog=_BACKLOG)
-    return Listener(tcp_server, connections)
+    return Listener(address, tcp_server, connections)
 
 
 def _bind_unix(path: Path, *, group: str) -> socket.socket:
