@@ -8,6 +8,7 @@ from moorage.networks import firewall
 from moorage.networks.connecting import NetworkConnector
 from moorage.networks.creating import NetworkCreator
 from moorage.networks.firewall_table import FirewallTable
+from moorage.networks.host_files import HostFiles
 from moorage.networks.listing import NetworkLister
 from moorage.networks.models import NetworkOptions
 from moorage.networks.portmap import PortMap
@@ -16,7 +17,7 @@ from moorage.networks.registry import NetworkRegistry, NetworkStore
 from moorage.networks.removing import NetworkRemover
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes
-from moorage.networks.service import NetworkService, read_text
+from moorage.networks.service import NetworkService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +49,13 @@ class Networks:
         registry = NetworkRegistry(store, options)
         table = FirewallTable(firewall.table_of(options.bridge))
         sandboxes = Sandboxes(registry, table, PortMap())
+        host_files = HostFiles()
         resolution = Resolution(
             options=options,
             registry=registry,
             sandboxes=sandboxes,
             directory=run_root / "networks",
-            read_text=read_text,
+            host_files=host_files,
         )
         return cls(
             service=NetworkService(
@@ -63,7 +65,7 @@ class Networks:
                 resolution=resolution,
                 events=events,
                 run_root=run_root,
-                read_text=read_text,
+                host_files=host_files,
             ),
             creator=NetworkCreator(options=options, registry=registry, firewall=table, events=events),
             lister=NetworkLister(registry=registry, sandboxes=sandboxes),

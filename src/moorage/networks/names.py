@@ -5,6 +5,7 @@ Pure: the caller reads the host's files and writes the results.
 Spec: hosts(5), resolv.conf(5).
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def hostname_file(hostname: str, domainname: str) -> str:
     return (f"{hostname}.{domainname}" if domainname else hostname) + "\n"
 
 
+@functools.lru_cache(maxsize=8)
 def read_resolver(content: str) -> Resolver:
     """Parse a resolv.conf; what it does not know is left out, as the C library does."""
     servers: list[str] = []

@@ -12,12 +12,13 @@ describes what runs, and `restore` writes it anew.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from moorage.networks import names
+from moorage.networks.host_files import HostFiles
 from moorage.networks.models import Endpoint, NetworkOptions, Sandbox, SandboxRequest
 from moorage.networks.names import Resolver
 from moorage.networks.registry import NetworkRegistry
@@ -33,14 +34,13 @@ class Resolution:
 
     Attributes:
         directory: Where the files are, below the run root.
-        read_text: Reads a file of the host, "" if it cannot be read.
     """
 
     options: NetworkOptions
     registry: NetworkRegistry
     sandboxes: Sandboxes
     directory: Path
-    read_text: Callable[[str], str]
+    host_files: HostFiles
 
     def restore(self) -> None:
         """Write the zones of all networks anew."""
@@ -78,12 +78,12 @@ class Resolution:
         host = self._host_resolver()
         wanted = self._wanted(request, host)
         if sandbox is not None and sandbox.mode == "host":
-            return self.read_text(_HOST_RESOLVER) if wanted == host else names.resolver_file(wanted)
+            return self.host_files.read(_HOST_RESOLVER) if wanted == host else names.resolver_file(wanted)
         endpoints = sandbox.endpoints if sandbox else ()
         if sandbox is not None and any(one.dns_names for one in endpoints):
             self.write_resolver(request, sandbox)
             return names.resolver_file(names.embedded(wanted, server=RESOLVER_ADDRESS))
-        upstream = self.read_text(names.host_resolver_path(self.read_text(_HOST_RESOLVER)))
+        upstream = self.host_files.read(names.host_resolver_path(self.host_files.read(_HOST_RESOLVER)))
         reachable = names.reachable(
             self._wanted(request, names.read_resolver(upstream)), ipv6=any(one.ipv6 for one in endpoints)
         )
@@ -124,7 +124,7 @@ class Resolution:
         )
 
     def _host_resolver(self) -> Resolver:
-        return names.read_resolver(self.read_text(_HOST_RESOLVER))
+        return names.read_resolver(self.host_files.read(_HOST_RESOLVER))
 
     def _write_zone(self, network_id: str) -> None:
         network = self.registry.get(network_id)

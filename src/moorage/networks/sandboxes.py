@@ -49,14 +49,18 @@ class OpenedSandbox:
 
 
 class Sandboxes:
-    """The sandboxes that exist."""
+    """The sandboxes that exist.
+
+    Attributes:
+        host_has_ipv6: Whether ports are published on IPv6 too, and localhost has its names.
+    """
 
     def __init__(self, registry: NetworkRegistry, firewall: FirewallTable, ports: PortMap) -> None:
         self._registry = registry
         self._firewall = firewall
         self._ports = ports
         self._open: dict[str, Sandbox] = {}
-        self._host_has_ipv6 = bridge.has_ipv6()
+        self.host_has_ipv6 = bridge.has_ipv6()
 
     def restore(self, live: Iterable[Sandbox], *, forward_guard: bool) -> None:
         """Take what running containers have, and make the firewall table fit.
@@ -221,7 +225,7 @@ class Sandboxes:
         address = address or self._registry.options.bind_address
         if address != _ANY4:
             return (address,)
-        return (_ANY4, _ANY6) if self._host_has_ipv6 else (_ANY4,)
+        return (_ANY4, _ANY6) if self.host_has_ipv6 else (_ANY4,)
 
 
 def interface_name(network: Network, number: int) -> str:

@@ -1,6 +1,6 @@
 """What a container needs from networks, from creation to exit, and what is shown of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ from moorage.api.containers import PortSummary
 from moorage.api.networks import EndpointSettings
 from moorage.api.versions import MAXIMUM, Version
 from moorage.networks import bridge, endpoint, names
+from moorage.networks.host_files import HostFiles
 from moorage.networks.models import (
     DEFAULT_NETWORK,
     OPTION_MTU,
@@ -24,7 +25,7 @@ from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import OpenedSandbox, Sandboxes, addresses_of
 
-_HOST_HOSTS: Final = Path("/etc/hosts")
+_HOST_HOSTS: Final = "/etc/hosts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class NetworkService:
     resolution: Resolution
     events: EventPublisher
     run_root: Path
-    read_text: Callable[[str], str]
+    host_files: HostFiles
 
     async def restore(self, live: Iterable[Sandbox]) -> None:
         """Make host and memory agree with the containers that live; once, before serving.
@@ -158,12 +159,12 @@ class NetworkService:
     def _hosts(self, request: SandboxRequest, sandbox: Sandbox | None) -> str:
         extra = names.extra_hosts(request.extra_hosts, gateways=self._host_gateways())
         if sandbox is not None and sandbox.mode == "host":
-            return names.appended(self.read_text(str(_HOST_HOSTS)), extra)
+            return names.appended(self.host_files.read(_HOST_HOSTS), extra)
         endpoints = sandbox.endpoints if sandbox else ()
         own = names.own_names(request.hostname, request.domainname)
         addresses = [address.partition("/")[0] for one in endpoints for address in (one.ipv4, one.ipv6) if address]
         entries = [*extra, *self._linked(request), *((address, own) for address in addresses)]
-        return names.hosts_file(entries, ipv6=bridge.has_ipv6())
+        return names.hosts_file(entries, ipv6=self.sandboxes.host_has_ipv6)
 
     def _linked(self, request: SandboxRequest) -> list[tuple[str, str]]:
         by_name = {one.container_name: one for one in self.sandboxes.all()}
@@ -208,11 +209,3 @@ def ensure_bridge(network: Network) -> None:
         mtu=int(network.options.get(OPTION_MTU) or 1500),
         localhost_ports=not network.internal,
     )
-
-
-def read_text(path: str) -> str:
-    """Return the content of one of the host's files, "" if it cannot be read."""
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
