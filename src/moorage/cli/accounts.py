@@ -1,0 +1,172 @@
+"""``moor login`` and ``logout``, and the credentials that pulls and pushes send.
+
+The file is Docker's ``config.json`` with its helpers, so both commands share what a user
+has logged in to.
+"""
+
+import base64
+import binascii
+import getpass
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from moorage.api import endpoints
+from moorage.api.system import AuthRequest
+from moorage.cli.grammar import Command
+from moorage.cli.session import Session, pass_session
+from moorage.client.calls import call
+from moorage.errors import InvalidParameterError
+
+_HUB: Final = "https://index.docker.io/v1/"
+_TOKEN_USER: Final = "<token>"  # noqa: S105 - what helpers call an identity token
+
+
+class CredentialsError(InvalidParameterError):
+    """Credentials are missing or can't be kept."""
+
+
+def registry_header(repository: str) -> dict[str, str]:
+    """Return the header with the credentials for a repository's registry; none if there are none."""
+    credentials = stored_credentials(registry_of(repository))
+    if credentials is None:
+        return {}
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(credentials).encode()).decode()}
+
+
+def registry_of(repository: str) -> str:
+    """Return the key under which a repository's registry is in the credentials file."""
+    domain, separator, _ = repository.partition("/")
+    named = separator and ("." in domain or ":" in domain or domain == "localhost")
+    return _HUB if not named or domain in {"docker.io", "index.docker.io"} else domain
+
+
+def _file() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+
+
+def _settings() -> dict[str, Any]:
+    try:
+        settings = json.loads(_file().read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CredentialsError(f"can't read {_file()}: {error}") from None
+    return settings if isinstance(settings, dict) else {}
+
+
+def stored_credentials(registry: str) -> dict[str, str] | None:
+    """Return what is stored for a registry, in the form that the engine takes.
+
+    Raises:
+        CredentialsError: The file can't be read.
+    """
+    settings = _settings()
+    helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
+    if helper:
+        return _from_helper(helper, registry)
+    entry = (settings.get("auths") or {}).get(registry)
+    if not entry:
+        return None
+    if entry.get("identitytoken"):
+        return {"identitytoken": entry["identitytoken"], "serveraddress": registry}
+    try:
+        username, _, password = base64.b64decode(entry.get("auth", "")).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise CredentialsError(f"invalid auth configuration file for {registry}") from None
+    return {"username": username, "password": password, "serveraddress": registry} if username else None
+
+
+def _from_helper(helper: str, registry: str) -> dict[str, str] | None:
+    done = _run_helper(helper, "get", registry)
+    if done is None:
+        return None
+    found = json.loads(done)
+    if found["Username"] == _TOKEN_USER:
+        return {"identitytoken": found["Secret"], "serveraddress": registry}
+    return {"username": found["Username"], "password": found["Secret"], "serveraddress": registry}
+
+
+def _run_helper(helper: str, action: str, text: str) -> bytes | None:
+    try:
+        done = subprocess.run(
+            [f"docker-credential-{helper}", action], input=text.encode(), capture_output=True, check=False
+        )
+    except OSError as error:
+        raise CredentialsError(f"error getting credentials - {error}") from None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _save(settings: dict[str, Any]) -> None:
+    file = _file()
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = file.with_name(".config.json.partial")
+    # Credentials are for this user alone, from the first byte on.
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as out:
+        json.dump(settings, out, indent="\t")
+    partial.rename(file)
+
+
+@click.command(cls=Command, maximum=1)
+@click.option("-p", "--password", default="", help="Password or Personal Access Token (PAT)")
+@click.option("--password-stdin", is_flag=True, help="Take the Password or Personal Access Token from stdin")
+@click.option("-u", "--username", default="", help="Username")
+@click.argument("server", required=False)
+@pass_session
+def login(session: Session, /, server: str | None, *, password: str, password_stdin: bool, username: str) -> None:
+    """Authenticate to a registry."""
+    registry = registry_of(f"{server}/x") if server else _HUB
+    if password_stdin:
+        if password:
+            raise CredentialsError("--password and --password-stdin are mutually exclusive")
+        if not username:
+            raise CredentialsError("Must provide --username with --password-stdin")
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif password:
+        click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
+    username = username or input("Username: ").strip()
+    password = password or getpass.getpass("Password: ")
+    if not username or not password:
+        raise CredentialsError("username and password are required")
+    body = AuthRequest(username=username, password=password, server_address=registry)
+    answer = session.perform(call(endpoints.SYSTEM_AUTH, body=body))
+    _store(registry, username, password, token=answer.identity_token)
+    click.echo(answer.status)
+
+
+def _store(registry: str, username: str, password: str, *, token: str) -> None:
+    settings = _settings()
+    helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
+    if helper:
+        secret = {"ServerURL": registry, "Username": _TOKEN_USER if token else username, "Secret": token or password}
+        if _run_helper(helper, "store", json.dumps(secret)) is None:
+            raise CredentialsError(f"docker-credential-{helper} did not store the credentials")
+        return
+    entry = (
+        {"identitytoken": token} if token else {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+    )
+    settings.setdefault("auths", {})[registry] = entry
+    _save(settings)
+    click.echo(f"\nWARNING! Your credentials are stored unencrypted in '{_file()}'.", err=True)
+
+
+@click.command(cls=Command, maximum=1)
+@click.argument("server", required=False)
+def logout(server: str | None) -> None:
+    """Log out from a registry."""
+    registry = registry_of(f"{server}/x") if server else _HUB
+    settings = _settings()
+    click.echo(f"Removing login credentials for {server or _HUB}")
+    helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
+    if helper:
+        _run_helper(helper, "erase", registry)
+    elif (settings.get("auths") or {}).pop(registry, None) is None:
+        click.echo(f"Not logged in to {server or _HUB}")
+    else:
+        _save(settings)

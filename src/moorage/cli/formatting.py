@@ -1,0 +1,39 @@
+"""``--format``: a table, JSON, or a template over rows."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from moorage.cli.tables import tabbed
+from moorage.cli.templates.functions import to_json
+from moorage.cli.templates.rendering import Template
+
+Row = Mapping[str, str]
+
+_TABLE: Final = "table"
+
+
+def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: str, default: Sequence[str]) -> None:
+    """Print rows as ``--format`` says.
+
+    Args:
+        rows: Values by field name, as a template calls them.
+        columns: Headings by field name.
+        format_text: Empty or ``table`` for the default columns, ``table TEMPLATE`` for
+            others, ``json`` for an object a line, else a template a line.
+        default: The columns of the plain table.
+
+    Raises:
+        TemplateError: The template can't be read or asks for a field that is not there.
+    """
+    if format_text in {"", _TABLE}:
+        format_text = _TABLE + " " + "\t".join("{{." + name + "}}" for name in default)
+    if format_text == "json":
+        sys.stdout.writelines(to_json(dict(row)) + "\n" for row in rows)
+    elif format_text.startswith(_TABLE + " "):
+        template = Template(format_text.removeprefix(_TABLE).strip())
+        heading = template.render(dict(columns))
+        sys.stdout.write(tabbed([heading, *(template.render(row) for row in rows)]))
+    else:
+        template = Template(format_text)
+        sys.stdout.writelines(template.render(row) + "\n" for row in rows)

@@ -1,0 +1,111 @@
+"""``moor inspect`` of every kind of object."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+
+from moorage.api import endpoints
+from moorage.api.containers import ContainerInspectQuery
+from moorage.api.endpoint import Endpoint
+from moorage.cli.grammar import Command, daemon_error
+from moorage.cli.session import Session, pass_session
+from moorage.cli.templates.functions import to_json
+from moorage.cli.templates.rendering import Template
+from moorage.client.calls import call
+from moorage.client.errors import error_for
+from moorage.errors import InvalidParameterError, MoorageError, NotFoundError
+
+_KINDS: Final[Mapping[str, tuple[Endpoint[Any, Any, Any], str]]] = {
+    "container": (endpoints.CONTAINER_INSPECT, "id"),
+    "image": (endpoints.IMAGE_INSPECT, "name"),
+    "network": (endpoints.NETWORK_INSPECT, "id"),
+    "volume": (endpoints.VOLUME_INSPECT, "name"),
+}
+
+
+class UnknownTypeError(InvalidParameterError):
+    """``--type`` names no kind of object."""
+
+
+def _fetch(session: Session, kind: str, name: str, *, size: bool) -> Any:
+    """Return an object as the engine wrote it: a template may ask for any field of it."""
+    endpoint, parameter = _KINDS[kind]
+    query = ContainerInspectQuery(size=True) if size and kind == "container" else None
+    with session.connection.begin(call(endpoint, path={parameter: name}, query=query)) as exchange:
+        status, body = exchange.head().status, exchange.body()
+    if status >= 400:
+        raise error_for(status, body)
+    return msgspec.json.decode(body)
+
+
+def _show(names: Sequence[str], fetch: Callable[[str], Any], *, format_text: str) -> None:
+    """Print objects as one JSON list, or each by a template; report those that are missing."""
+    template = Template(format_text) if format_text and format_text != "json" else None
+    found: list[Any] = []
+    failures: list[str] = []
+    for name in names:
+        try:
+            value = fetch(name)
+            if template is not None:
+                click.echo(template.render(value))
+            elif format_text == "json":
+                click.echo(to_json(value))
+            found.append(value)
+        except MoorageError as error:
+            failures.append(str(error) if isinstance(error, _NoSuchObjectError) else daemon_error(error))
+    if not format_text:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=4).decode())
+    for failure in failures:
+        click.echo(failure, err=True)
+    if failures:
+        sys.exit(1)
+
+
+class _NoSuchObjectError(NotFoundError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"error: no such object: {name}")
+
+
+@click.command(cls=Command, minimum=1)
+@click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
+@click.option("-s", "--size", is_flag=True, help="Display total file sizes if the type is container")
+@click.option("--type", "kind", default="", help="Only inspect objects of the given type")
+@click.argument("names", nargs=-1)
+@pass_session
+def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, size: bool, kind: str) -> None:
+    """Return low-level information on Moorage objects."""
+    if kind and kind not in _KINDS:
+        known = ", ".join(f'"{name}"' for name in _KINDS)
+        raise UnknownTypeError(f'unknown type: "{kind}": must be one of {known}')
+
+    def fetch(name: str) -> Any:
+        for candidate in [kind] if kind else _KINDS:
+            try:
+                return _fetch(session, candidate, name, size=size)
+            except NotFoundError:
+                if kind:
+                    raise
+        raise _NoSuchObjectError(name)
+
+    _show(names, fetch, format_text=format_text)
+
+
+def _typed(kind: str, text: str) -> click.Command:
+    @click.command("inspect", cls=Command, minimum=1, help=text)
+    @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
+    @click.option("-s", "--size", is_flag=True, hidden=kind != "container", help="Display total file sizes")
+    @click.argument("names", nargs=-1)
+    @pass_session
+    def command(session: Session, /, names: tuple[str, ...], *, format_text: str, size: bool) -> None:
+        _show(names, lambda name: _fetch(session, kind, name, size=size), format_text=format_text)
+
+    return command
+
+
+container_inspect = _typed("container", "Display detailed information on one or more containers")
+image_inspect = _typed("image", "Display detailed information on one or more images")
+network_inspect = _typed("network", "Display detailed information on one or more networks")
+volume_inspect = _typed("volume", "Display detailed information on one or more volumes")

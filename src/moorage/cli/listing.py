@@ -1,0 +1,133 @@
+"""``moor ps``."""
+
+import time
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Final
+
+import click
+
+from moorage.api import endpoints
+from moorage.api.containers import ContainerListQuery, ContainerSummary, PortSummary
+from moorage.cli.filters import parse_filters
+from moorage.cli.formatting import Row, print_rows
+from moorage.cli.grammar import Command
+from moorage.cli.session import Session, pass_session
+from moorage.cli.tables import human_duration, human_size, short_id, shortened
+from moorage.client.calls import call
+
+_COLUMNS: Final = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Command": "COMMAND",
+    "CreatedAt": "CREATED AT",
+    "RunningFor": "CREATED",
+    "Ports": "PORTS",
+    "State": "STATE",
+    "Status": "STATUS",
+    "Size": "SIZE",
+    "Names": "NAMES",
+    "Labels": "LABELS",
+    "Mounts": "MOUNTS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Networks": "NETWORKS",
+}
+_DEFAULT: Final = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+
+
+@click.command("ps", cls=Command, maximum=0)
+@click.option("-a", "--all", "all_", is_flag=True, help="Show all containers (default shows just running)")
+@click.option("-f", "--filter", "filters", multiple=True, help="Filter output based on conditions provided")
+@click.option("--format", "format_text", default="", help="Format output using a custom template")
+@click.option("-n", "--last", type=int, default=-1, help="Show n last created containers (includes all states)")
+@click.option("-l", "--latest", is_flag=True, help="Show the latest created container (includes all states)")
+@click.option("--no-trunc", is_flag=True, help="Don't truncate output")
+@click.option("-q", "--quiet", is_flag=True, help="Only display container IDs")
+@click.option("-s", "--size", is_flag=True, help="Display total file sizes")
+@click.argument("unexpected", nargs=-1)
+@pass_session
+def ps(session: Session, /, filters: tuple[str, ...], format_text: str, **flags: object) -> None:
+    """List containers."""
+    limit = 1 if flags["latest"] else int(str(flags["last"]))
+    size = bool(flags["size"]) or "{{.Size}}" in format_text
+    query = ContainerListQuery(all=bool(flags["all_"]), limit=max(limit, 0), size=size, filters=parse_filters(filters))
+    found = session.perform(call(endpoints.CONTAINER_LIST, query=query))
+    full = bool(flags["no_trunc"])
+    if flags["quiet"]:
+        for container in found:
+            click.echo(container.id if full else short_id(container.id))
+        return
+    default = (*_DEFAULT, "Size") if size else _DEFAULT
+    print_rows(
+        [_row(container, full=full) for container in found],
+        columns=_COLUMNS,
+        format_text=format_text,
+        default=default,
+    )
+
+
+def _row(container: ContainerSummary, *, full: bool) -> Row:
+    command = f'"{container.command}"'
+    names = [name.removeprefix("/") for name in container.names or () if name.count("/") <= 1]
+    volumes = [mount for mount in container.mounts if mount.driver == "local"]
+    mounts = [mount.name or mount.source for mount in container.mounts]
+    networks = container.network_settings.networks if container.network_settings else None
+    created = time.localtime(container.created)
+    image = container.image or "<no image>"
+    return {
+        "ID": container.id if full else short_id(container.id),
+        "Image": image if full or not image.startswith("sha256:") else short_id(image),
+        "Command": command if full else shortened(command, 20),
+        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
+        "RunningFor": f"{human_duration(time.time() - container.created)} ago",
+        "Ports": ports_text(container.ports or ()),
+        "State": container.state,
+        "Status": container.status,
+        "Size": _size(container),
+        "Names": ",".join(names),
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted((container.labels or {}).items())),
+        "Mounts": ",".join(mounts if full else [shortened(mount, 15) for mount in mounts]),
+        "LocalVolumes": str(len(volumes)),
+        "Networks": ",".join(sorted(networks or {})),
+    }
+
+
+def _size(container: ContainerSummary) -> str:
+    written = human_size(container.size_rw, digits=3)
+    if container.size_root_fs > 0:
+        return f"{written} (virtual {human_size(container.size_root_fs, digits=3)})"
+    return written
+
+
+def ports_text(ports: Iterable[PortSummary]) -> str:
+    """Return published and exposed ports as ``ps`` prints them, neighbours as ranges."""
+    ordered = sorted(
+        ports, key=lambda port: (port.ip, port.type, port.public_port - port.private_port, port.private_port)
+    )
+    # Ports form a range while address, protocol, and the distance between inside and
+    # outside stay the same and each follows the one before.
+    numbered = enumerate(ordered)
+    groups = groupby(
+        numbered,
+        key=lambda pair: (
+            pair[1].ip,
+            pair[1].type,
+            bool(pair[1].public_port) and pair[1].public_port - pair[1].private_port,
+            pair[1].private_port - pair[0],
+        ),
+    )
+    return ", ".join(_ports_range([port for _, port in group]) for _, group in groups)
+
+
+def _ports_range(group: list[PortSummary]) -> str:
+    first, last = group[0], group[-1]
+    inside = _span(first.private_port, last.private_port)
+    if not first.public_port:
+        return f"{inside}/{first.type}"
+    address = f"[{first.ip}]" if ":" in first.ip else first.ip
+    outside = _span(first.public_port, last.public_port)
+    return f"{address}:{outside}->{inside}/{first.type}" if address else f"{outside}->{inside}/{first.type}"
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"

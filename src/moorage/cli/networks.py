@@ -1,0 +1,178 @@
+"""``moor network``."""
+
+from typing import Final
+
+import click
+
+from moorage.api import endpoints
+from moorage.api.networks import (
+    IPAM,
+    ConfigReference,
+    EndpointIPAMConfig,
+    EndpointSettings,
+    IPAMConfig,
+    NetworkConnectRequest,
+    NetworkCreateRequest,
+    NetworkDisconnectRequest,
+    NetworkListQuery,
+)
+from moorage.cli.environment import pairs
+from moorage.cli.filters import parse_filters
+from moorage.cli.formatting import Row, print_rows
+from moorage.cli.grammar import Command
+from moorage.cli.session import Session, pass_session
+from moorage.cli.tables import short_id
+from moorage.client.calls import call
+from moorage.errors import NotFoundError
+
+_COLUMNS: Final = {
+    "ID": "NETWORK ID",
+    "Name": "NAME",
+    "Driver": "DRIVER",
+    "Scope": "SCOPE",
+    "IPv6": "IPV6",
+    "Internal": "INTERNAL",
+    "Labels": "LABELS",
+    "CreatedAt": "CREATED AT",
+}
+
+
+@click.command(cls=Command, maximum=0)
+@click.option("-f", "--filter", "filters", multiple=True, help='Provide filter values (e.g. "driver=bridge")')
+@click.option("--format", "format_text", default="", help="Format output using a custom template")
+@click.option("--no-trunc", is_flag=True, help="Do not truncate the output")
+@click.option("-q", "--quiet", is_flag=True, help="Only display network IDs")
+@click.argument("unexpected", nargs=-1)
+@pass_session
+def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags: bool) -> None:
+    """List networks."""
+    query = NetworkListQuery(filters=parse_filters(filters))
+    networks = session.perform(call(endpoints.NETWORK_LIST, query=query))
+    found = sorted(networks, key=lambda network: network.name)
+    full = flags["no_trunc"]
+    if flags["quiet"]:
+        for network in found:
+            click.echo(network.id if full else short_id(network.id))
+        return
+    rows: list[Row] = [
+        {
+            "ID": network.id if full else short_id(network.id),
+            "Name": network.name,
+            "Driver": network.driver,
+            "Scope": network.scope,
+            "IPv6": str(network.enable_ipv6).lower(),
+            "Internal": str(network.internal).lower(),
+            "Labels": ",".join(f"{key}={value}" for key, value in sorted((network.labels or {}).items())),
+            "CreatedAt": network.created,
+        }
+        for network in found
+    ]
+    print_rows(rows, columns=_COLUMNS, format_text=format_text, default=("ID", "Name", "Driver", "Scope"))
+
+
+@click.command(cls=Command, minimum=1, maximum=1)
+@click.option("--attachable", is_flag=True, help="Enable manual container attachment")
+@click.option("--aux-address", multiple=True, help="Auxiliary IPv4 or IPv6 addresses used by Network driver")
+@click.option("--config-from", default="", help="The network from which to copy the configuration")
+@click.option("--config-only", is_flag=True, help="Create a configuration only network")
+@click.option("-d", "--driver", default="bridge", help="Driver to manage the Network")
+@click.option("--gateway", multiple=True, help="IPv4 or IPv6 Gateway for the master subnet")
+@click.option("--ingress", is_flag=True, help="Create swarm routing-mesh network")
+@click.option("--internal", is_flag=True, help="Restrict external access to the network")
+@click.option("--ip-range", multiple=True, help="Allocate container ip from a sub-range")
+@click.option("--ipam-driver", default="default", help="IP Address Management Driver")
+@click.option("--ipam-opt", multiple=True, help="Set IPAM driver specific options")
+@click.option("--ipv6", is_flag=True, help="Enable IPv6 address assignment")
+@click.option("--label", multiple=True, help="Set metadata on a network")
+@click.option("-o", "--opt", multiple=True, help="Set driver specific options")
+@click.option("--scope", default="", help="Control the network's scope")
+@click.option("--subnet", multiple=True, help="Subnet in CIDR format that represents a network segment")
+@click.argument("name", required=False)
+@pass_session
+def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...]) -> None:
+    """Create a network."""
+
+    def several(flag: str) -> tuple[str, ...]:
+        value = flags[flag]
+        return value if isinstance(value, tuple) else ()
+
+    ranges, gateways = list(several("ip_range")), list(several("gateway"))
+    auxiliary = pairs(several("aux_address"))
+    pools = [
+        IPAMConfig(
+            subnet=subnet,
+            ip_range=ranges[index] if index < len(ranges) else "",
+            gateway=gateways[index] if index < len(gateways) else "",
+            auxiliary_addresses=auxiliary if index == 0 else {},
+        )
+        for index, subnet in enumerate(several("subnet"))
+    ]
+    body = NetworkCreateRequest(
+        name=name,
+        driver=str(flags["driver"]),
+        scope=str(flags["scope"]),
+        internal=bool(flags["internal"]),
+        attachable=bool(flags["attachable"]),
+        ingress=bool(flags["ingress"]),
+        config_only=bool(flags["config_only"]),
+        config_from=ConfigReference(network=str(flags["config_from"])) if flags["config_from"] else None,
+        enable_ipv6=True if flags["ipv6"] else None,
+        ipam=IPAM(driver=str(flags["ipam_driver"]), options=pairs(several("ipam_opt")), config=pools),
+        options=pairs(several("opt")),
+        labels=pairs(several("label")),
+    )
+    click.echo(session.perform(call(endpoints.NETWORK_CREATE, body=body)).id)
+
+
+@click.command(cls=Command, minimum=1)
+@click.option("-f", "--force", is_flag=True, help="Do not error if the network does not exist")
+@click.argument("names", nargs=-1)
+@pass_session
+def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
+    """Remove one or more networks."""
+
+    def one(name: str) -> str | None:
+        try:
+            session.perform(call(endpoints.NETWORK_DELETE, path={"id": name}))
+        except NotFoundError:
+            if not force:
+                raise
+            return None
+        return name
+
+    session.for_each(names, one)
+
+
+@click.command(cls=Command, minimum=2, maximum=2)
+@click.option("--alias", multiple=True, help="Add network-scoped alias for the container")
+@click.option("--driver-opt", multiple=True, help="driver options for the network")
+@click.option("--ip", default="", help="IPv4 address")
+@click.option("--ip6", default="", help="IPv6 address")
+@click.option("--link", multiple=True, help="Add link to another container")
+@click.option("--link-local-ip", multiple=True, help="Add a link-local address for the container")
+@click.argument("network", required=False)
+@click.argument("container", required=False)
+@pass_session
+def connect(session: Session, /, network: str, container: str, ip: str, ip6: str, **lists: tuple[str, ...]) -> None:
+    """Connect a container to a network."""
+    local = list(lists["link_local_ip"])
+    ipam = EndpointIPAMConfig(ipv4_address=ip, ipv6_address=ip6, link_local_ips=local) if ip or ip6 or local else None
+    settings = EndpointSettings(
+        ipam_config=ipam,
+        aliases=list(lists["alias"]) or None,
+        links=list(lists["link"]) or None,
+        driver_opts=pairs(lists["driver_opt"]) or None,
+    )
+    body = NetworkConnectRequest(container=container, endpoint_config=settings)
+    session.perform(call(endpoints.NETWORK_CONNECT, path={"id": network}, body=body))
+
+
+@click.command(cls=Command, minimum=2, maximum=2)
+@click.option("-f", "--force", is_flag=True, help="Force the container to disconnect from a network")
+@click.argument("network", required=False)
+@click.argument("container", required=False)
+@pass_session
+def disconnect(session: Session, /, network: str, container: str, *, force: bool) -> None:
+    """Disconnect a container from a network."""
+    body = NetworkDisconnectRequest(container=container, force=force)
+    session.perform(call(endpoints.NETWORK_DISCONNECT, path={"id": network}, body=body))

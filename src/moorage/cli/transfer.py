@@ -1,0 +1,209 @@
+"""Commands that move images: pull, push, save, load, import, search."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import click
+
+from moorage.api import endpoints
+from moorage.api.images import ImageCreateQuery, ImageSaveQuery, ImageLoadQuery, ImagePushQuery, ImageSearchQuery
+from moorage.cli.accounts import registry_header
+from moorage.cli.filters import parse_filters
+from moorage.cli.formatting import print_rows
+from moorage.cli.grammar import Command
+from moorage.cli.progress import show_progress
+from moorage.cli.session import Session, pass_session
+from moorage.cli.streaming import write_all
+from moorage.cli.tables import shortened
+from moorage.client.calls import call
+from moorage.client.steps import split_tag
+from moorage.errors import InvalidParameterError
+
+_CHUNK: Final = 1 << 20
+
+
+class TerminalRefusedError(InvalidParameterError):
+    """An archive would go to, or come from, a terminal."""
+
+
+@click.command(cls=Command, minimum=1, maximum=1)
+@click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
+@click.option(
+    "--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", help="Set platform if server is multi-platform"
+)
+@click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
+@click.argument("reference", required=False)
+@pass_session
+def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, quiet: bool) -> None:
+    """Download an image from a registry."""
+    name, tag = split_tag(reference)
+    explicit = name != reference
+    if all_tags and explicit:
+        raise InvalidParameterError("tag can't be used with --all-tags/-a")
+    if not explicit and not all_tags and not quiet:
+        click.echo("Using default tag: latest")
+    query = ImageCreateQuery(from_image=name, tag="" if all_tags else tag, platform=platform)
+    request = call(endpoints.IMAGE_CREATE, query=query, headers=registry_header(name))
+    with session.connection.begin(request) as exchange:
+        show_progress(exchange.checked().chunks(), quiet=quiet)
+    separator = "@" if "@" in reference else ":"
+    domain = name.partition("/")[0]
+    full = (
+        name
+        if "/" in name and ("." in domain or ":" in domain or domain == "localhost")
+        else (f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}")
+    )
+    click.echo(f"{full}{separator}{tag}" if not all_tags else full)
+
+
+@click.command(cls=Command, minimum=1, maximum=1)
+@click.option("-a", "--all-tags", is_flag=True, help="Push all tags of an image to the repository")
+@click.option("--platform", default="", help="Push a platform-specific manifest as a single-platform image")
+@click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
+@click.argument("reference", required=False)
+@pass_session
+def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, quiet: bool) -> None:
+    """Upload an image to a registry."""
+    name, tag = split_tag(reference)
+    if all_tags and name != reference:
+        raise InvalidParameterError("tag can't be used with --all-tags/-a")
+    if not all_tags and name == reference and not quiet:
+        click.echo("Using default tag: latest")
+    query = ImagePushQuery(tag="" if all_tags else tag, platform=platform)
+    # Docker's engine refuses a push without the header, even an empty one.
+    headers = registry_header(name) or {"X-Registry-Auth": "e30="}
+    request = call(endpoints.IMAGE_PUSH, path={"name": name}, query=query, headers=headers)
+    with session.connection.begin(request) as exchange:
+        show_progress(exchange.checked().chunks(), quiet=quiet)
+    if quiet:
+        click.echo(name if all_tags else f"{name}:{tag}")
+
+
+@click.command(cls=Command, minimum=1)
+@click.option("-o", "--output", default="", help="Write to a file, instead of STDOUT")
+@click.option("--platform", multiple=True, help="Save only the given platform(s)")
+@click.argument("references", nargs=-1)
+@pass_session
+def save(session: Session, /, references: tuple[str, ...], *, output: str, platform: tuple[str, ...]) -> None:
+    """Save one or more images to a tar archive (streamed to STDOUT by default)."""
+    request = call(endpoints.IMAGE_GET_ALL, query=ImageSaveQuery(names=list(references), platform=list(platform)))
+    with session.connection.begin(request) as exchange:
+        chunks = exchange.checked().chunks()
+        write_archive(chunks, output=output)
+
+
+def write_archive(chunks: Iterator[bytes], *, output: str) -> None:
+    """Write an archive to a file, made whole or not at all, or to standard output.
+
+    Raises:
+        TerminalRefusedError: Standard output is a terminal.
+    """
+    if not output:
+        if sys.stdout.isatty():
+            raise TerminalRefusedError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+        for chunk in chunks:
+            write_all(sys.stdout.fileno(), chunk)
+        return
+    target = Path(output)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(chunks)
+        partial.rename(target)
+    except OSError as error:
+        raise InvalidParameterError(f'failed to save: {error.strerror}: "{output}"') from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@click.command(cls=Command, maximum=0)
+@click.option("-i", "--input", "input_", default="", help="Read from tar archive file, instead of STDIN")
+@click.option("--platform", multiple=True, help="Load only the given platform(s)")
+@click.option("-q", "--quiet", is_flag=True, help="Suppress the load output")
+@click.argument("unexpected", nargs=-1)
+@pass_session
+def load(
+    session: Session, /, *, input_: str, platform: tuple[str, ...], quiet: bool, unexpected: tuple[str, ...]
+) -> None:
+    """Load an image from a tar archive or STDIN."""
+    del unexpected  # there are none: `maximum` saw to it
+    request = call(endpoints.IMAGE_LOAD, query=ImageLoadQuery(quiet=quiet, platform=list(platform)))
+    if not input_ and sys.stdin.isatty():
+        raise TerminalRefusedError("requested load from stdin, but stdin is empty")
+    with _opened(input_) as source, session.connection.begin(request, body=_pieces(source)) as exchange:
+        show_progress(exchange.checked().chunks())
+
+
+def _opened(path: str) -> IO[bytes]:
+    if not path:
+        return sys.stdin.buffer
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InvalidParameterError(f"open {path}: {(error.strerror or '').lower()}") from None
+
+
+def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+    while data := source.read(_CHUNK):
+        yield data
+
+
+@click.command("import", cls=Command, minimum=1, maximum=2)
+@click.option("-c", "--change", multiple=True, help="Apply Dockerfile instruction to the created image")
+@click.option("-m", "--message", default="", help="Set commit message for imported image")
+@click.option("--platform", default="", help="Set platform if server is multi-platform capable")
+@click.argument("source", required=False)
+@click.argument("reference", required=False)
+@pass_session
+def import_(
+    session: Session, /, source: str, reference: str | None, *, change: tuple[str, ...], message: str, platform: str
+) -> None:
+    """Import the contents from a tarball to create a filesystem image."""
+    remote = "://" in source
+    query = ImageCreateQuery(
+        from_src=source if remote else "-",
+        repo=reference or "",
+        message=message,
+        changes=list(change),
+        platform=platform,
+    )
+    request = call(endpoints.IMAGE_CREATE, query=query)
+    if remote:
+        with session.connection.begin(request) as exchange:
+            show_progress(exchange.checked().chunks())
+        return
+    with (
+        _opened("" if source == "-" else source) as file,
+        session.connection.begin(request, body=_pieces(file)) as exchange,
+    ):
+        show_progress(exchange.checked().chunks())
+
+
+_SEARCH: Final = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
+
+
+@click.command(cls=Command, minimum=1, maximum=1)
+@click.option("-f", "--filter", "filters", multiple=True, help="Filter output based on conditions provided")
+@click.option("--format", "format_text", default="", help="Pretty-print search using a Go template")
+@click.option("--limit", type=int, default=0, help="Max number of search results")
+@click.option("--no-trunc", is_flag=True, help="Don't truncate output")
+@click.argument("term", required=False)
+@pass_session
+def search(
+    session: Session, /, term: str, *, filters: tuple[str, ...], format_text: str, limit: int, no_trunc: bool
+) -> None:
+    """Search Docker Hub for images."""
+    query = ImageSearchQuery(term=term, limit=limit, filters=parse_filters(filters))
+    found = session.perform(call(endpoints.IMAGE_SEARCH, query=query))
+    rows = [
+        {
+            "Name": item.name,
+            "Description": item.description if no_trunc else shortened(item.description, 45),
+            "StarCount": str(item.star_count),
+            "IsOfficial": "[OK]" if item.is_official else "",
+        }
+        for item in found
+    ]
+    print_rows(rows, columns=_SEARCH, format_text=format_text, default=tuple(_SEARCH))

@@ -1,0 +1,80 @@
+"""``moor volume``."""
+
+from typing import Final
+
+import click
+
+from moorage.api import endpoints
+from moorage.api.volumes import VolumeCreateRequest, VolumeDeleteQuery, VolumeListQuery
+from moorage.cli.environment import pairs
+from moorage.cli.filters import parse_filters
+from moorage.cli.formatting import Row, print_rows
+from moorage.cli.grammar import Command
+from moorage.cli.session import Session, pass_session
+from moorage.client.calls import call
+
+_COLUMNS: Final = {
+    "Driver": "DRIVER",
+    "Name": "VOLUME NAME",
+    "Scope": "SCOPE",
+    "Mountpoint": "MOUNTPOINT",
+    "Labels": "LABELS",
+}
+
+
+@click.command(cls=Command, maximum=1)
+@click.option("-d", "--driver", default="local", help="Specify volume driver name")
+@click.option("--label", multiple=True, help="Set metadata for a volume")
+@click.option("--name", "named", default="", hidden=True)
+@click.option("-o", "--opt", multiple=True, help="Set driver specific options")
+@click.argument("volume", required=False)
+@pass_session
+def create(
+    session: Session, /, volume: str | None, *, driver: str, label: tuple[str, ...], named: str, opt: tuple[str, ...]
+) -> None:
+    """Create a volume."""
+    body = VolumeCreateRequest(name=volume or named, driver=driver, driver_opts=pairs(opt), labels=pairs(label))
+    click.echo(session.perform(call(endpoints.VOLUME_CREATE, body=body)).name)
+
+
+@click.command(cls=Command, maximum=0)
+@click.option("-f", "--filter", "filters", multiple=True, help='Provide filter values (e.g. "dangling=true")')
+@click.option("--format", "format_text", default="", help="Format output using a custom template")
+@click.option("-q", "--quiet", is_flag=True, help="Only display volume names")
+@click.argument("unexpected", nargs=-1)
+@pass_session
+def ls(session: Session, /, *, filters: tuple[str, ...], format_text: str, quiet: bool, unexpected: object) -> None:
+    """List volumes."""
+    del unexpected  # there are none: `maximum` saw to it
+    query = VolumeListQuery(filters=parse_filters(filters))
+    found = session.perform(call(endpoints.VOLUME_LIST, query=query)).volumes or []
+    if quiet:
+        for volume in found:
+            click.echo(volume.name)
+        return
+    rows: list[Row] = [
+        {
+            "Driver": volume.driver,
+            "Name": volume.name,
+            "Scope": volume.scope,
+            "Mountpoint": volume.mountpoint,
+            "Labels": ",".join(f"{key}={value}" for key, value in sorted((volume.labels or {}).items())),
+        }
+        for volume in found
+    ]
+    print_rows(rows, columns=_COLUMNS, format_text=format_text, default=("Driver", "Name"))
+
+
+@click.command(cls=Command, minimum=1)
+@click.option("-f", "--force", is_flag=True, help="Force the removal of one or more volumes")
+@click.argument("names", nargs=-1)
+@pass_session
+def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
+    """Remove one or more volumes."""
+
+    def one(name: str) -> str:
+        query = VolumeDeleteQuery(force=force)
+        session.perform(call(endpoints.VOLUME_DELETE, path={"name": name}, query=query))
+        return name
+
+    session.for_each(names, one)
