@@ -8,7 +8,7 @@ from typing import IO, Final
 import click
 
 from moorage.api import endpoints
-from moorage.api.images import ImageCreateQuery, ImageSaveQuery, ImageLoadQuery, ImagePushQuery, ImageSearchQuery
+from moorage.api.images import ImageCreateQuery, ImageLoadQuery, ImagePushQuery, ImageSaveQuery, ImageSearchQuery
 from moorage.cli.accounts import registry_header
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import print_rows
