@@ -31,6 +31,8 @@ _IFLA_LINKINFO: Final = 18
 _IFLA_AF_SPEC: Final = 26
 _IFLA_NET_NS_FD: Final = 28
 _IFLA_EXT_MASK: Final = 29
+_IFLA_NUM_TX_QUEUES: Final = 31
+_IFLA_NUM_RX_QUEUES: Final = 32
 
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
@@ -54,6 +56,9 @@ _RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
 LOOPBACK_INDEX: Final = 1
 
 _HEADER = struct.Struct("=BxHiII")
+# A veth gets a queue for each possible CPU, each with entries in sysfs that take longer
+# to make than the device; it uses them only with XDP or GRO switched on.
+_ONE_QUEUE = codec.u32(_IFLA_NUM_TX_QUEUES, 1) + codec.u32(_IFLA_NUM_RX_QUEUES, 1)
 
 
 class Link:
@@ -93,12 +98,14 @@ def veth(name: str, *, peer: str, namespace_fd: int, master: int, mtu: int, mac:
             codec.u32(_IFLA_NET_NS_FD, namespace_fd),
             codec.u32(_IFLA_MTU, mtu),
             codec.attribute(_IFLA_ADDRESS, mac_bytes(mac)),
+            _ONE_QUEUE,
         )
     )
     body = _HEADER.pack(0, 0, 0, IFF_UP, IFF_UP) + b"".join(
         (
             codec.text(_IFLA_IFNAME, name),
             codec.u32(_IFLA_MTU, mtu),
+            _ONE_QUEUE,
             codec.u32(_IFLA_MASTER, master),
             codec.nested(
                 _IFLA_LINKINFO,
