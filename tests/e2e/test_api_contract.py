@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("root", "overlay")
 #: What later work builds; an operation leaves this list together with its first handler.
 NOT_BUILT = frozenset(
     """
-    ContainerAttachWebsocket VolumeUpdate ImagePush ImageSearch DistributionInspect
+    ContainerAttachWebsocket VolumeUpdate
     ImageBuild BuildPrune BuildCancel BuildGRPC Session CheckpointList CheckpointCreate CheckpointDelete
     PluginList GetPluginPrivileges PluginPull PluginInspect PluginDelete PluginEnable PluginDisable PluginUpgrade
     PluginCreate PluginPush PluginSet
