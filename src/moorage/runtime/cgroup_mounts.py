@@ -33,7 +33,7 @@ class CgroupMount:
     Made in two steps: the host's own mounts are copied while they can be seen.
     """
 
-    __slots__ = ("_hierarchies", "_mount", "_private", "_trees", "_unified")
+    __slots__ = ("_hierarchies", "_holder_fd", "_mount", "_trees", "_unified")
 
     def __init__(self, mount: PreparedMount, *, layout: Layout, path: str, private: bool) -> None:
         """Take hold of what is to be shown.
@@ -47,17 +47,18 @@ class CgroupMount:
             StartError: A cgroup of the container is missing.
         """
         self._mount = mount
-        self._private = private
         self._unified = not layout.hierarchies
         self._hierarchies = layout.hierarchies
+        self._holder_fd = -1 if self._unified else _holder()
         self._trees: dict[str, int] = {}
         shown = [layout.unified] if self._unified and layout.unified else list(layout.hierarchies)
-        if private:
-            return
         for hierarchy in shown:
-            # Only with v2 the whole tree is shown to who shares the host's namespace.
-            directory = hierarchy.mount_point if self._unified else hierarchy.directory(path)
-            self._trees[_name(hierarchy)] = self._copy(directory)
+            if private:
+                self._trees[_name(hierarchy)] = self._new(hierarchy)
+            else:
+                # Only with v2 the whole tree is shown to who shares the host's namespace.
+                directory = hierarchy.mount_point if self._unified else hierarchy.directory(path)
+                self._trees[_name(hierarchy)] = self._copy(directory)
 
     def attach(self, root_fd: int) -> None:
         """Show the control groups at the destination.
@@ -79,6 +80,14 @@ class CgroupMount:
                 f'error mounting "cgroup" to rootfs at "{self._mount.destination}": {describe(error)}'
             ) from error
 
+    def _new(self, hierarchy: Hierarchy) -> int:
+        fstype = "cgroup2" if self._unified else "cgroup"
+        try:
+            return _new_file_system(fstype, hierarchy.controllers, self._mount.options.attr_set)
+        except OSError as error:
+            place = self._mount.destination
+            raise StartError(f'error mounting "{fstype}" to rootfs at "{place}": {describe(error)}') from error
+
     def _copy(self, directory: str) -> int:
         try:
             flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | AT_RECURSIVE
@@ -89,15 +98,13 @@ class CgroupMount:
         return tree_fd
 
     def _attach_unified(self, target_fd: int) -> None:
-        tree_fd = self._trees.pop("", -1)
-        if tree_fd < 0:
-            tree_fd = _new_file_system("cgroup2", (), self._mount.options.attr_set)
+        tree_fd = self._trees.pop("")
         attach_tree(tree_fd, target_fd)
         os.close(tree_fd)
 
     def _attach_hierarchies(self, root_fd: int, target_fd: int) -> None:
         options = self._mount.options
-        holder_fd = _holder()
+        holder_fd = self._holder_fd
         attach_tree(holder_fd, target_fd)
         for hierarchy in self._hierarchies:
             name = _name(hierarchy)
@@ -105,9 +112,7 @@ class CgroupMount:
             for controller in hierarchy.controllers:
                 if controller != name and not controller.startswith("name="):
                     os.symlink(name, controller, dir_fd=holder_fd)
-            tree_fd = self._trees.pop(name, -1)
-            if tree_fd < 0:
-                tree_fd = _new_file_system("cgroup", hierarchy.controllers, options.attr_set)
+            tree_fd = self._trees.pop(name)
             place_fd = destinations.open_directory(root_fd, posixpath.join(self._mount.destination, name))
             attach_tree(tree_fd, place_fd)
             os.close(place_fd)

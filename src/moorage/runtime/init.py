@@ -23,7 +23,7 @@ from moorage.runtime.keyrings import join_keyring
 from moorage.runtime.labels import exec_labels
 from moorage.runtime.mounts import PreparedMount, attach, prepare
 from moorage.runtime.options import PROPAGATION
-from moorage.runtime.specification import entries, section
+from moorage.runtime.specification import entries, namespace_paths, section
 from moorage.runtime.state_file import Status, oci_state
 from moorage.runtime.sysctls import open_proc_sys, write_sysctls
 from moorage.runtime.transition import Transition
@@ -74,10 +74,12 @@ class Init:
         self._channel = channel
         self._received: set[Message] = set()
         self._pid = 0
+        self._has_cgroup_namespace = False
         self._filter: SystemCallFilter | None = None
         self._root_fd = -1
         self._console_fd = -1
         self._proc_sys_fd = -1
+        self._has_own_mounts = "mount" in namespace_paths(self._spec)
         self._propagation = PROPAGATION.get(self._linux.get("rootfsPropagation") or "", 0)
         self._transition: Transition
 
@@ -85,7 +87,8 @@ class Init:
         """Do everything up to where only the order to start is missing."""
         self._enter_namespaces()
         self._take_over()
-        rootfs.isolate_mounts(self._propagation)
+        if self._has_own_mounts:
+            rootfs.isolate_mounts(self._propagation)
         # Before the others: mountinfo lists mounts in the order of their making.
         self._root_fd = self._preparation.open_root(label=self._linux.get("mountLabel") or "")
         mounts = self._gather_mounts()
@@ -153,13 +156,24 @@ class Init:
             gathered.append(self._cgroup_mount(prepared) if prepared.is_cgroup else prepared)
         if userns_fd >= 0:
             os.close(userns_fd)
+        if "cgroup" in self._preparation.namespaces.new:
+            self._enter_cgroup_namespace()
         return gathered
 
     def _cgroup_mount(self, prepared: PreparedMount) -> CgroupMount:
         private = "cgroup" in self._preparation.namespaces.new
+        if private:
+            self._enter_cgroup_namespace()
         self._wait_for(Message.CGROUPS_MADE)
         path = cgroup_path(self._spec, container_id=self._launch.container_id)
         return CgroupMount(prepared, layout=host_layout(), path=path, private=private)
+
+    def _enter_cgroup_namespace(self) -> None:
+        if not self._has_cgroup_namespace:
+            # Its root is the cgroup we are in at this moment.
+            self._wait_for(Message.ATTACHED)
+            namespaces.unshare(CloneFlag.NEWCGROUP)
+            self._has_cgroup_namespace = True
 
     @property
     def _in_user_namespace(self) -> bool:
@@ -171,8 +185,8 @@ class Init:
         devices = Devices(entries(self._linux, "devices"), borrow=borrow) if own_devices else None
         mask = masking.Mask(masking.host_null())
         rootfs.attach_root(self._root_fd, self._launch.root_path, propagation=self._propagation)
-        early = not self._preparation.has_outside_hooks
-        if early:
+        late = self._preparation.has_outside_hooks
+        if not late:
             self._change_root()
         self._attach_mounts(mounts)
         if devices is not None:
@@ -180,19 +194,16 @@ class Init:
             create_links(self._root_fd)
         self._open_console()
         self._make_working_directory()
-        if not early:
+        if late:
             self._run_outside_hooks()
             self._change_root()
-        rootfs.finish_root(propagation=self._propagation, read_only=bool(self._spec["root"].get("readonly")))
+        propagation = self._propagation if self._has_own_mounts else 0
+        rootfs.finish_root(propagation=propagation, read_only=bool(self._spec["root"].get("readonly")))
         masking.protect(self._root_fd, entries(self._linux, "readonlyPaths"))
         mask.cover(self._root_fd, entries(self._linux, "maskedPaths"))
         mask.close()
 
     def _attach_mounts(self, mounts: list[PreparedMount | CgroupMount]) -> None:
-        if "cgroup" in self._preparation.namespaces.new:
-            # Its root is the cgroup we are in at this moment.
-            self._wait_for(Message.ATTACHED)
-            namespaces.unshare(CloneFlag.NEWCGROUP)
         for mount in mounts:
             if isinstance(mount, CgroupMount):
                 mount.attach(self._root_fd)
@@ -200,7 +211,10 @@ class Init:
                 attach(self._root_fd, mount)
 
     def _change_root(self) -> None:
-        rootfs.make_root(self._root_fd, pivot=not self._launch.no_pivot)
+        if self._has_own_mounts:
+            rootfs.make_root(self._root_fd, pivot=not self._launch.no_pivot)
+        else:
+            rootfs.enter_root(self._root_fd)
 
     def _open_console(self) -> None:
         process = section(self._spec, "process")

@@ -1,9 +1,10 @@
 """The mounts of a specification, in two steps.
 
 `prepare` runs while the host is still visible: it takes a private copy of every bind
-source and gives it its attributes. `attach` runs inside the container's root, in the
-listed order. So no path of the host is resolved after the image's files can be seen,
-and no path of the image before they are all there is.
+source, makes every file system, and gives them their attributes. `attach` runs inside the
+container's root, in the listed order. So no path of the host is resolved after the
+image's files can be seen, and no path of the image before they are all there is. In a user
+namespace there is another reason: a new /proc is only made while another one can be seen.
 
 Spec: runtime-spec, config.md "Mounts".
 """
@@ -58,7 +59,7 @@ class PreparedMount:
     """One mount on its way.
 
     Attributes:
-        tree_fd: A detached copy of a bind mount's source, ready to be attached; else -1.
+        tree_fd: The detached mount, ready to be attached; -1 if one is only changed.
         is_directory: Whether a bind mount's source is a directory.
     """
 
@@ -75,13 +76,18 @@ class PreparedMount:
         self.is_directory = True
 
     @property
+    def fills(self) -> bool:
+        """Whether it begins as a copy of what it covers."""
+        return self.options.copy_up and self.fstype == "tmpfs"
+
+    @property
     def is_cgroup(self) -> bool:
         """Whether it shows the control groups, which needs to know the container's own."""
         return self.fstype in _CGROUP_TYPES and not self.options.bind
 
 
 def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> PreparedMount:
-    """Read one mount of the specification, and take hold of a bind mount's source.
+    """Read one mount of the specification, and make it; only its place is left open.
 
     Args:
         bundle: What a relative source is relative to.
@@ -89,17 +95,21 @@ def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> Prepare
             mappings, or -1.
 
     Raises:
-        StartError: The source is missing or can't be given the attributes.
+        StartError: The source is missing, or the kernel refuses an option.
     """
     prepared = PreparedMount(entry)
-    if prepared.options.bind and not prepared.options.remount:
-        prepared.source = os.path.join(bundle, prepared.source)
-        try:
-            _take_source(prepared, entry, userns_fd)
-        except OSError as error:
-            raise _mount_error(prepared, error) from error
-    elif prepared.options.idmap:
+    if prepared.options.idmap and not prepared.options.bind:
         raise InvalidSpecError(f"mount {prepared.destination}: only a bind mount can be ID-mapped")
+    if prepared.options.remount or prepared.is_cgroup:
+        return prepared
+    try:
+        if prepared.options.bind:
+            prepared.source = os.path.join(bundle, prepared.source)
+            _take_source(prepared, entry, userns_fd)
+        else:
+            prepared.tree_fd = new_file_system(prepared)
+    except OSError as error:
+        raise _mount_error(prepared, error) from error
     return prepared
 
 
@@ -190,11 +200,8 @@ def _attach(target_fd: int, prepared: PreparedMount) -> None:
     if prepared.options.remount:
         _remount(target_fd, prepared.options)
         return
-    if prepared.tree_fd < 0:
-        prepared.tree_fd = new_file_system(prepared)
-        if prepared.options.copy_up and prepared.fstype == "tmpfs":
-            chosen = any(word.startswith("mode=") for word in prepared.options.data)
-            _copy_up(target_fd, prepared.tree_fd, chosen_mode=chosen)
+    if prepared.fills:
+        _copy_up(target_fd, prepared)
     attach_tree(prepared.tree_fd, target_fd)
 
 
@@ -213,12 +220,11 @@ def new_file_system(prepared: PreparedMount) -> int:
         if options.read_only and prepared.fstype not in _KERNEL_TYPES:
             mount_fd.fsconfig(fs_fd, mount_fd.FsConfig.SET_FLAG, "ro")
         mount_fd.fsconfig(fs_fd, mount_fd.FsConfig.CMD_CREATE)
-        # A tmpfs that is filled first becomes read-only afterwards.
-        late = options.copy_up and options.read_only
-        tree_fd = mount_fd.fsmount(fs_fd, attributes=0 if late else options.attr_set)
+        # A tmpfs that has to be filled becomes read-only afterwards.
+        tree_fd = mount_fd.fsmount(fs_fd, attributes=0 if prepared.fills else options.attr_set)
     finally:
         os.close(fs_fd)
-    if late or options.recursive_set or options.recursive_clr or options.propagation:
+    if not prepared.fills and (options.recursive_set or options.recursive_clr or options.propagation):
         apply_attributes(tree_fd, options)
     return tree_fd
 
@@ -246,7 +252,9 @@ def _remount(target_fd: int, options: MountOptions) -> None:
     apply_attributes(target_fd, options)
 
 
-def _copy_up(target_fd: int, tree_fd: int, *, chosen_mode: bool) -> None:
+def _copy_up(target_fd: int, prepared: PreparedMount) -> None:
+    tree_fd = prepared.tree_fd
+    chosen_mode = any(word.startswith("mode=") for word in prepared.options.data)
     source_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target_fd)
     try:
         status = os.fstat(source_fd)
@@ -256,6 +264,7 @@ def _copy_up(target_fd: int, tree_fd: int, *, chosen_mode: bool) -> None:
             os.chmod(".", stat.S_IMODE(status.st_mode), dir_fd=tree_fd)
     finally:
         os.close(source_fd)
+    apply_attributes(tree_fd, prepared.options)
 
 
 def _mount_error(prepared: PreparedMount, error: OSError) -> StartError:

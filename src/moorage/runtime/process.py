@@ -25,7 +25,8 @@ from moorage.runtime.joining import Target
 from moorage.runtime.limits import set_oom_score
 from moorage.runtime.preparation import Preparation
 from moorage.runtime.privileges import grantable
-from moorage.runtime.specification import entries, section
+from moorage.runtime.rootfs import take_away
+from moorage.runtime.specification import entries, namespace_paths, section
 from moorage.runtime.state_file import Status, oci_state
 
 TYPE_CHECKING = False
@@ -197,8 +198,9 @@ def _answer(init: InitProcess, kind: Message, payload: Any) -> None:
             raise StartError(payload["message"], payload["exit_code"])
         case Message.HOOKS:
             state = init.state(Status.CREATING)
-            for hooks in ("prestart", "createRuntime"):
-                run_hooks(hooks, entries(init.spec, "hooks", hooks), state)
+            # The older kind knows no status before "created".
+            run_hooks("prestart", entries(init.spec, "hooks", "prestart"), init.state(Status.CREATED))
+            run_hooks("createRuntime", entries(init.spec, "hooks", "createRuntime"), state)
             init.channel.send(Message.HOOKS_RUN)
         case _:
             raise StartError(f"unexpected message {kind.name} from the container's first process")
@@ -224,6 +226,8 @@ def abandon(init: InitProcess) -> None:
     kill_and_reap(init.pidfd)
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
+    if "mount" not in namespace_paths(init.spec):
+        take_away(init.launch.root_path, log=init.launch.log)
     init.cleaned = True
 
 
@@ -273,6 +277,8 @@ def cleanup(init: InitProcess) -> None:
     init.cleaned = True
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
+    if "mount" not in namespace_paths(init.spec):
+        take_away(init.launch.root_path, log=init.launch.log)
     hooks = entries(init.spec, "hooks", "poststop")
     if hooks:
         run_hooks_leniently("poststop", hooks, init.state(Status.STOPPED), log=init.launch.log)

@@ -21,6 +21,7 @@ from moorage.runtime.mounts import attach_tree, set_propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from moorage.runtime.launch import OverlayRootfs
@@ -38,20 +39,32 @@ def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
     Raises:
         StartError: A directory is missing, or the kernel refuses the combination.
     """
-    fs_fd = mount_fd.fsopen("overlay")
     try:
-        _configure_overlay(fs_fd, rootfs, label)
-        mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
-        return mount_fd.fsmount(fs_fd)
+        fs_fd = mount_fd.fsopen("overlay")
+        try:
+            _configure_overlay(fs_fd, rootfs, label)
+            mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
+            return mount_fd.fsmount(fs_fd)
+        finally:
+            os.close(fs_fd)
     except OSError as error:
-        raise StartError(f"error mounting the root file system: {describe(error)}") from error
-    finally:
-        os.close(fs_fd)
+        if error.errno != errno.EINVAL:
+            raise _overlay_error(error) from error
+    # Before Linux 6.5 layers can't be given one by one, and no option is longer than 255 bytes.
+    try:
+        return _overlay_by_path(rootfs, label)
+    except OSError as error:
+        raise _overlay_error(error) from error
+
+
+def _overlay_error(error: OSError) -> StartError:
+    return StartError(f"error mounting the root file system: {describe(error)}")
 
 
 def _configure_overlay(fs_fd: int, rootfs: OverlayRootfs, label: str) -> None:
     mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "source", _NAME_OF_OVERLAY)
-    _set_layers(fs_fd, rootfs.lower)
+    for layer in rootfs.lower:
+        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
     mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "upperdir", rootfs.upper)
     mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "workdir", rootfs.work)
     if rootfs.volatile:
@@ -60,16 +73,30 @@ def _configure_overlay(fs_fd: int, rootfs: OverlayRootfs, label: str) -> None:
         mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "context", label)
 
 
-def _set_layers(fs_fd: int, layers: tuple[str, ...]) -> None:
+def _overlay_by_path(rootfs: OverlayRootfs, label: str) -> int:
+    """Make the overlay by mount(2), on its own upper directory for a moment."""
+    # The kernel reads one page of options: relative paths leave room for more layers.
+    base = os.path.commonpath([*rootfs.lower, rootfs.upper, rootfs.work])
+    layers = ":".join(_escape(os.path.relpath(layer, base)) for layer in rootfs.lower)
+    upper, work = (_escape(os.path.relpath(path, base)) for path in (rootfs.upper, rootfs.work))
+    data = f"lowerdir={layers},upperdir={upper},workdir={work}"
+    data += ",volatile" if rootfs.volatile else ""
+    data += f',context="{label}"' if label else ""
+    here_fd = os.open(".", _OPEN_DIRECTORY)
     try:
-        for layer in layers:
-            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # Before Linux 6.5 the layers are one option, in which colons and backslashes count.
-        escaped = (layer.replace("\\", "\\\\").replace(":", "\\:") for layer in layers)
-        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir", ":".join(escaped))
+        os.chdir(base)
+        mount.mount(_NAME_OF_OVERLAY, rootfs.upper, "overlay", 0, data)
+        try:
+            return clone_directory(rootfs.upper)
+        finally:
+            mount.umount2(rootfs.upper, UnmountFlag.DETACH)
+    finally:
+        os.fchdir(here_fd)
+        os.close(here_fd)
+
+
+def _escape(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
 def clone_directory(path: str) -> int:
@@ -92,7 +119,9 @@ def isolate_mounts(propagation: int) -> None:
         propagation: `MountFlag` bits of the specification's rootfsPropagation; 0 takes
             what the host mounts later, and gives nothing back.
     """
-    flags = propagation or int(MountFlag.SLAVE | MountFlag.REC)
+    # What is unbindable could not even be copied into the container: that waits for `finish_root`.
+    chosen = 0 if propagation & MountFlag.UNBINDABLE else propagation
+    flags = chosen or int(MountFlag.SLAVE | MountFlag.REC)
     recursive = AT_RECURSIVE if flags & MountFlag.REC else 0
     attributes = mount_fd.mount_attributes(propagation=flags & ~int(MountFlag.REC))
     mount_fd.mount_setattr(AT_FDCWD, "/", recursive, attributes)
@@ -146,6 +175,20 @@ def make_root(root_fd: int, *, pivot: bool) -> None:
     finally:
         os.close(old_fd)
     os.chdir("/")
+
+
+def enter_root(root_fd: int) -> None:
+    """Make an attached mount the caller's root by chroot(2) alone, for who shares the host's mounts."""
+    os.fchdir(root_fd)
+    os.chroot(".")
+
+
+def take_away(place: str, *, log: Callable[[str], None]) -> None:
+    """Detach a root that was attached among the host's own mounts, with all that is mounted in it."""
+    try:
+        mount.umount2(place, UnmountFlag.DETACH | UnmountFlag.NOFOLLOW)
+    except OSError as error:
+        log(f"the mounts at {place} stay: {describe(error)}")
 
 
 def _pivot(old_fd: int) -> None:

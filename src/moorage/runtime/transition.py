@@ -65,6 +65,8 @@ class Transition:
         Raises:
             StartError: Either is not there or may not be used.
         """
+        if not self._process:
+            return
         self._entered = _enter_directory(self._process["cwd"], last=False)
         environment = parse_environment(self._process.get("env") or ())
         uid = section(self._process, "user").get("uid") or 0
@@ -83,7 +85,7 @@ class Transition:
             StartError: Something is refused; the process can only end now.
         """
         if self._program is None:
-            raise StartError("the program was not looked up")
+            raise StartError("process property must not be empty")
         self._inherit()
         limits.set_priorities(self._process)
         for label in self._labels:

@@ -67,9 +67,9 @@ def check_spec(spec: Spec) -> None:
     _check_linux(spec, namespaces)
     _check_sysctls(section(spec, "linux", "sysctl"), namespaces)
     _check_hooks(section(spec, "hooks"))
-    if not spec.get("process"):
-        raise InvalidSpecError("process property must not be empty")
-    check_process(spec["process"])
+    if spec.get("process"):
+        # Only who wants to start it needs one.
+        check_process(spec["process"])
 
 
 def check_process(process: Spec) -> None:
@@ -110,8 +110,9 @@ def _check_namespaces(spec: Spec) -> dict[str, str]:
     if len(set(listed)) != len(listed):
         raise InvalidSpecError(f"namespaces listed twice: {', '.join(listed)}")
     namespaces = namespace_paths(spec)
-    if "mount" not in namespaces:
-        raise InvalidSpecError("a mount namespace is required: without one the mounts would be the host's")
+    linux = section(spec, "linux")
+    if "mount" not in namespaces and (linux.get("maskedPaths") or linux.get("readonlyPaths")):
+        raise InvalidSpecError("unable to restrict sys entries without a private MNT namespace")
     for kind, path in namespaces.items():
         if path and not path.startswith("/"):
             raise InvalidSpecError(f"namespace path must be absolute: {kind} {path!r}")

@@ -1,0 +1,114 @@
+"""A container begins, runs its program and ends; or fails as Docker's users know it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.runtime.bundles import Bundle, Spec, isolated
+
+pytestmark = pytest.mark.needs("root")
+
+
+def test_exit_code_is_the_programs(bundle: Bundle) -> None:
+    assert bundle.run("sh", "-c", "exit 7").code == 7
+
+
+def test_program_is_process_one_in_its_own_namespaces(bundle: Bundle) -> None:
+    assert bundle.run("sh", "-c", "echo $$; hostname").output.split() == ["1", "inside"]
+
+
+@pytest.mark.needs("overlay")
+def test_overlay_takes_the_writes(tmp_path: Path) -> None:
+    bundle = Bundle(tmp_path, overlay=True)
+    assert bundle.run("sh", "-c", "echo new > /file").code == 0
+    assert (tmp_path / "upper/file").read_text() == "new\n"
+    assert not (tmp_path / "image/file").exists()
+
+
+def test_host_sees_no_mount_of_a_running_container(bundle: Bundle) -> None:
+    def body() -> list[str]:
+        before = Path("/proc/self/mountinfo").read_text().splitlines()
+        init = bundle.start_here("sleep", "60")
+        during = Path("/proc/self/mountinfo").read_text().splitlines()
+        bundle.end_here(init)
+        return [line for line in during if line not in before]
+
+    assert isolated(body) == []
+
+
+def test_nothing_but_the_standard_streams_is_open(bundle: Bundle) -> None:
+    assert bundle.run("sh", "-c", "for fd in /proc/self/fd/*; do echo ${fd##*/}; done").output.split() == [
+        "0",
+        "1",
+        "2",
+        "3",  # the shell's own, reading the directory
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("nosuch", 127, 'exec: "nosuch": executable file not found in $PATH'),
+        ("/no/such", 127, 'exec: "/no/such": stat /no/such: no such file or directory'),
+        ("/etc/passwd", 126, 'exec: "/etc/passwd": permission denied'),
+        ("/etc", 126, 'exec: "/etc": is a directory'),
+    ],
+)
+def test_unusable_command_says_why_and_leaves_nothing(bundle: Bundle, command: str, code: int, message: str) -> None:
+    outcome = bundle.run(command)
+    assert (outcome.code, outcome.error) == (code, message)
+
+
+def test_a_text_file_is_no_program(bundle: Bundle) -> None:
+    script = bundle.directory / "rootfs/bin/text"
+    script.write_text("no program\n")
+    script.chmod(0o755)
+    outcome = bundle.run("/bin/text")
+    assert (outcome.code, outcome.error) == (126, "exec /bin/text: exec format error")
+
+
+def test_missing_working_directory_is_made(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["process"]["cwd"] = "/made/here"
+
+    assert bundle.run("sh", "-c", "pwd", change=change).output == "/made/here\n"
+
+
+def test_working_directory_that_is_a_file_is_refused(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["process"]["cwd"] = "/etc/passwd"
+
+    outcome = bundle.run("true", change=change)
+    assert outcome.error == 'chdir to cwd ("/etc/passwd") set in config.json failed: not a directory'
+
+
+def test_working_directory_can_not_be_a_descriptor_of_the_host(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["process"]["cwd"] = "/proc/self/fd/7"
+
+    assert bundle.run("true", change=change).code != 0
+
+
+def test_home_comes_from_the_containers_passwd(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["process"]["env"] = ["PATH=/bin"]
+        spec["process"]["user"] = {"uid": 1000, "gid": 1000}
+
+    assert bundle.run("sh", "-c", "echo $HOME", change=change).output == "/home/someone\n"
+
+
+def test_terminal_belongs_to_the_container(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["process"]["terminal"] = True
+        spec["process"]["consoleSize"] = {"height": 33, "width": 77}
+
+    output = bundle.run("sh", "-c", "tty; stty size; stat -c %t:%T /dev/console", change=change).output
+    assert output.split() == ["/dev/pts/0", "33", "77", "88:0"]
+
+
+def test_init_that_dies_on_the_way_is_reported(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["linux"]["sysctl"] = {"net.ipv4.no_such_key": "1"}
+
+    outcome = bundle.run("true", change=change)
+    assert "failed to write sysctl net.ipv4.no_such_key=1" in outcome.error
