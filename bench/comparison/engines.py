@@ -25,7 +25,8 @@ IMAGE: Final = "bench/busybox:latest"
 _SANDBOX: Final = """
 mount -t tmpfs tmpfs /run
 ip link set lo up
-ip link add eth0 type dummy
+ip link add eth0 type veth peer name uplink
+ip link set uplink up
 ip addr add 10.99.0.2/24 dev eth0
 ip link set eth0 up
 ip route add default via 10.99.0.1

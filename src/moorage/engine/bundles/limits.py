@@ -68,6 +68,16 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
         {"memory_reservation": 0},
     ),
     (
+        # No kernel has this limit any more; the feature is never found.
+        "kernel_memory",
+        lambda r: r.kernel_memory > 0 or r.kernel_memory_tcp > 0,
+        (
+            "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. "
+            "Limitation discarded."
+        ),
+        {"kernel_memory": 0, "kernel_memory_tcp": 0},
+    ),
+    (
         "oom_kill_disable",
         lambda r: bool(r.oom_kill_disable),
         "Your kernel does not support OomKillDisable. OomKillDisable discarded.",

@@ -183,3 +183,9 @@ def test_update_refuses(current: dict[str, Any], change: dict[str, Any], message
 def test_parse_list() -> None:
     assert parse_list("0-2,5\n") == {0, 1, 2, 5}
     assert parse_list("") == set()
+
+
+def test_a_kernel_memory_limit_is_dropped_with_a_warning() -> None:
+    checked, warnings = create(kernel_memory=64 * MIB)
+    assert checked.kernel_memory == 0
+    assert "kernel memory limit" in warnings[0]
