@@ -202,11 +202,17 @@ def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"invalid logging level: {config.log_level}")
     if config.default_runtime != NATIVE_RUNTIME and config.default_runtime not in config.runtimes:
         raise ConfigurationError(f"specified default runtime '{config.default_runtime}' does not exist")
-    if config.tls_verify and config.tls_ca is None:
-        raise ConfigurationError("--tlsverify needs --tlscacert")
     for label in config.labels:
         if "=" not in label:
             raise ConfigurationError(f"bad attribute format: {label}")
+    _check_tls(config)
+
+
+def _check_tls(config: DaemonConfig) -> None:
+    if config.tls_verify and config.tls_ca is None:
+        raise ConfigurationError("--tlsverify needs --tlscacert")
+    if (config.tls or config.tls_verify) and (config.tls_certificate is None or config.tls_key is None):
+        raise ConfigurationError("TLS needs --tlscert and --tlskey")
 
 
 def _host(text: str) -> str:

@@ -122,13 +122,13 @@ class Recovery:
             case "running" | "paused":
                 await self._undo_start(record, task)
             case "failed":
-                task.release()
+                await task.release()
                 self._survey.failed.append((record, _exit_of(state)))
             case _ if record.state.has_process:
                 self.tasks.add(task)
                 self._survey.ended.append((record, task, _exit_of(state)))
             case _:
-                task.release()
+                await task.release()
                 remove_bundle(self.paths.bundle(record.id))
 
     def _adopt(self, record: ContainerRecord, task: Task, state: Message) -> None:
@@ -149,7 +149,7 @@ class Recovery:
             await task.kill(signal.SIGKILL)
             async with asyncio.timeout(_UNDO_SECONDS):
                 await task.wait_ended()
-        task.release()
+        await task.release()
         self.groups.kill(record)
         remove_bundle(self.paths.bundle(record.id))
 

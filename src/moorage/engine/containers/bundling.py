@@ -55,6 +55,7 @@ class BundleDefaults:
     ulimits: tuple[Ulimit, ...] = ()
     runtimes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     seccomp_profile: str = ""
+    no_new_privileges: bool = False
     apparmor: bool = False
     selinux: bool = False
 
@@ -97,7 +98,7 @@ class Bundler:
                 container_id=record.id,
                 hostname=self._hostname(record),
                 config=record.config,
-                host_config=_with_ulimits(record, self.defaults.ulimits),
+                host_config=self._host_config(record),
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
                 cgroups_path=self.groups.path(record),
@@ -129,6 +130,16 @@ class Bundler:
         if sandbox is not None:
             launch.update(self.networks.launch_fields(sandbox))
         return Bundle(spec=spec, launch=launch)
+
+    def _host_config(self, record: ContainerRecord) -> HostConfig:
+        """Return the host configuration with the daemon's defaults for what it does not name."""
+        host_config, defaults = record.host_config, self.defaults
+        named = {ulimit.name for ulimit in host_config.ulimits or ()}
+        ulimits = [*(host_config.ulimits or ()), *(limit for limit in defaults.ulimits if limit.name not in named)]
+        options = host_config.security_opt or []
+        if defaults.no_new_privileges and not any(text.startswith("no-new-privileges") for text in options):
+            options = [*options, "no-new-privileges"]
+        return msgspec.structs.replace(host_config, ulimits=ulimits, security_opt=options)
 
     def user(self, record: ContainerRecord, text: str) -> ResolvedUser:
         """Resolve a user against the files of the container's image and its own layer.
@@ -239,15 +250,6 @@ def _write_in_place(path: Path, content: str) -> None:
     # The inode may be bind-mounted in another container that shares this network.
     with path.open("w", encoding="utf-8") as file:
         file.write(content)
-
-
-def _with_ulimits(record: ContainerRecord, defaults: tuple[Ulimit, ...]) -> HostConfig:
-    host_config = record.host_config
-    named = {ulimit.name for ulimit in host_config.ulimits or ()}
-    missing = [ulimit for ulimit in defaults if ulimit.name not in named]
-    if not missing:
-        return host_config
-    return msgspec.structs.replace(host_config, ulimits=[*(host_config.ulimits or ()), *missing])
 
 
 def _stdin(record: ContainerRecord) -> str:

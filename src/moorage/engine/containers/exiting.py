@@ -4,6 +4,7 @@ The order is what clients may rely on: the network is given back, the exit is du
 `die` is published, whoever waits is told; then the container restarts or is removed.
 """
 
+import asyncio
 import dataclasses
 import logging
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from moorage.engine import faults
 from moorage.engine.containers.bundle_files import read_exit_file, remove_bundle
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.paths import ContainerPaths
@@ -32,14 +34,15 @@ class ExitHooks:
 
     Attributes:
         restart: Starts a container whose policy says so.
-        auto_remove: Removes an `--rm` container.
+        auto_remove: Removes an `--rm` container whose lock is held, its files once the second
+            argument is done.
         stopped: Ends what runs beside a container: its health checks, its added processes.
         exec_exited: Records the end of an added process.
         kill_leftovers: Kills what is left in a container's cgroup after its shim died.
     """
 
     restart: Callable[[str], Coroutine[Any, Any, None]]
-    auto_remove: Callable[[str], Coroutine[Any, Any, None]]
+    auto_remove: Callable[[str, asyncio.Future[None]], Coroutine[Any, Any, None]]
     stopped: Callable[[str], None]
     exec_exited: Callable[[str, str, int], None]
     kill_leftovers: Callable[[ContainerRecord], None]
@@ -108,12 +111,16 @@ class ContainerExits:
             self.registry.put_state(record.id, state)
         else:
             await self.registry.set_state(record.id, state)
-        task.release()
+        faults.point("exit:recorded")
         self._publish_die(record, ended)
         self.watch.notify_stopped(record.id, ended.code)
+        released = self.jobs.start(task.release(), key=f"release:{record.id}")
         if goes:
-            self.jobs.spawn(hooks.auto_remove(record.id), key=f"auto-remove:{record.id}")
+            await hooks.auto_remove(record.id, released)
             return
+        # The lock is kept until the shim is gone, because the next start or removal wants
+        # the same cgroup, bundle and upper layer.
+        await released
         remove_bundle(self.paths.bundle(record.id))
         if restart:
             self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)

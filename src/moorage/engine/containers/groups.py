@@ -3,11 +3,18 @@
 Reading files of cgroupfs takes microseconds and needs no process of its own.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from moorage.cgroups.group import Group, open_group
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moorage.cgroups.group import open_group
 from moorage.cgroups.paths import Layout
 from moorage.engine.containers.records import ContainerRecord
+
+if TYPE_CHECKING:
+    # The name exists for type checkers only: that package imports no typing at run time.
+    from moorage.cgroups.group import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

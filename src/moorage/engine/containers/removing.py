@@ -7,6 +7,7 @@ meanwhile, and the next start finishes what it finds so.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
@@ -15,10 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moorage.engine import faults
 from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle
-from moorage.engine.containers.errors import ContainerStateError, RemovalInProgressError, RequestFailedError
+from moorage.engine.containers.errors import (
+    ContainerStateError,
+    NotRunningError,
+    RemovalInProgressError,
+    RequestFailedError,
+)
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.mounting import MountPreparer
@@ -28,7 +35,6 @@ from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.jobs import Jobs
-from moorage.engine.restarting import RestartSupervisor
 from moorage.errors import MoorageError
 
 _SMALL = 64
@@ -49,7 +55,6 @@ class ContainerRemover:
     events: EventPublisher
     watch: ExitWatch
     jobs: Jobs
-    restarts: RestartSupervisor
     forget: Callable[[str], None]
     _underway: set[str] = field(default_factory=set)
 
@@ -77,50 +82,70 @@ class ContainerRemover:
         await asyncio.shield(self.jobs.start(self._remove(record, reference, force=force, volumes=volumes)))
 
     async def auto_remove(self, container_id: str) -> None:
-        """Remove an `--rm` container that exited, with its anonymous volumes."""
-        if container_id in self._underway or self.registry.find(container_id) is None:
+        """Remove an `--rm` container that does not run, with its anonymous volumes."""
+        async with self.locks.hold(container_id):
+            await self.remove_exited(container_id)
+
+    async def remove_exited(self, container_id: str, released: asyncio.Future[None] | None = None) -> None:
+        """Remove an `--rm` container whose lock is held by the caller.
+
+        Args:
+            released: Done when its shim has let go of its files.
+        """
+        record = self.registry.find(container_id)
+        if record is None or container_id in self._underway:
             return
         self._underway.add(container_id)
-        record = self.registry.get(container_id)
         try:
-            await self._remove(record, container_id, force=True, volumes=True)
+            await self._take_apart(record, volumes=True, released=released)
         except MoorageError as error:
             self.watch.notify_removal_failed(container_id, record.state.exit_code, str(error))
             raise
+        finally:
+            self._underway.discard(container_id)
 
     async def _remove(self, record: ContainerRecord, reference: str, *, force: bool, volumes: bool) -> None:
         try:
             if record.state.running:
                 _check_removable(record, force=force)
-                self.restarts.cancel(record.id)
-                await self.killer.end(record.id)
+                with contextlib.suppress(NotRunningError):
+                    await self.killer.end(record.id)
             async with self.locks.hold(record.id):
-                await self._take_apart(self.registry.get(record.id), volumes=volumes)
+                current = self.registry.find(record.id)
+                # An --rm container is removed by its own exit.
+                if current is not None:
+                    await self._take_apart(current, volumes=volumes)
         except MoorageError as error:
             error.args = (f'cannot remove container "{reference}": {error}',)
             raise
         finally:
             self._underway.discard(record.id)
 
-    async def _take_apart(self, record: ContainerRecord, *, volumes: bool) -> None:
+    async def _take_apart(
+        self, record: ContainerRecord, *, volumes: bool, released: asyncio.Future[None] | None = None
+    ) -> None:
         if record.state.running:
             raise ContainerStateError("container is running: stop the container before removing or force remove")
         if volumes and any(mount.kind is MountKind.VOLUME and mount.anonymous for mount in record.definition.mounts):
             # `dead` lets the volumes go, and tells a restarted daemon to go on here.
             await self.registry.change_state(record.id, dead=True, removing=True)
+            faults.point("remove:marked")
             await self.mounts.discard(record.definition.mounts)
+            faults.point("remove:volumes-gone")
         else:
-            state = dataclasses.replace(record.state, removing=True)
-            self.registry.put_state(record.id, state)
+            self.registry.put_state(record.id, dataclasses.replace(record.state, removing=True))
         await self.registry.remove(record.id)
+        faults.point("remove:record-gone")
         self.attaches.drop(record.id)
         self.forget(record.id)
-        remove_bundle(self.paths.bundle(record.id))
         self.events.publish("container", "destroy", record.id, record.event_attributes())
         self.watch.notify_removed(record.id, record.state.exit_code)
-        self.jobs.spawn(self._remove_files(record.id), key=f"files:{record.id}")
+        self.jobs.spawn(self._remove_files(record.id, released), key=f"files:{record.id}")
 
-    async def _remove_files(self, container_id: str) -> None:
+    async def _remove_files(self, container_id: str, released: asyncio.Future[None] | None) -> None:
+        if released is not None:
+            await asyncio.shield(released)
+        remove_bundle(self.paths.bundle(container_id))
         directory = self.paths.directory(container_id)
         if not await asyncio.to_thread(_remove_small, directory):
             await self.snapshots.remove_container(container_id)

@@ -125,7 +125,7 @@ class ContainerStarter:
             running = _running_state(record, opened, at_ns=time.time_ns())
             _, started = await asyncio.gather(self.registry.write_ahead(record.id, running), _wait_started(task))
         except BaseException:
-            task.release()
+            await task.release()
             self.tasks.discard(task)
             raise
         self.registry.put_state(record.id, dataclasses.replace(running, pid=started.pid, started_at_ns=started.at_ns))

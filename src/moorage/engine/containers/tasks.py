@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from moorage.api.shim import Do, ErrorKind, Event
 from moorage.engine.containers.errors import (
@@ -20,6 +20,8 @@ from moorage.engine.containers.errors import (
     RequestRefusedError,
 )
 from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers
+
+_RELEASE_SECONDS: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -173,11 +175,19 @@ class Task:
         """Take a network interface away."""
         await self._call({"do": Do.DISCONNECT, "name": name})
 
-    def release(self) -> None:
-        """Let the shim go: its exit is recorded."""
-        if self._client is not None:
-            self._client.notify({"do": Do.RELEASE})
-            self._client.close()
+    async def release(self) -> None:
+        """Let the shim go, and return when it has taken everything apart; one that is gone already is fine.
+
+        Only then may the container's files, bundle and cgroup be touched or used again.
+        """
+        if self._client is None:
+            return
+        try:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._client.call({"do": Do.RELEASE})
+        except (ShimError, ShimGoneError, TimeoutError) as error:
+            _log.debug("the shim of container %s was not released: %s", self.container_id, error)
+        self._client.close()
 
     def close(self) -> None:
         """End the connection and leave the shim alone; for the end of the daemon."""

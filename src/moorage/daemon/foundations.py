@@ -1,0 +1,165 @@
+"""What everything else stands on: the database, the launcher, the stores, the networks.
+
+Opening these reads what is on disk and changes nothing that runs.
+"""
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from moorage.cgroups.group import detect
+from moorage.content.store import BlobStore
+from moorage.daemon.config import NATIVE_RUNTIME, DaemonConfig
+from moorage.engine.bundles.host_facts import HostFacts, read_host_facts
+from moorage.engine.containers.groups import ContainerGroups
+from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.tasks import Tasks
+from moorage.engine.containers.uses import ContainerUses, NetworkedContainers
+from moorage.engine.events import EventBus
+from moorage.engine.host import Host, read_host
+from moorage.engine.jobs import Jobs
+from moorage.engine.launching import Launcher
+from moorage.networks.assembly import Networks
+from moorage.networks.models import DEFAULT_POOLS, NetworkOptions
+from moorage.snapshots.jobs import FileJobs
+from moorage.snapshots.store import SnapshotStore
+from moorage.snapshots.workers import LauncherWorkers
+from moorage.state.containers import ContainerRows
+from moorage.state.database import Database
+from moorage.state.migrations import MIGRATIONS
+from moorage.state.networks import NetworkRows
+from moorage.state.volumes import VolumeRows
+from moorage.volumes.service import VolumeService
+from moorage.volumes.store import VolumeStore
+
+_INIT_PROGRAMS: Final = ("docker-init", "tini-static", "catatonit", "tini")
+_DRIVERS: Final[dict[str, Literal["overlay", "native"]]] = {"overlay2": "overlay", "vfs": "native"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundations:
+    """The parts that others share.
+
+    Attributes:
+        engine_id: Stays the same as long as the data root does.
+        init_path: The program for `--init`, empty if the host has none.
+    """
+
+    config: DaemonConfig
+    engine_id: str
+    init_path: str
+    paths: ContainerPaths
+    database: Database
+    launcher: Launcher
+    bus: EventBus
+    jobs: Jobs
+    registry: ContainerRegistry
+    tasks: Tasks
+    uses: ContainerUses
+    groups: ContainerGroups
+    host: Host
+    facts: HostFacts
+    blobs: BlobStore
+    snapshots: SnapshotStore
+    files: FileJobs
+    volumes: VolumeService
+    networks: Networks
+
+
+async def lay_foundations(config: DaemonConfig) -> Foundations:
+    """Open the stores and start the launcher.
+
+    Raises:
+        MoorageError: Something on disk cannot be used.
+        OSError: Likewise.
+    """
+    _make_roots(config)
+    paths = ContainerPaths(config.data_root, config.exec_root)
+    launcher = Launcher(config.exec_root)
+    launcher.start()
+    workers = LauncherWorkers(launcher.send)
+    database = Database.open(config.data_root / "moorage.db", migrations=MIGRATIONS)
+    bus, tasks, files = EventBus(), Tasks(), FileJobs(workers)
+    registry = ContainerRegistry(ContainerRows(database))
+    registry.load()
+    uses = ContainerUses(registry)
+    engine_id = read_engine_id(config.data_root / "engine-id")
+    return Foundations(
+        config=config,
+        engine_id=engine_id,
+        init_path=config.init_path or find_init(),
+        paths=paths,
+        database=database,
+        launcher=launcher,
+        bus=bus,
+        jobs=Jobs(),
+        registry=registry,
+        tasks=tasks,
+        uses=uses,
+        groups=ContainerGroups(layout=detect(), parent=config.cgroup_parent),
+        host=read_host(),
+        facts=read_host_facts(default_runtime=config.default_runtime, runtimes=(NATIVE_RUNTIME, *config.runtimes)),
+        blobs=BlobStore.open(config.data_root / "content"),
+        snapshots=await SnapshotStore.open(
+            config.data_root, workers=workers, driver=_DRIVERS.get(config.storage_driver)
+        ),
+        files=files,
+        volumes=VolumeService(
+            store=VolumeStore(config.data_root / "volumes", VolumeRows(database)), users=uses, trees=files, events=bus
+        ),
+        networks=Networks.assemble(
+            store=NetworkRows(database),
+            options=network_options(config, engine_id),
+            events=bus,
+            containers=NetworkedContainers(registry, tasks, paths),
+            run_root=config.exec_root,
+        ),
+    )
+
+
+def network_options(config: DaemonConfig, engine_id: str) -> NetworkOptions:
+    """Return the part of the configuration that is about networks."""
+    return NetworkOptions(
+        bridge=config.bridge,
+        bip=config.bip,
+        fixed_cidr=config.fixed_cidr,
+        pools=config.address_pools or DEFAULT_POOLS,
+        mtu=config.mtu,
+        icc=config.icc,
+        masquerade=config.ip_masquerade,
+        bind_address=config.publish_address,
+        ipv6=config.ipv6,
+        ula_seed=engine_id,
+        dns=config.dns,
+        dns_search=config.dns_search,
+        dns_options=config.dns_options,
+        host_gateway=config.host_gateways,
+    )
+
+
+def find_init() -> str:
+    """Return a program that can be PID 1 of a container, or nothing."""
+    search = os.pathsep.join((os.defpath, "/usr/libexec", "/usr/libexec/podman", "/usr/lib/podman"))
+    return next((found for name in _INIT_PROGRAMS if (found := shutil.which(name, path=search))), "")
+
+
+def read_engine_id(path: Path) -> str:
+    """Return the engine's identity, made at the first start."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        engine_id = str(uuid.uuid4())
+        temporary = path.with_suffix(".new")
+        temporary.write_text(f"{engine_id}\n", encoding="ascii")
+        temporary.rename(path)
+        return engine_id
+
+
+def _make_roots(config: DaemonConfig) -> None:
+    # Others may pass through to the volumes, and see nothing on the way.
+    config.data_root.mkdir(parents=True, exist_ok=True, mode=0o711)
+    config.exec_root.mkdir(parents=True, exist_ok=True, mode=0o711)

@@ -1,0 +1,87 @@
+"""The daemon's life: open, recover, serve, and go.
+
+Containers are not stopped at the end. Their shims live on, and the next daemon finds
+them.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections.abc import AsyncIterator
+
+from moorage.api.versions import DOCKER_RELEASE
+from moorage.daemon.config import DaemonConfig
+from moorage.daemon.foundations import Foundations, lay_foundations
+from moorage.daemon.handlers import make_router
+from moorage.daemon.wiring import Wiring
+from moorage.server.application import Application
+from moorage.server.listener import Listener, TLSFiles, listen
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def serving(config: DaemonConfig) -> AsyncIterator[Wiring]:
+    """Run the daemon for the block.
+
+    Raises:
+        MoorageError: Something on disk, in the kernel or in the configuration forbids it.
+    """
+    base = await lay_foundations(config)
+    wiring = Wiring(base)
+    listeners: list[Listener] = []
+    try:
+        await recover(wiring)
+        application = Application(make_router(wiring), product=f"Docker/{DOCKER_RELEASE}")
+        for host in config.hosts:
+            listener = await listen(host, application, tls=tls_files(config, host), group=config.group)
+            listeners.append(listener)
+        wiring.recovery.start_policies()
+        # What exists now lives as long as the daemon: the collector need not walk it again.
+        gc.collect()
+        gc.freeze()
+        _log.info("API listens on %s", ", ".join(config.hosts))
+        yield wiring
+    finally:
+        await _close(base, wiring, listeners)
+
+
+async def recover(wiring: Wiring) -> None:
+    """Bring records, shims, networks and files into step; nobody is served before that."""
+    base = wiring.base
+    live = await wiring.recovery.reconnect()
+    await base.networks.service.restore(live)
+    await base.volumes.open()
+    await wiring.images.catalog.load()
+    await wiring.recovery.settle()
+    base.jobs.spawn(_collect(wiring), key="collect")
+
+
+async def _collect(wiring: Wiring) -> None:
+    await wiring.images.collector.collect()
+
+
+def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
+    """Return the certificates for a TCP address, or None where nothing is encrypted."""
+    if not host.startswith("tcp://") or not (config.tls or config.tls_verify):
+        return None
+    assert config.tls_certificate is not None  # noqa: S101 - the configuration was checked
+    assert config.tls_key is not None  # noqa: S101 - likewise
+    return TLSFiles(
+        certificate=config.tls_certificate,
+        key=config.tls_key,
+        authority=config.tls_ca if config.tls_verify else None,
+    )
+
+
+async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
+    wiring.restarts.cancel_all()
+    wiring.health.stop_all()
+    await asyncio.gather(*(listener.close() for listener in listeners))
+    await base.jobs.finish(timeout=base.config.shutdown_timeout)
+    base.tasks.close()
+    base.launcher.stop()
+    base.networks.close()
+    await wiring.images.close()
+    await base.database.close()

@@ -1,0 +1,359 @@
+"""Put the engine together: the one place that knows every service.
+
+Nothing here decides anything. Services get what they need through their constructors;
+the knot that cannot be tied in one direction (an exit leads to removals and restarts,
+which lead to exits) goes through `ExitHooks`.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+from moorage.daemon.config import ConfigurationError, DaemonConfig
+from moorage.daemon.foundations import Foundations
+from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
+from moorage.engine.containers.bundling import BundleDefaults, Bundler
+from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
+from moorage.engine.containers.exiting import ContainerExits, ExitHooks
+from moorage.engine.containers.files import ContainerRoots
+from moorage.engine.containers.inspecting import ContainerInspector
+from moorage.engine.containers.killing import ContainerKiller
+from moorage.engine.containers.list_facts import EngineListFacts
+from moorage.engine.containers.listing import ContainerLister
+from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.logs import ContainerLogs
+from moorage.engine.containers.mounting import MountPreparer
+from moorage.engine.containers.pausing import ContainerPauser
+from moorage.engine.containers.removing import ContainerRemover
+from moorage.engine.containers.sizes import ContainerSizes
+from moorage.engine.containers.starting import ContainerStarter
+from moorage.engine.containers.stopping import ContainerStopper
+from moorage.engine.containers.waiting import ExitWatch
+from moorage.engine.exec.exits import ExecExits
+from moorage.engine.exec.probing import ExecProber
+from moorage.engine.exec.starting import ExecStarter
+from moorage.engine.exec.table import ExecTable
+from moorage.engine.health import HealthMonitor
+from moorage.engine.recovery import Recovery
+from moorage.engine.restarting import RestartSupervisor
+from moorage.images.assembly import Images
+from moorage.registry.endpoints import RegistrySettings
+from moorage.state.images import ImageRows
+
+
+class Wiring:
+    """Every service of one daemon: each is a property, made when it is first asked for."""
+
+    def __init__(self, base: Foundations) -> None:
+        self.base = base
+
+    @cached_property
+    def locks(self) -> ContainerLocks:
+        """The lock of each container."""
+        return ContainerLocks()
+
+    @cached_property
+    def watch(self) -> ExitWatch:
+        """Who waits for which exits."""
+        return ExitWatch()
+
+    @cached_property
+    def restarts(self) -> RestartSupervisor:
+        """The containers that wait for their next start."""
+        return RestartSupervisor(self.base.jobs)
+
+    @cached_property
+    def pending_attaches(self) -> PendingAttaches:
+        """The clients of containers that have not started."""
+        return PendingAttaches()
+
+    @cached_property
+    def exec_table(self) -> ExecTable:
+        """The added processes."""
+        return ExecTable()
+
+    @cached_property
+    def images(self) -> Images:
+        """Everything about images."""
+        base, config = self.base, self.base.config
+        return Images.assemble(
+            table=ImageRows(base.database),
+            blobs=base.blobs,
+            snapshots=base.snapshots,
+            users=base.uses,
+            events=base.bus,
+            registries=RegistrySettings(
+                mirrors=config.registry_mirrors,
+                insecure=config.insecure_registries,
+                attempts=config.max_download_attempts,
+            ),
+            downloads=config.max_concurrent_downloads,
+            uploads=config.max_concurrent_uploads,
+        )
+
+    @cached_property
+    def mounts(self) -> MountPreparer:
+        """Makes what mounts need."""
+        return MountPreparer(self.base.volumes, self.base.files)
+
+    @cached_property
+    def sizes(self) -> ContainerSizes:
+        """Measures containers."""
+        return ContainerSizes(snapshots=self.base.snapshots, files=self.base.files, paths=self.base.paths)
+
+    @cached_property
+    def roots(self) -> ContainerRoots:
+        """Finds containers' files."""
+        return ContainerRoots(snapshots=self.base.snapshots)
+
+    @cached_property
+    def bundler(self) -> Bundler:
+        """Makes bundles."""
+        base, config = self.base, self.base.config
+        return Bundler(
+            registry=base.registry,
+            networks=base.networks.service,
+            snapshots=base.snapshots,
+            mounts=self.mounts,
+            paths=base.paths,
+            groups=base.groups,
+            host=base.facts,
+            defaults=BundleDefaults(
+                init_path=base.init_path,
+                ulimits=config.ulimits,
+                runtimes={name: (program.path, program.arguments) for name, program in config.runtimes.items()},
+                seccomp_profile=read_seccomp_profile(config),
+                no_new_privileges=config.no_new_privileges,
+                apparmor=Path("/sys/kernel/security/apparmor").exists(),
+                selinux=Path("/sys/fs/selinux/enforce").exists(),
+            ),
+        )
+
+    @cached_property
+    def exits(self) -> ContainerExits:
+        """Records exits."""
+        base = self.base
+        return ContainerExits(
+            registry=base.registry,
+            locks=self.locks,
+            tasks=base.tasks,
+            networks=base.networks.service,
+            paths=base.paths,
+            events=base.bus,
+            watch=self.watch,
+            jobs=base.jobs,
+            restarts=self.restarts,
+            hooks=lambda: self.exit_hooks,
+        )
+
+    @cached_property
+    def exit_hooks(self) -> ExitHooks:
+        """What an exit leads to."""
+        return ExitHooks(
+            restart=self.starter.restart,
+            auto_remove=self.remover.remove_exited,
+            stopped=self._end_companions,
+            exec_exited=self.exec_exits.record,
+            kill_leftovers=self.base.groups.kill,
+        )
+
+    def _end_companions(self, container_id: str) -> None:
+        self.health.stop(container_id)
+        self.exec_table.end_all(container_id)
+
+    @cached_property
+    def creator(self) -> ContainerCreator:
+        """Creates containers."""
+        base, config = self.base, self.base.config
+        return ContainerCreator(
+            registry=base.registry,
+            images=self.images.catalog,
+            networks=base.networks.service,
+            snapshots=base.snapshots,
+            mounts=self.mounts,
+            events=base.bus,
+            host=base.facts,
+            defaults=CreateDefaults(
+                log=config.log,
+                init=config.init,
+                ipc_mode=config.default_ipc_mode,
+                cgroupns_mode=config.default_cgroupns_mode,
+                shm_size=config.default_shm_size,
+            ),
+        )
+
+    @cached_property
+    def starter(self) -> ContainerStarter:
+        """Starts containers."""
+        base = self.base
+        return ContainerStarter(
+            registry=base.registry,
+            locks=self.locks,
+            tasks=base.tasks,
+            observer=self.exits,
+            attaches=self.pending_attaches,
+            networks=base.networks.service,
+            bundler=self.bundler,
+            paths=base.paths,
+            launcher=base.launcher,
+            events=base.bus,
+            jobs=base.jobs,
+            restarts=self.restarts,
+            on_started=self.health.start,
+            auto_remove=self.remover.auto_remove,
+        )
+
+    @cached_property
+    def killer(self) -> ContainerKiller:
+        """Kills containers."""
+        base = self.base
+        return ContainerKiller(
+            registry=base.registry,
+            locks=self.locks,
+            tasks=base.tasks,
+            events=base.bus,
+            watch=self.watch,
+            restarts=self.restarts,
+        )
+
+    @cached_property
+    def stopper(self) -> ContainerStopper:
+        """Stops containers."""
+        base = self.base
+        return ContainerStopper(
+            registry=base.registry,
+            killer=self.killer,
+            events=base.bus,
+            watch=self.watch,
+            jobs=base.jobs,
+            default_grace=base.config.default_stop_timeout,
+        )
+
+    @cached_property
+    def pauser(self) -> ContainerPauser:
+        """Pauses containers."""
+        base = self.base
+        return ContainerPauser(registry=base.registry, locks=self.locks, tasks=base.tasks, events=base.bus)
+
+    @cached_property
+    def remover(self) -> ContainerRemover:
+        """Removes containers."""
+        base = self.base
+        return ContainerRemover(
+            registry=base.registry,
+            locks=self.locks,
+            killer=self.killer,
+            attaches=self.pending_attaches,
+            snapshots=base.snapshots,
+            mounts=self.mounts,
+            paths=base.paths,
+            events=base.bus,
+            watch=self.watch,
+            jobs=base.jobs,
+            forget=self.exec_table.forget_all,
+        )
+
+    @cached_property
+    def lister(self) -> ContainerLister:
+        """Lists containers."""
+        base = self.base
+        facts = EngineListFacts(images=self.images.catalog, networks=base.networks.service)
+        return ContainerLister(
+            registry=base.registry,
+            images=self.images.catalog,
+            networks=base.networks.service,
+            sizes=self.sizes,
+            facts=facts,
+        )
+
+    @cached_property
+    def inspector(self) -> ContainerInspector:
+        """Shows containers."""
+        base = self.base
+        return ContainerInspector(
+            registry=base.registry,
+            networks=base.networks.service,
+            snapshots=base.snapshots,
+            sizes=self.sizes,
+            execs=self.exec_table,
+            paths=base.paths,
+            driver=base.snapshots.driver_name,
+        )
+
+    @cached_property
+    def logs(self) -> ContainerLogs:
+        """Reads logs."""
+        return ContainerLogs(registry=self.base.registry, paths=self.base.paths, read=_no_logs)
+
+    @cached_property
+    def attacher(self) -> ContainerAttacher:
+        """Attaches clients."""
+        base = self.base
+        return ContainerAttacher(
+            registry=base.registry,
+            tasks=base.tasks,
+            pending=self.pending_attaches,
+            events=base.bus,
+            past_output=self.logs.past,
+        )
+
+    @cached_property
+    def exec_exits(self) -> ExecExits:
+        """Records the end of added processes."""
+        base = self.base
+        return ExecExits(registry=base.registry, table=self.exec_table, tasks=base.tasks, events=base.bus)
+
+    @cached_property
+    def exec_starter(self) -> ExecStarter:
+        """Starts added processes."""
+        base = self.base
+        return ExecStarter(
+            registry=base.registry,
+            table=self.exec_table,
+            tasks=base.tasks,
+            bundler=self.bundler,
+            paths=base.paths,
+            events=base.bus,
+        )
+
+    @cached_property
+    def health(self) -> HealthMonitor:
+        """Runs health checks."""
+        base = self.base
+        prober = ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=base.tasks)
+        return HealthMonitor(registry=base.registry, prober=prober, events=base.bus, jobs=base.jobs)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Brings everything into step at the start."""
+        base = self.base
+        return Recovery(
+            registry=base.registry,
+            tasks=base.tasks,
+            exits=self.exits,
+            remover=self.remover,
+            starter=self.starter,
+            snapshots=base.snapshots,
+            groups=base.groups,
+            paths=base.paths,
+            jobs=base.jobs,
+            on_live=self.health.start,
+        )
+
+
+def read_seccomp_profile(config: DaemonConfig) -> str:
+    """Return the daemon's own seccomp profile: text, a word for a built-in one, or nothing.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    profile = config.seccomp_profile
+    if profile in {"", "builtin", "unconfined"}:
+        return profile
+    try:
+        return Path(profile).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"opening seccomp profile ({profile}) failed: {error.strerror}") from None
+
+
+def _no_logs(*_):
+    raise RuntimeError

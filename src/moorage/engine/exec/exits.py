@@ -1,0 +1,27 @@
+"""Record the end of added processes."""
+
+from dataclasses import dataclass
+
+from moorage.engine.containers.ports import EventPublisher
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.tasks import Tasks
+from moorage.engine.exec.table import ExecTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecExits:
+    """Records exits of added processes."""
+
+    registry: ContainerRegistry
+    table: ExecTable
+    tasks: Tasks
+    events: EventPublisher
+
+    def record(self, container_id: str, exec_id: str, exit_code: int) -> None:
+        """Record how a process ended, then let its client go."""
+        self.table.end(exec_id, exit_code)
+        if (task := self.tasks.find(container_id)) is not None:
+            task.exec_release(exec_id)
+        if (record := self.registry.find(container_id)) is not None:
+            attributes = record.event_attributes(execID=exec_id, exitCode=str(exit_code))
+            self.events.publish("container", "exec_die", container_id, attributes)
