@@ -37,7 +37,7 @@ class EagerImageConfig(ImageConfig):
     """The same with its empty fields written, as API 1.50 and 1.51 show it."""
 
     user: str = always(default="")
-    env: list[str] = always(default=[])
+    env: list[str] | None = always(default=None)  # type: ignore[assignment]
     entrypoint: StringSlice | None = always(default=None)  # type: ignore[assignment]  # null is what clients expect
     cmd: StringSlice | None = always(default=None)  # type: ignore[assignment]
     volumes: dict[str, dict[str, JSON]] | None = always(default=None)  # type: ignore[assignment]
