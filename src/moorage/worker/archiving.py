@@ -16,7 +16,7 @@ from moorage.worker.failures import about, invalid
 from moorage.worker.links import evaluate
 from moorage.worker.packing import Packer
 from moorage.worker.roots import enter, open_root
-from moorage.worker.walking import OPEN_DIRECTORY, walk
+from moorage.worker.walking import walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _OPEN_PATH = os.O_PATH | os.O_NOFOLLOW
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _RESOLVE = int(Resolve.NO_MAGICLINKS)
 
 
@@ -60,14 +61,14 @@ def archive_get(call: Call) -> Result:
         _add_directory(packer, top_fd, path)
     else:
         head, _, name = path.rpartition(b"/")
-        parent_fd = _reading(path, lambda: openat2(top_fd, head or b"/", OPEN_DIRECTORY, 0, _RESOLVE))
+        parent_fd = _reading(path, lambda: openat2(top_fd, head or b"/", _OPEN_DIRECTORY, 0, _RESOLVE))
         packer.add(parent_fd, name, name, status)
     packer.output.finish()
     return {}
 
 
 def _add_directory(packer: Packer, top_fd: int, path: bytes) -> None:
-    fd = _reading(path, lambda: openat2(top_fd, path, os.O_RDONLY | os.O_DIRECTORY, 0, _RESOLVE))
+    fd = _reading(path, lambda: openat2(top_fd, path, _OPEN_DIRECTORY, 0, _RESOLVE))
     # The root has no name of its own: Docker's archives of it begin with "/".
     base = b"" if last_name(path) == b"/" else last_name(path)
     packer.add(fd, b".", base + b"/", os.fstat(fd))

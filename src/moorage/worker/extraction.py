@@ -112,7 +112,7 @@ class Extraction:
                 if last.startswith(PREFIX):
                     apply_marker(self._rules.whiteouts, parent_fd, clean(member.name) or b"", last)
                     return
-                self._rules.whiteouts.wrote(clean(member.name) or b"")
+                self._rules.whiteouts.wrote(member.name)
             self._write_kind(parent_fd, last, member)
         except OSError as error:
             call = _CALLS.get(member.kind, "mknod")

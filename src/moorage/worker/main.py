@@ -82,9 +82,9 @@ def _end_with(control: socket.socket) -> None:
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, fcntl.fcntl(control, fcntl.F_GETFL) | os.O_ASYNC)
     poll = select.poll()
-    poll.register(control, select.POLLHUP)
+    poll.register(control, select.POLLIN | select.POLLRDHUP)
     if poll.poll(0):
-        # Closed before the signal was asked for.
+        # Closed before the signal was asked for: the daemon never sends anything.
         os._exit(0)
 
 

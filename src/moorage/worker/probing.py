@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from moorage.kernel.xattr import OVERLAY_OPAQUE
 from moorage.worker.failures import about
 from moorage.worker.removal import remove_tree
 from moorage.worker.roots import open_root
@@ -42,6 +43,8 @@ def _try(place: str) -> Result:
     for path in (lower, upper, work):
         os.mkdir(path, 0o700)  # noqa: PTH102 - as above
     os.close(os.open(f"{lower}/file", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # What marks an opaque directory: not every file system that overlay stands on has it.
+    os.setxattr(upper, OVERLAY_OPAQUE, b"n")
     root_fd = open_root({"lower": [lower], "upper": upper, "work": work}, writable=True)
     try:
         os.unlink("file", dir_fd=root_fd)

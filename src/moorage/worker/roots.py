@@ -12,7 +12,7 @@ import stat
 
 from moorage.kernel import mount_fd
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
-from moorage.kernel.mount import MountFlag
+from moorage.kernel.mount import MountFlag, UnmountFlag, umount2
 from moorage.kernel.mount_fd import FsConfig, MountAttr
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns, unshare
 from moorage.kernel.openat import open_in_root
@@ -92,6 +92,8 @@ def open_root(root: Root, *, mounts: Sequence[Attached] = (), writable: bool = F
     except FileNotFoundError:
         if writable:
             raise
+        # What is attached hides the directory that overlay needs next.
+        umount2(_place(root), UnmountFlag.DETACH)
         return _attach_all(root, mounts, writable=True)
 
 
@@ -152,9 +154,8 @@ def _set_layers(fs_fd: int, layers: Sequence[str]) -> None:
 
 
 def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> int:
-    place = root["path"] if "path" in root else root["upper"]
-    _attach(_open_tree(root, writable=writable), AT_FDCWD, place)
-    root_fd = os.open(place, _OPEN)
+    _attach(_open_tree(root, writable=writable), AT_FDCWD, _place(root))
+    root_fd = os.open(_place(root), _OPEN)
     # A mount point can lie in another volume, which then has to be there first.
     for mounted in sorted(mounts, key=lambda each: each["target"].count("/")):
         source_fd = mount_fd.open_tree(AT_FDCWD, mounted["source"], _CLONE | AT_RECURSIVE)
@@ -165,6 +166,11 @@ def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> in
         _attach(source_fd, target_fd, "")
         os.close(target_fd)
     return root_fd
+
+
+def _place(root: Root) -> str:
+    """Return where to attach a root: any directory will do that is surely there."""
+    return root["path"] if "path" in root else root["upper"]
 
 
 def _open_tree(root: Root, *, writable: bool) -> int:

@@ -12,6 +12,7 @@ import os
 import stat
 
 from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.worker.directories import clean
 from moorage.worker.failures import invalid, quoted
 from moorage.worker.removal import remove_tree
 from moorage.worker.walking import names
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
         def hide_all(self, parent_fd: int, path: bytes) -> None:
             """Make the open directory opaque; `path` is its own."""
 
-        def wrote(self, path: bytes) -> None:
-            """Take note that the layer itself has this path."""
+        def wrote(self, name: bytes) -> None:
+            """Take note that the layer itself has a member of this name."""
 
 
 PREFIX = b".wh."
@@ -93,8 +94,8 @@ class OverlayWhiteouts:
         """Mark the directory as opaque."""
         make_opaque(parent_fd, b".")
 
-    def wrote(self, path: bytes) -> None:
-        """Need nothing."""
+    def wrote(self, name: bytes) -> None:
+        """Need nothing: overlay keeps layers apart."""
 
 
 class RemovingWhiteouts:
@@ -126,8 +127,9 @@ class RemovingWhiteouts:
         finally:
             os.close(fd)
 
-    def wrote(self, path: bytes) -> None:
-        """Protect a path, and the directories it lies in, from markers of the same layer."""
+    def wrote(self, name: bytes) -> None:
+        """Protect a member, and the directories it lies in, from markers of the same layer."""
+        path = clean(name)
         while path and path not in self._written:
             self._written.add(path)
             path = path.rpartition(b"/")[0]

@@ -1,0 +1,48 @@
+"""A snapshot store of each driver, for every test that asks for one."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from moorage.oci.digest import ChainID
+from moorage.snapshots.jobs import FileJobs
+from moorage.snapshots.rootfs import Rootfs
+from moorage.snapshots.store import SnapshotStore
+from moorage.snapshots.workers import DirectWorkers
+from tests.support.archives import archive
+
+DRIVERS: list[Literal["overlay", "native"]] = ["overlay", "native"]
+
+
+class Stand:
+    """A store, the jobs, and short ways to use them."""
+
+    def __init__(self, store: SnapshotStore, root: Path) -> None:
+        self.store = store
+        self.jobs = FileJobs(DirectWorkers())
+        self.root = root
+
+    async def stack(self, *layers: list[bytes]) -> ChainID:
+        """Apply layers given as lists of members; return the top."""
+        chain: ChainID | None = None
+        for members in layers:
+            chain = (await self.store.apply(parent=chain, diff_id=None, source=stream(archive(*members)))).chain_id
+        assert chain is not None
+        return chain
+
+    async def container(self, *layers: list[bytes], name: str = "c") -> Rootfs:
+        """Make a container of layers."""
+        return await self.store.prepare_container(name, await self.stack(*layers))
+
+
+async def stream(data: bytes, *, size: int = 30_000) -> AsyncIterator[bytes]:
+    """Yield data in chunks."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+@pytest.fixture(params=DRIVERS)
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
+    return Stand(await SnapshotStore.open(tmp_path, workers=DirectWorkers(), driver=request.param), tmp_path)
