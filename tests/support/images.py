@@ -59,7 +59,7 @@ class RecordedEvents:
 
     events: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
-    def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] = {}) -> None:
         assert kind == "image"
         self.events.append((action, actor_id, dict(attributes)))
 

@@ -277,11 +277,12 @@ def answer(
     return fault
 
 
-def hold_until(part: str, event: asyncio.Event) -> Fault:
-    """Make requests wait for an event."""
+def hold_until(part: str, event: asyncio.Event, *, arrived: asyncio.Event) -> Fault:
+    """Make requests wait for an event; the first one sets `arrived`."""
 
     async def fault(request: web.Request) -> web.StreamResponse | None:
         if part in request.path and request.method == "GET":
+            arrived.set()
             await event.wait()
         return None
 

@@ -18,6 +18,10 @@ MANIFEST_SIZE_LIMIT: Final = 4 << 20
 """Bytes; what registries promise to store. A longer manifest is refused before it is parsed."""
 
 
+# Both documents must say so; msgspec leaves out what is equal to a plain default, never what a factory gave.
+_SCHEMA_VERSION: Final = 2
+
+
 class InvalidManifestError(InvalidParameterError):
     """The bytes are not a manifest this engine can use."""
 
@@ -25,10 +29,10 @@ class InvalidManifestError(InvalidParameterError):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One image for one platform: its image config and its layers, base first."""
 
-    schema_version: int = 2
-    media_type: str = media_types.OCI_MANIFEST
+    schema_version: int = msgspec.field(default_factory=lambda: _SCHEMA_VERSION)
+    media_type: str = msgspec.field(default_factory=lambda: media_types.OCI_MANIFEST)
     config: Descriptor
-    layers: tuple[Descriptor, ...] = ()
+    layers: tuple[Descriptor, ...] = msgspec.field(default_factory=lambda: ())
     annotations: dict[str, str] | None = None
     subject: Descriptor | None = None
     artifact_type: str | None = None
@@ -37,8 +41,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
 class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Manifests by platform; Docker calls it a manifest list."""
 
-    schema_version: int = 2
-    media_type: str = media_types.OCI_INDEX
+    schema_version: int = msgspec.field(default_factory=lambda: _SCHEMA_VERSION)
+    media_type: str = msgspec.field(default_factory=lambda: media_types.OCI_INDEX)
     manifests: tuple[Descriptor, ...]
     annotations: dict[str, str] | None = None
     subject: Descriptor | None = None

@@ -17,6 +17,7 @@ import zstandard
 from moorage.api.versions import Version
 from moorage.errors import InvalidParameterError
 from moorage.oci.digest import Digest
+from moorage.oci.reference import parse_reference
 from tests.support.images import Engine, open_engine, tree
 from tests.support.registry import digest_of, fake_registry, layer_tar
 
@@ -165,7 +166,7 @@ async def test_saved_images_are_loaded_the_same(engine: Engine, tmp_path: Path) 
     async with fake_registry() as registry:
         stored = registry.add_image("app", "1", layers=[BASE, TOP])
         await engine.pull(f"{registry.host}/app:1")
-        await engine.tagger.tag(f"{registry.host}/app:1", name=msgspec_reference("app:1"))
+        await engine.tagger.tag(f"{registry.host}/app:1", name=parse_reference("app:1"))
     await engine.load(docker_archive(BASE, tags=["base:1"]))
     saved = await engine.save("app:1", "base:1")
     async with open_engine(tmp_path / "other") as other:
@@ -174,12 +175,6 @@ async def test_saved_images_are_loaded_the_same(engine: Engine, tmp_path: Path) 
         # The manifest is the registry's own, so its digest stays.
         assert other.catalog.resolve("app:1").manifest == stored.digest
         assert tree(other, other.catalog.resolve("app:1")) == tree(engine, engine.catalog.resolve("app:1"))
-
-
-def msgspec_reference(text: str) -> Any:
-    from moorage.oci.reference import parse_reference
-
-    return parse_reference(text)
 
 
 async def test_saved_archive_is_a_layout_for_every_reader(engine: Engine) -> None:
@@ -269,4 +264,4 @@ async def test_loaded_images_survive_a_collection(engine: Engine) -> None:
     await engine.load(docker_archive(BASE, TOP, tags=["app:1"]))
     await engine.collector.collect()
     assert engine.blobs.contains(Digest(digest_of(BASE)))
-    assert (await engine.save("app:1"))
+    assert await engine.save("app:1")

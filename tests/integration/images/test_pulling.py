@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from moorage.content.errors import BlobDigestMismatchError
 from moorage.errors import MoorageError, NotFoundError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import parse_platform
@@ -160,9 +159,7 @@ async def test_layer_that_the_config_does_not_know_is_refused(engine: Engine) ->
         good = registry.add_image("app", "1", layers=[BASE])
         bad = registry.add_image("bad", "1", layers=[TOP])
         mixed = good.manifest.replace(digest_of(good.layers[0]).encode(), digest_of(bad.layers[0]).encode())
-        mixed = mixed.replace(
-            f'"size": {len(good.layers[0])}'.encode(), f'"size": {len(bad.layers[0])}'.encode()
-        )
+        mixed = mixed.replace(f'"size": {len(good.layers[0])}'.encode(), f'"size": {len(bad.layers[0])}'.encode())
         registry.manifests["app", "1"] = (mixed, "application/vnd.oci.image.manifest.v1+json")
         with pytest.raises(DiffIDMismatchError):
             await engine.pull(f"{registry.host}/app:1")
@@ -172,11 +169,10 @@ async def test_layer_that_the_config_does_not_know_is_refused(engine: Engine) ->
 async def test_pulls_of_the_same_image_share_the_download(engine: Engine) -> None:
     async with fake_registry() as registry:
         stored = registry.add_image("app", "1", layers=[BASE])
-        gate = asyncio.Event()
-        registry.faults.append(hold_until(digest_of(stored.layers[0]), gate))
+        gate, arrived = asyncio.Event(), asyncio.Event()
+        registry.faults.append(hold_until(digest_of(stored.layers[0]), gate, arrived=arrived))
         pulls = [asyncio.create_task(engine.pull(f"{registry.host}/app:1")) for _ in range(3)]
-        while not registry.requests("GET", digest_of(stored.layers[0])):
-            await asyncio.sleep(0.01)
+        await arrived.wait()
         gate.set()
         told = await asyncio.gather(*pulls)
         assert len(registry.requests("GET", digest_of(stored.layers[0]))) == 1
@@ -186,10 +182,10 @@ async def test_pulls_of_the_same_image_share_the_download(engine: Engine) -> Non
 async def test_pull_ends_when_its_last_client_leaves(engine: Engine) -> None:
     async with fake_registry() as registry:
         stored = registry.add_image("app", "1", layers=[BASE])
-        registry.faults.append(hold_until(digest_of(stored.layers[0]), asyncio.Event()))
+        arrived = asyncio.Event()
+        registry.faults.append(hold_until(digest_of(stored.layers[0]), asyncio.Event(), arrived=arrived))
         pulls = [asyncio.create_task(engine.pull(f"{registry.host}/app:1")) for _ in range(2)]
-        while not registry.requests("GET", digest_of(stored.layers[0])):
-            await asyncio.sleep(0.01)
+        await arrived.wait()
         for pull in pulls:
             pull.cancel()
         await asyncio.gather(*pulls, return_exceptions=True)

@@ -2,12 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.errors import InvalidParameterError
 from moorage.oci import media_types
+from moorage.oci.descriptor import Descriptor
+from moorage.oci.digest import Digest
 from moorage.oci.manifest import Index, InvalidManifestError, Manifest, decode_manifest
 
 DIGEST = "sha256:" + "ab" * 32
@@ -71,6 +74,13 @@ def test_document_of_both_kinds_is_refused() -> None:
 def test_what_is_no_manifest_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidManifestError):
         decode_manifest(raw)
+
+
+def test_manifest_that_is_made_here_says_what_it_is() -> None:
+    config = Descriptor(media_type=media_types.OCI_CONFIG, digest=Digest(DIGEST), size=7)
+    document = json.loads(msgspec.json.encode(Manifest(config=config, layers=())))
+    assert (document["schemaVersion"], document["mediaType"]) == (2, media_types.OCI_MANIFEST)
+    assert document["layers"] == []
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
