@@ -23,6 +23,10 @@ from moorage.client.calls import call
 from moorage.errors import ConflictError, InvalidParameterError
 
 
+class NotAttachableError(ConflictError):
+    """The container is in a state in which it has no streams."""
+
+
 class StartFlagsError(InvalidParameterError):
     """The flags of ``start`` do not fit its arguments."""
 
@@ -37,9 +41,9 @@ def attach(session: Session, /, container: str, *, detach_keys: str, no_stdin: b
     """Attach local standard input, output, and error streams to a running container."""
     record = session.perform(call(endpoints.CONTAINER_INSPECT, path={"id": container}))
     if record.state is None or record.config is None or not record.state.running:
-        raise ConflictError("You cannot attach to a stopped container, start it first")
+        raise NotAttachableError("You cannot attach to a stopped container, start it first")
     if record.state.paused:
-        raise ConflictError("You cannot attach to a paused container, unpause it first")
+        raise NotAttachableError("You cannot attach to a paused container, unpause it first")
     tty, stdin = record.config.tty, record.config.open_stdin and not no_stdin
     terminal.require_terminal(interactive=stdin, tty_wanted=tty)
     target = _Target(record.id, tty, stdin, detach_keys)

@@ -153,7 +153,7 @@ class Group(click.Group):
 
 
 def daemon_error(error: MoorageError) -> str:
-    """Return the line that Docker prints for what the engine refused."""
-    from moorage.client.errors import EngineUnreachableError  # noqa: PLC0415 - only when something went wrong
+    """Return the line that Docker prints for an error; it says so if the engine refused."""
+    from moorage.client.errors import RefusedError  # noqa: PLC0415 - only when something went wrong
 
-    return str(error) if isinstance(error, EngineUnreachableError) else f"Error response from daemon: {error}"
+    return f"Error response from daemon: {error}" if isinstance(error, RefusedError) else str(error)

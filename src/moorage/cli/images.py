@@ -56,7 +56,7 @@ def images(
                 click.echo(image.id if full else short_id(image.id))
         return
     default = ["Repository", "Tag", *(["Digest"] if flags["digests"] else []), "ID", "CreatedSince", "Size"]
-    rows = [row for image in found for row in _rows(image, digests=flags["digests"], full=full)]
+    rows = [row for image in found for row in image_rows(image, digests=flags["digests"], full=full)]
     print_rows(rows, columns=_COLUMNS, format_text=format_text, default=default)
 
 
@@ -72,7 +72,8 @@ def _names(image: ImageSummary, *, digests: bool) -> list[tuple[str, str, str]]:
     return lines or [(_NONE, _NONE, _NONE)]
 
 
-def _rows(image: ImageSummary, *, digests: bool, full: bool) -> list[Row]:
+def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False) -> list[Row]:
+    """Return the lines that an image takes in a listing: one for each of its names."""
     common = {
         "ID": image.id if full else short_id(image.id),
         "CreatedSince": f"{human_duration(time.time() - image.created)} ago" if image.created > 0 else "N/A",

@@ -59,14 +59,15 @@ def ps(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
         return
     default = (*_DEFAULT, "Size") if size else _DEFAULT
     print_rows(
-        [_row(container, full=full) for container in found],
+        [container_row(container, full=full) for container in found],
         columns=_COLUMNS,
         format_text=format_text,
         default=default,
     )
 
 
-def _row(container: ContainerSummary, *, full: bool) -> Row:
+def container_row(container: ContainerSummary, *, full: bool) -> Row:
+    """Return the fields of a container as a listing prints them."""
     command = f'"{container.command}"'
     names = [name.removeprefix("/") for name in container.names or () if name.count("/") <= 1]
     volumes = [mount for mount in container.mounts if mount.driver == "local"]

@@ -76,8 +76,8 @@ _VOLUME: Final = {
     "remove": "volumes:rm",
 }
 _SYSTEM: Final = {
-    "df": "system:df",
-    "events": "system:events",
+    "df": "disk_usage:df",
+    "events": "events:events",
     "info": "system:info",
     "prune": "pruning:system_prune",
 }
@@ -86,7 +86,7 @@ _SHORTCUTS: Final = {
     **{name: _IMAGE[name] for name in ("history", "import", "load", "pull", "push", "save", "tag")},
     "images": "images:images",
     "rmi": "images:rmi",
-    "events": "system:events",
+    "events": "events:events",
     "info": "system:info",
     "inspect": "inspecting:inspect",
     "login": "accounts:login",

@@ -28,6 +28,17 @@ class TerminalRefusedError(InvalidParameterError):
     """An archive would go to, or come from, a terminal."""
 
 
+class ArchiveFileError(InvalidParameterError):
+    """An archive's file can't be read or written."""
+
+
+class TagWithAllTagsError(InvalidParameterError):
+    """One tag and all tags were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("tag can't be used with --all-tags/-a")
+
+
 @click.command(cls=Command, minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
 @click.option(
@@ -41,7 +52,7 @@ def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
     name, tag = split_tag(reference)
     explicit = name != reference
     if all_tags and explicit:
-        raise InvalidParameterError("tag can't be used with --all-tags/-a")
+        raise TagWithAllTagsError
     if not explicit and not all_tags and not quiet:
         click.echo("Using default tag: latest")
     query = ImageCreateQuery(from_image=name, tag="" if all_tags else tag, platform=platform)
@@ -68,7 +79,7 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
     """Upload an image to a registry."""
     name, tag = split_tag(reference)
     if all_tags and name != reference:
-        raise InvalidParameterError("tag can't be used with --all-tags/-a")
+        raise TagWithAllTagsError
     if not all_tags and name == reference and not quiet:
         click.echo("Using default tag: latest")
     query = ImagePushQuery(tag="" if all_tags else tag, platform=platform)
@@ -94,7 +105,7 @@ def save(session: Session, /, references: tuple[str, ...], *, output: str, platf
         write_archive(chunks, output=output)
 
 
-def write_archive(chunks: Iterator[bytes], *, output: str) -> None:
+def write_archive(chunks: Iterator[bytes], *, output: str, action: str = "save") -> None:
     """Write an archive to a file, made whole or not at all, or to standard output.
 
     Raises:
@@ -102,7 +113,7 @@ def write_archive(chunks: Iterator[bytes], *, output: str) -> None:
     """
     if not output:
         if sys.stdout.isatty():
-            raise TerminalRefusedError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+            raise TerminalRefusedError(f"cowardly refusing to {action} to a terminal. Use the -o flag or redirect")
         for chunk in chunks:
             write_all(sys.stdout.fileno(), chunk)
         return
@@ -113,7 +124,7 @@ def write_archive(chunks: Iterator[bytes], *, output: str) -> None:
             file.writelines(chunks)
         partial.rename(target)
     except OSError as error:
-        raise InvalidParameterError(f'failed to save: {error.strerror}: "{output}"') from None
+        raise ArchiveFileError(f'failed to {action} image: {(error.strerror or "").lower()}: "{output}"') from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -142,7 +153,7 @@ def _opened(path: str) -> IO[bytes]:
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise InvalidParameterError(f"open {path}: {(error.strerror or '').lower()}") from None
+        raise ArchiveFileError(f"open {path}: {(error.strerror or '').lower()}") from None
 
 
 def _pieces(source: IO[bytes]) -> Iterator[bytes]:

@@ -28,6 +28,16 @@ KIND_BY_STATUS: Final[Mapping[int, type[MoorageError]]] = {
 }
 
 
+class RefusedError(MoorageError):
+    """Marks an error as the engine's own answer; its kind is among its other bases."""
+
+
+_REFUSALS: Final[Mapping[type[MoorageError], type[MoorageError]]] = {
+    kind: type(f"Refused{kind.__name__}", (kind, RefusedError), {"__doc__": kind.__doc__})
+    for kind in (*KIND_BY_STATUS.values(), SystemFailureError)
+}
+
+
 class EngineUnreachableError(UnavailableError):
     """Nothing answers where the engine should be."""
 
@@ -59,4 +69,5 @@ def error_for(status: int, body: bytes) -> MoorageError:
         text = msgspec.json.decode(body, type=_Message).message
     except msgspec.DecodeError:
         text = body.decode(errors="replace").strip()
-    return KIND_BY_STATUS.get(status, SystemFailureError)(text or f"the engine answered with status {status}")
+    kind = _REFUSALS[KIND_BY_STATUS.get(status, SystemFailureError)]
+    return kind(text or f"the engine answered with status {status}")
