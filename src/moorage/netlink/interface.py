@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 
 from moorage.netlink import address, link, neighbour, route
 from moorage.netlink.socket import NetlinkSocket
@@ -26,9 +27,12 @@ from moorage.netlink.socket import NetlinkSocket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, Final
 
     from moorage.netlink.codec import Message
+
+_PATIENCE: Final = 0.1
+"""Seconds to wait for a device that is up to pass packets; it takes a few milliseconds at most."""
 
 
 def connect(plans: Sequence[Mapping[str, Any]], *, namespace_fd: int, loopback: bool = True) -> None:
@@ -42,24 +46,15 @@ def connect(plans: Sequence[Mapping[str, Any]], *, namespace_fd: int, loopback: 
         OSError: The kernel refused a step; no device of these plans is left.
     """
     created: list[str] = []
+    new = [plan for plan in plans if not plan.get("existing")]
     with NetlinkSocket() as outside:
         try:
-            for plan in plans:
-                if plan.get("existing"):
-                    continue
-                bridge = _index_of(plan["bridge"])
-                created.append(plan["host"])
-                try:
-                    outside.send(*_outside(plan, bridge=bridge, namespace_fd=namespace_fd))
-                except FileExistsError:
-                    # Somebody else's device: it must not be deleted below.
-                    created.pop()
-                    raise
-                if plan.get("isolated") or plan.get("hairpin"):
-                    outside.send(_port(plan))
+            for plan in new:
+                _create(outside, plan, namespace_fd=namespace_fd, created=created)
             if plans or loopback:
                 with NetlinkSocket(namespace_fd=namespace_fd) as inside:
                     _configure(inside, plans, loopback=loopback)
+                    _wait_operational(outside, inside, new)
         except OSError:
             for name in created:
                 _delete_if_there(outside, name)
@@ -103,13 +98,22 @@ def _index_of(bridge: str) -> int:
         raise OSError(errno.ENODEV, f"{os.strerror(errno.ENODEV)} (bridge {bridge})") from error
 
 
-def _outside(plan: Mapping[str, Any], *, bridge: int, namespace_fd: int) -> list[Message]:
+def _create(outside: NetlinkSocket, plan: Mapping[str, Any], *, namespace_fd: int, created: list[str]) -> None:
+    name, bridge = plan["host"], _index_of(plan["bridge"])
     pair = link.veth(
-        plan["host"], peer=plan["name"], namespace_fd=namespace_fd, master=bridge, mtu=plan["mtu"], mac=plan["mac"]
+        name, peer=plan["name"], namespace_fd=namespace_fd, master=bridge, mtu=plan["mtu"], mac=plan["mac"]
     )
     # The host may still know this address by the MAC of the container that had it before.
     known = (neighbour.replace(bridge, address=one, mac=plan["mac"]) for one in plan["addresses"])
-    return [pair, *known]
+    created.append(name)
+    try:
+        outside.send(pair, *known)
+    except FileExistsError:
+        # Somebody else's device: it must not be deleted by whoever cleans up.
+        created.pop()
+        raise
+    if plan.get("isolated") or plan.get("hairpin"):
+        outside.send(_port(plan))
 
 
 def _port(plan: Mapping[str, Any]) -> Message:
@@ -124,6 +128,21 @@ def _configure(inside: NetlinkSocket, plans: Sequence[Mapping[str, Any]], *, loo
         index = link.get(inside, name=plan["name"]).index
         messages += inside_messages(plan, index=index, ipv6=has_ipv6)
     inside.send(*messages)
+
+
+def _wait_operational(outside: NetlinkSocket, inside: NetlinkSocket, plans: Sequence[Mapping[str, Any]]) -> None:
+    """Return when the devices pass packets.
+
+    Else the first ones of a program that starts at once are lost: a question to a name
+    server would be repeated after five seconds, a connection after one.
+    """
+    waiting = [(outside, plan["host"]) for plan in plans] + [(outside, plan["bridge"]) for plan in plans]
+    # IPv4 works inside as soon as the other end does; IPv6 looks at the device's state.
+    waiting += [(inside, plan["name"]) for plan in plans if any(":" in one for one in plan["addresses"])]
+    until = time.monotonic() + _PATIENCE
+    for netlink, name in waiting:
+        while not link.is_operational(netlink, name=name) and time.monotonic() < until:
+            time.sleep(0.0005)
 
 
 def _delete_if_there(outside: NetlinkSocket, name: str) -> None:

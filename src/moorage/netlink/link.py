@@ -27,6 +27,7 @@ _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _IFLA_MASTER: Final = 10
+_IFLA_OPERSTATE: Final = 16
 _IFLA_LINKINFO: Final = 18
 _IFLA_AF_SPEC: Final = 26
 _IFLA_NET_NS_FD: Final = 28
@@ -52,6 +53,7 @@ _ADDR_GEN_MODE_NONE: Final = 1
 IFF_UP: Final = 1
 # Without it an answer carries 1 kB of counters nobody reads.
 _RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
+_IF_OPER_UP: Final = 6
 
 LOOPBACK_INDEX: Final = 1
 
@@ -193,10 +195,17 @@ def get(socket: NetlinkSocket, *, name: str) -> Link:
     Raises:
         OSError: ENODEV: there is none.
     """
-    mask = codec.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
-    body = _HEADER.pack(0, 0, 0, 0, 0) + mask + codec.text(_IFLA_IFNAME, name)
-    (answer,) = socket.request(codec.Message(_RTM_GETLINK, 0, body, about=f"look up link {name}"))
-    return Link(answer)
+    return Link(_look_up(socket, name))
+
+
+def is_operational(socket: NetlinkSocket, *, name: str) -> bool:
+    """Return whether a device passes packets: being up is not enough.
+
+    The kernel makes a device work some time after its other end came up. From Linux 6.8
+    on, the question makes it do so at once.
+    """
+    state = codec.attributes(_look_up(socket, name), start=_HEADER.size).get(_IFLA_OPERSTATE, b"")
+    return state == bytes((_IF_OPER_UP,))
 
 
 def every(socket: NetlinkSocket) -> Iterator[Link]:
@@ -216,6 +225,13 @@ def mac_bytes(mac: str) -> bytes:
     if len(raw) != 6:
         raise ValueError(f"invalid MAC address: {mac}")
     return raw
+
+
+def _look_up(socket: NetlinkSocket, name: str) -> bytes:
+    mask = codec.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    body = _HEADER.pack(0, 0, 0, 0, 0) + mask + codec.text(_IFLA_IFNAME, name)
+    (answer,) = socket.request(codec.Message(_RTM_GETLINK, 0, body, about=f"look up link {name}"))
+    return answer
 
 
 def _no_link_local_address() -> bytes:

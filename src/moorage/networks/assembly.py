@@ -8,6 +8,7 @@ from moorage.networks import firewall
 from moorage.networks.connecting import NetworkConnector
 from moorage.networks.creating import NetworkCreator
 from moorage.networks.firewall_table import FirewallTable
+from moorage.networks.flows import Flows
 from moorage.networks.host_files import HostFiles
 from moorage.networks.listing import NetworkLister
 from moorage.networks.models import NetworkOptions
@@ -30,6 +31,7 @@ class Networks:
     remover: NetworkRemover
     connector: NetworkConnector
     firewall: FirewallTable
+    flows: Flows
 
     @classmethod
     def assemble(
@@ -48,7 +50,8 @@ class Networks:
         """
         registry = NetworkRegistry(store, options)
         table = FirewallTable(firewall.table_of(options.bridge))
-        sandboxes = Sandboxes(registry, table, PortMap())
+        flows = Flows()
+        sandboxes = Sandboxes(registry, table, PortMap(), flows)
         host_files = HostFiles()
         resolution = Resolution(
             options=options,
@@ -81,8 +84,10 @@ class Networks:
                 events=events,
             ),
             firewall=table,
+            flows=flows,
         )
 
     def close(self) -> None:
-        """Let go of the firewall's socket; everything on the host stays."""
+        """Let go of sockets and threads; everything on the host stays."""
+        self.flows.close()
         self.firewall.close()

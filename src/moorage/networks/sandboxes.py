@@ -17,6 +17,7 @@ from moorage.networks import bridge, endpoint, portmap
 from moorage.networks.errors import FirewallError, PortTakenError
 from moorage.networks.firewall import FilteredNetwork
 from moorage.networks.firewall_table import FirewallTable
+from moorage.networks.flows import Flows
 from moorage.networks.models import (
     OPTION_BIND_ADDRESS,
     OPTION_INTERFACE_PREFIX,
@@ -55,8 +56,9 @@ class Sandboxes:
         host_has_ipv6: Whether ports are published on IPv6 too, and localhost has its names.
     """
 
-    def __init__(self, registry: NetworkRegistry, firewall: FirewallTable, ports: PortMap) -> None:
+    def __init__(self, registry: NetworkRegistry, firewall: FirewallTable, ports: PortMap, flows: Flows) -> None:
         self._registry = registry
+        self._flows = flows
         self._firewall = firewall
         self._ports = ports
         self._open: dict[str, Sandbox] = {}
@@ -171,6 +173,7 @@ class Sandboxes:
         # An exit must be recorded whatever the firewall says; the next restore mends it.
         with contextlib.suppress(FirewallError):
             self._firewall.unpublish(sandbox.published)
+        self._flows.freed(sandbox.published)
         return sandbox
 
     def new_endpoint(
@@ -218,6 +221,7 @@ class Sandboxes:
         for listener in listeners:
             undo.callback(listener.close)
         self._firewall.publish(published)
+        self._flows.published(published)
         return published, listeners
 
     def _default_ips(self, network: Network | None) -> tuple[str, ...]:

@@ -99,6 +99,31 @@ def test_a_new_owner_of_an_address_is_known_at_once() -> None:
     with_bridge(body)
 
 
+def test_the_very_first_packet_arrives() -> None:
+    """The first port of a bridge is the worst case: the bridge itself wakes up with it."""
+
+    def body() -> None:
+        for number in range(2, 22):
+            with NetlinkSocket() as netlink:
+                netlink.send(link.bridge(f"first{number}", mac="02:00:00:00:00:01", mtu=1500))
+                bridge = socket.if_nametoindex(f"first{number}")
+                netlink.send(address.add(bridge, address=f"10.{number}.0.1/24"))
+            namespace_fd = new_namespace()
+            with inside(namespace_fd):
+                client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server.bind((f"10.{number}.0.1", 99))
+            server.settimeout(0.5)
+            wanted = plan(number, bridge=f"first{number}", addresses=[f"10.{number}.0.2/24"], gateways=[], routes=[])
+            interface.connect([wanted], namespace_fd=namespace_fd)
+            client.sendto(b"first", (f"10.{number}.0.1", 99))
+            assert server.recv(10) == b"first"
+            client.close()
+            server.close()
+
+    with_bridge(body)
+
+
 def test_isolated_ports_reach_the_host_only() -> None:
     def body() -> None:
         first_fd, second_fd = new_namespace(), new_namespace()

@@ -98,6 +98,22 @@ def test_udp_is_published_too(tmp_path: Path) -> None:
     on_host(tmp_path, body)
 
 
+def test_a_client_that_never_pauses_reaches_a_container_that_starts_later(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        with inside(host.neighbour_fd):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with client:
+            # The kernel notes that this flow goes to the host itself.
+            client.sendto(b"too early", (HOST_ON_LAN, 5353))
+            late, _ = host.run("late", ports={"53/udp": (PortBinding(host_port="5353"),)})
+            server = in_namespace(late, lambda: listen(port=53, kind=socket.SOCK_DGRAM))
+            host.networks.flows.close()
+            client.sendto(b"in time", (HOST_ON_LAN, 5353))
+            assert server.recv(100) == b"in time"
+
+    on_host(tmp_path, body)
+
+
 def test_a_container_reaches_a_neighbour_under_the_hosts_address(tmp_path: Path) -> None:
     def body(host: Playground) -> None:
         client, _ = host.run("client")
