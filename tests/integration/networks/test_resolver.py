@@ -14,6 +14,7 @@ from moorage.netlink.socket import NetlinkSocket
 from moorage.shim.loop import Loop
 from moorage.shim.resolver import message
 from moorage.shim.resolver.server import Resolver
+from moorage.shim.resolver.sockets import open_sockets
 from tests.integration.networks.playground import inside, new_namespace
 from tests.support.isolation import in_network_namespace
 
@@ -43,8 +44,15 @@ class Sandbox:
             "upstream": [{"server": "127.0.0.99", "inside": False}, {"server": UPSTREAM, "inside": False}],
         }
         self.file.write_text(json.dumps(self.document))
-        self.resolver = Resolver(self.loop, str(self.file))
-        self.resolver.open(lambda: os.dup(self.namespace_fd))
+        self.resolver = self.open()
+
+    def open(self) -> Resolver:
+        """Return a resolver on new sockets."""
+        datagrams_fd, streams_fd = open_sockets(self.namespace_fd)
+        namespace_fd = os.dup(self.namespace_fd)
+        return Resolver(
+            self.loop, str(self.file), datagrams_fd=datagrams_fd, streams_fd=streams_fd, namespace_fd=namespace_fd
+        )
 
     def ask(self, name: str, kind: int, *, stream: bool = False, meanwhile: Callable[[], None] | None = None) -> bytes:
         """Return the answer that a program in the sandbox gets."""
@@ -126,9 +134,9 @@ def test_an_internal_network_asks_nobody(tmp_path: Path) -> None:
 def test_a_closed_resolver_holds_nothing(tmp_path: Path) -> None:
     def body(sandbox: Sandbox) -> None:
         before = len(list(Path("/proc/self/fd").iterdir()))
-        again = Resolver(sandbox.loop, str(sandbox.file))
         sandbox.resolver.close()
-        again.open(lambda: os.dup(sandbox.namespace_fd))
+        again = sandbox.open()
+        assert sandbox.ask("web", message.A).endswith(socket.inet_aton("172.18.0.2"))
         again.close()
         again.close()
         assert len(list(Path("/proc/self/fd").iterdir())) == before - 3

@@ -57,4 +57,4 @@ def test_without_files_nothing_is_known(tmp_path: Path) -> None:
     assert found.lookup("web") is None
     (tmp_path / "resolver.json").write_text("{broken")
     assert found.upstream() == []
-    assert not Directory(str(tmp_path / "missing")).exists
+    assert Directory(str(tmp_path / "missing")).lookup("web") is None

@@ -75,11 +75,6 @@ class Directory:
         self._settings = Document(path, lambda content: content)
         self._zones: dict[str, Document] = {}
 
-    @property
-    def exists(self) -> bool:
-        """Tell whether the container is to have a resolver."""
-        return self._settings.read() is not None
-
     def lookup(self, name: str) -> list[str] | None:
         """Return the addresses of a name in lower case; None if nobody here has it."""
         found: list[str] = []
