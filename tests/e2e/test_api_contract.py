@@ -25,11 +25,7 @@ NOT_BUILT = frozenset(
     ImageBuild BuildPrune BuildCancel BuildGRPC Session CheckpointList CheckpointCreate CheckpointDelete
     PluginList GetPluginPrivileges PluginPull PluginInspect PluginDelete PluginEnable PluginDisable PluginUpgrade
     PluginCreate PluginPush PluginSet
-    SwarmInspect SwarmInit SwarmJoin SwarmLeave SwarmUpdate SwarmUnlockkey SwarmUnlock
-    NodeList NodeInspect NodeDelete NodeUpdate
-    ServiceList ServiceCreate ServiceInspect ServiceDelete ServiceUpdate ServiceLogs TaskList TaskInspect TaskLogs
-    SecretList SecretCreate SecretInspect SecretDelete SecretUpdate
-    ConfigList ConfigCreate ConfigInspect ConfigDelete ConfigUpdate
+    SwarmInit SwarmJoin
     """.split()
 )
 SPOKEN = [endpoint for endpoint in ENDPOINTS if endpoint.since <= MAXIMUM]
