@@ -44,7 +44,7 @@ class ExecProber:
         ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
         with ours:
             try:
-                await self.starter.start_attached(added, theirs)
+                await self.starter.start_attached(added, theirs, multiplexed=True)
                 output = await _collect(ours)
                 return ProbeOutcome(await self._exit_code(added.id), output)
             except asyncio.CancelledError:

@@ -72,6 +72,7 @@ class ExecStarter:
         added: ExecRecord,
         connection: socket.socket,
         *,
+        multiplexed: bool,
         leftover: bytes = b"",
         console_size: tuple[int, int] | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class ExecStarter:
         """
         attach = attach_message(
             streams=(added.stdin, added.stdout, added.stderr),
-            multiplex=not added.tty,
+            multiplex=multiplexed,
             detach_keys=added.detach_keys,
             leftover=leftover,
         )
@@ -89,7 +90,7 @@ class ExecStarter:
             try:
                 await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=console_size)
             except MoorageError as error:
-                await _tell(connection, f"{error}\r\n".encode(), multiplexed=not added.tty)
+                await _tell(connection, f"{error}\r\n".encode(), multiplexed=multiplexed)
 
     async def _start(
         self,

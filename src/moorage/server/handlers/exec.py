@@ -44,8 +44,12 @@ class ExecHandlers:
         if call.body.detach:
             await self.starter.start_detached(added, console_size=size)
             return Response()
-        stream = with_short_leftover(await call.hijack(multiplexed=not added.tty))
-        await self.starter.start_attached(added, stream.connection, leftover=stream.leftover, console_size=size)
+        # What this request says of a terminal decides: clients that leave it out read frames, terminal or not.
+        multiplexed = not call.body.tty
+        stream = with_short_leftover(await call.hijack(multiplexed=multiplexed))
+        await self.starter.start_attached(
+            added, stream.connection, multiplexed=multiplexed, leftover=stream.leftover, console_size=size
+        )
         return Hijack()
 
     async def resize(self, call: Call[containers.ResizeQuery, NoBody]) -> None:
