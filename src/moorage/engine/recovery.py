@@ -145,11 +145,7 @@ class Recovery:
     async def _undo_start(self, record: ContainerRecord, task: Task) -> None:
         """End a container whose start was never recorded, so that nobody was told of it."""
         _log.warning("container %s was being started when the daemon ended; undoing it", record.short_id)
-        with contextlib.suppress(MoorageError, TimeoutError):
-            await task.kill(signal.SIGKILL)
-            async with asyncio.timeout(_UNDO_SECONDS):
-                await task.wait_ended()
-        await task.release()
+        await task.abandon()
         self.groups.kill(record)
         remove_bundle(self.paths.bundle(record.id))
 

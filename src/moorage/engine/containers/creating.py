@@ -15,6 +15,7 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig, ContainerCreateRequest, config_of
 from moorage.api.host_config import HostConfig, LogConfig
+from moorage.engine import faults
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.bundles.modes import joined_container
@@ -23,7 +24,7 @@ from moorage.engine.bundles.validation import check_create
 from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.mounting import MountPreparer, check_bind_sources, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name
-from moorage.engine.containers.ports import EventPublisher, Images, Networks, Snapshots
+from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
@@ -63,6 +64,7 @@ class ContainerCreator:
 
     registry: ContainerRegistry
     images: Images
+    pins: SnapshotPins
     networks: Networks
     snapshots: Snapshots
     mounts: MountPreparer
@@ -110,7 +112,8 @@ class ContainerCreator:
         )
         if joined_container(host_config.network_mode) is None:
             self.networks.validate(sandbox_request(record))
-        record = await self._make(record, name)
+        with self.pins.hold(image.chain_ids):
+            record = await self._make(record, name)
         self.events.publish("container", "create", record.id, record.event_attributes())
         return Created(id=record.id, warnings=(*warnings, *more))
 
@@ -145,14 +148,18 @@ class ContainerCreator:
         top = ChainID(record.definition.chain_ids[-1]) if record.definition.chain_ids else None
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(self.registry.release_name, record.name, record.id)
+            faults.point("create:named")
             rootfs = await self.snapshots.prepare_container(record.id, top)
             undo.push_async_callback(self.snapshots.remove_container, record.id)
+            faults.point("create:files-made")
             if record.definition.mounts:
                 mounts = await self.mounts.prepare(record.definition.mounts, rootfs=rootfs)
                 undo.push_async_callback(self.mounts.discard, mounts)
                 definition = dataclasses.replace(record.definition, mounts=mounts)
                 record = dataclasses.replace(record, definition=definition)
+                faults.point("create:volumes-made")
             await self.registry.add(record)
+            faults.point("create:recorded")
             undo.pop_all()
         return record
 

@@ -105,6 +105,7 @@ class ContainerExits:
         self.networks.close_sandbox(record.id)
         restart = self._restarts(record, ended)
         state = _stopped_state(record.state, ended, restart=restart)
+        faults.point("exit:network-closed")
         goes = record.host_config.auto_remove and not restart and record.id not in self.kept
         if goes:
             # The removal commits; until then exit.json in the bundle is the durable record.
@@ -121,6 +122,7 @@ class ContainerExits:
         # The lock is kept until the shim is gone, because the next start or removal wants
         # the same cgroup, bundle and upper layer.
         await released
+        faults.point("exit:released")
         remove_bundle(self.paths.bundle(record.id))
         if restart:
             self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)

@@ -4,7 +4,8 @@ Implementations are chosen once, in `moorage.daemon.wiring`; tests pass fakes.
 """
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,13 @@ class Images(Protocol):
 
     def children(self, image_id: Digest) -> Sequence[Image]:
         """Return the images that were made from one."""
+
+
+class SnapshotPins(Protocol):
+    """Keeps layers from being collected that nothing refers to yet."""
+
+    def hold(self, chains: Iterable[ChainID]) -> AbstractContextManager[None]:
+        """Keep these layers for a block."""
 
 
 class Networks(Protocol):

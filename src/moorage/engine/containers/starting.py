@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from moorage.engine import faults
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.writing import write_bundle
 from moorage.engine.containers.attaching import PendingAttaches
@@ -114,6 +115,7 @@ class ContainerStarter:
 
     async def _launch(self, record: ContainerRecord) -> None:
         opened = self._open_sandbox(record)
+        faults.point("start:network-open")
         task = Task(record.id, self.observer)
         try:
             with contextlib.ExitStack() as stack:
@@ -122,12 +124,14 @@ class ContainerStarter:
                 self.tasks.add(task)
                 bundle = self.bundler.make(record, opened.sandbox if opened else None)
                 self._start_shim(task, bundle, opened)
+            faults.point("start:shim-asked")
             running = _running_state(record, opened, at_ns=time.time_ns())
             _, started = await asyncio.gather(self.registry.write_ahead(record.id, running), _wait_started(task))
         except BaseException:
-            await task.release()
             self.tasks.discard(task)
+            await task.abandon()
             raise
+        faults.point("start:running")
         self.registry.put_state(record.id, dataclasses.replace(running, pid=started.pid, started_at_ns=started.at_ns))
         record = self.registry.get(record.id)
         self.events.publish("container", "start", record.id, record.event_attributes())
@@ -146,6 +150,7 @@ class ContainerStarter:
         directory = self.paths.bundle(task.container_id)
         remove_bundle(directory)
         write_bundle(directory, spec=bundle.spec, launch=bundle.launch)
+        faults.point("start:bundle-written")
         with self.attaches.take(task.container_id) as clients:
             client = self.launcher.start_shim(
                 directory,

@@ -8,6 +8,7 @@ observer, because recording an exit is a long story that does not belong to a so
 import asyncio
 import contextlib
 import logging
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -20,6 +21,7 @@ from moorage.engine.containers.errors import (
     RequestRefusedError,
 )
 from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers
+from moorage.errors import MoorageError
 
 _RELEASE_SECONDS: Final = 30.0
 
@@ -188,6 +190,14 @@ class Task:
         except (ShimError, ShimGoneError, TimeoutError) as error:
             _log.debug("the shim of container %s was not released: %s", self.container_id, error)
         self._client.close()
+
+    async def abandon(self) -> None:
+        """End a container that nobody will know of, running or not, and let its shim go."""
+        with contextlib.suppress(MoorageError, TimeoutError):
+            await self.kill(signal.SIGKILL)
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self.wait_ended()
+        await self.release()
 
     def close(self) -> None:
         """End the connection and leave the shim alone; for the end of the daemon."""

@@ -1,0 +1,200 @@
+"""What a daemon makes of what the one before it left."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.api.host_config import RestartPolicy
+from moorage.engine.containers.records import ContainerRecord, ContainerState, ContainerStatus
+from moorage.engine.recovery import Recovery
+from moorage.networks.models import Sandbox
+from tests.unit.engine.fakes import ID, FakeEngine, record
+
+SANDBOX = Sandbox(id="5" * 64, container_id=ID, container_name="web")
+RUNNING = ContainerState(running=True, pid=1, started_at_ns=5, started_before=True, sandbox=SANDBOX)
+
+
+class Groups:
+    """Cgroups that remember what was killed."""
+
+    def __init__(self) -> None:
+        self.killed: list[str] = []
+
+    def kill(self, record: ContainerRecord) -> None:
+        self.killed.append(record.id)
+
+
+class ListeningShim:
+    """A shim that lives: it answers at its bundle's socket."""
+
+    def __init__(self, bundle: Path, state: dict[str, Any]) -> None:
+        bundle.mkdir()
+        self.requests: list[str] = []
+        self._state = state
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.chdir(bundle):
+            self._listener.bind("shim.sock")
+        self._listener.listen()
+        self._listener.setblocking(False)
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        connection, _ = await loop.sock_accept(self._listener)
+        with connection:
+            while data := await loop.sock_recv(connection, 65536):
+                request = msgspec.json.decode(data)
+                self.requests.append(request["do"])
+                connection.send(msgspec.json.encode({"seq": request["seq"], "ok": True, **self._state}))
+                if request["do"] == "kill":
+                    connection.send(msgspec.json.encode({"event": "exited", "exit_code": 137, "at": 9}))
+
+    async def close(self) -> None:
+        self._task.cancel()
+        self._listener.close()
+        # The daemon may be gone before its last request is answered.
+        with contextlib.suppress(asyncio.CancelledError, BrokenPipeError):
+            await self._task
+
+
+@contextlib.asynccontextmanager
+async def shim_at(engine: FakeEngine, container_id: str = ID, **state: Any) -> AsyncIterator[ListeningShim]:
+    shim = ListeningShim(engine.paths.bundle(container_id), state)
+    try:
+        yield shim
+    finally:
+        engine.tasks.close()
+        await shim.close()
+
+
+@pytest.fixture
+def groups() -> Groups:
+    return Groups()
+
+
+async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
+    recovery = Recovery(
+        registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
+        starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
+        paths=engine.paths, jobs=engine.jobs, on_live=lambda _: None,
+    )  # fmt: skip
+    sandboxes = await recovery.reconnect()
+    await recovery.settle()
+    recovery.start_policies()
+    await engine.jobs.finish(timeout=5)
+    return sandboxes
+
+
+async def test_a_living_container_is_adopted(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    async with shim_at(engine, status="running", pid=99, started_at=7):
+        assert await recover(engine, groups) == [SANDBOX]
+        state = engine.registry.get(ID).state
+        assert (state.pid, state.started_at_ns, state.running) == (99, 7, True)
+        assert engine.tasks.find(ID) is not None
+
+
+async def test_a_container_that_was_paused_still_is(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    async with shim_at(engine, status="paused", pid=99, started_at=7):
+        await recover(engine, groups)
+        assert engine.registry.get(ID).state.status is ContainerStatus.PAUSED
+
+
+async def test_an_exit_meanwhile_is_recorded(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    async with shim_at(engine, status="exited", pid=0, started_at=7, exit_code=3, at=8) as shim:
+        assert await recover(engine, groups) == []
+        assert shim.requests == ["state", "release"]
+    assert engine.stored()[ID].state.exit_code == 3
+    assert engine.actions() == ["die"]
+
+
+async def test_a_start_that_was_never_recorded_is_undone(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record())
+    async with shim_at(engine, status="running", pid=99, started_at=7) as shim:
+        await recover(engine, groups)
+        assert shim.requests == ["state", "kill", "release"]
+    assert engine.registry.get(ID).state.status is ContainerStatus.CREATED
+    assert groups.killed == [ID]
+    assert not engine.paths.bundle(ID).exists()
+
+
+async def test_an_exit_note_without_a_shim_is_enough(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    bundle = engine.paths.bundle(ID)
+    bundle.mkdir()
+    (bundle / "exit.json").write_bytes(msgspec.json.encode({"exit_code": 9, "at": 8, "oom_killed": True}))
+    await recover(engine, groups)
+    state = engine.stored()[ID].state
+    assert (state.exit_code, state.oom_killed, state.finished_at_ns) == (9, True, 8)
+    assert not bundle.exists()
+
+
+async def test_a_start_that_failed_meanwhile_leaves_it_created(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    bundle = engine.paths.bundle(ID)
+    bundle.mkdir()
+    note = {"exit_code": 127, "at": 8, "oom_killed": False, "error": "no such file"}
+    (bundle / "exit.json").write_bytes(msgspec.json.encode(note))
+    await recover(engine, groups)
+    state = engine.stored()[ID].state
+    assert (state.status, state.exit_code, state.error) == (ContainerStatus.CREATED, 127, "no such file")
+
+
+async def test_a_shim_that_died_left_a_killed_container(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    engine.paths.bundle(ID).mkdir()
+    await recover(engine, groups)
+    assert engine.stored()[ID].state.exit_code == 137
+    assert groups.killed == [ID]
+
+
+async def test_after_a_reboot_running_containers_have_exited(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING))
+    await recover(engine, groups)
+    state = engine.stored()[ID].state
+    assert (state.status, state.exit_code) == (ContainerStatus.EXITED, 255)
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped", "on-failure"])
+async def test_after_a_reboot_policies_start_them_again(engine: FakeEngine, groups: Groups, policy: str) -> None:
+    await engine.add(record(state=RUNNING, host={"restart_policy": RestartPolicy(name=policy)}))
+    await recover(engine, groups)
+    assert engine.registry.get(ID).state.status is ContainerStatus.RUNNING
+
+
+async def test_a_wait_for_a_restart_goes_on(engine: FakeEngine, groups: Groups) -> None:
+    waiting = ContainerState(running=True, restarting=True, started_at_ns=1, finished_at_ns=2, started_before=True)
+    await engine.add(record(state=waiting, host={"restart_policy": RestartPolicy(name="always")}))
+    await recover(engine, groups)
+    assert engine.registry.get(ID).state.status is ContainerStatus.RUNNING
+
+
+async def test_an_rm_container_that_exited_is_removed(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=RUNNING, host={"auto_remove": True}))
+    await recover(engine, groups)
+    assert engine.stored() == {}
+    assert not engine.paths.directory(ID).exists()
+
+
+async def test_a_removal_that_began_is_ended(engine: FakeEngine, groups: Groups) -> None:
+    await engine.add(record(state=ContainerState(dead=True, removing=True)))
+    await recover(engine, groups)
+    assert engine.stored() == {}
+
+
+async def test_what_belongs_to_nobody_is_swept(engine: FakeEngine, groups: Groups) -> None:
+    engine.paths.directory("f" * 64).mkdir()
+    engine.paths.bundle("e" * 64).mkdir()
+    async with shim_at(engine, "d" * 64, status="running") as stranger:
+        await recover(engine, groups)
+        assert stranger.requests == ["kill", "release"]
+    assert list(engine.paths.containers.iterdir()) == []
+    assert list(engine.paths.bundles.iterdir()) == []
