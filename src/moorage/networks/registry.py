@@ -18,6 +18,7 @@ from moorage.networks.errors import (
     AmbiguousNetworkError,
     InvalidAttachmentError,
     NetworkNotFoundError,
+    UnsupportedNetworkError,
 )
 from moorage.networks.models import (
     DEFAULT_NETWORK,
@@ -189,6 +190,8 @@ class NetworkRegistry:
         self._books[network.id] = tuple(ipam.AddressBook(pool) for pool in network.pools)
 
     async def _load_default(self) -> None:
+        if self.options.bridge == "none":
+            raise UnsupportedNetworkError("running without a default network (bridge: none) is not supported")
         present = self._by_name.get(DEFAULT_NETWORK)
         pools = self._default_pools(present)
         options = self.options
