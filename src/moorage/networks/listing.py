@@ -75,7 +75,7 @@ def describe(network: Network, *, containers: Mapping[str, api.EndpointResource]
         ipam=api.IPAM(
             driver=network.ipam_driver,
             options=dict(network.ipam_options) if network.ipam_options is not None else None,
-            config=[_pool(pool) for pool in network.pools],
+            config=[_pool(pool) for pool in network.pools] or None,
         ),
         internal=network.internal,
         attachable=network.attachable,
