@@ -6,26 +6,24 @@ shims it has forked do not notice.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import fcntl
 import gc
 import os
 import select
 import signal
-import socket
 import sys
 
-from moorage.api.shim import ANCILLARY_SPACE, MAX_PACKET, MSG_CMSG_CLOEXEC, Do, FrameError, unframe
 from moorage.kernel import prctl
 from moorage.launcher.pool import Pool
 from moorage.launcher.sealing import forbid_imports
-from moorage.shim.channel import close_all
+from moorage.runtime import process
+from moorage.shim.keeper import receive, rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from moorage.api.shim import Message
 
 _CALM = 20
 """Milliseconds without a request before a used-up process is replaced: a fork competes with the start just made."""
@@ -61,6 +59,8 @@ def main(arguments: Sequence[str]) -> None:
     prctl.set_name("moor-launcher")
     prctl.set_dumpable(dumpable=False)
     _take_null_streams()
+    process.warm_up()
+    rehearse()
     # Children are then reaped by the kernel, without a wake-up.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     forbid_imports()
@@ -68,63 +68,49 @@ def main(arguments: Sequence[str]) -> None:
     # Collections would write to every object, and with that copy every page, in each fork.
     gc.disable()
     gc.freeze()
-    with socket.socket(fileno=options.socket_fd) as sock, _pid_file(f"{options.run_root}/launcher.pid"):
-        fcntl.fcntl(sock, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    sock = _socket.socket(fileno=options.socket_fd)
+    fcntl.fcntl(sock.fileno(), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    with _pid_file(f"{options.run_root}/launcher.pid"):
         Launcher(sock, options).run()
 
 
 class Launcher:
-    """Takes requests from one daemon."""
+    """Takes requests from one daemon.
 
-    __slots__ = ("_fds", "_pool", "_sock")
+    It does not look into them: what it touches between two forks is copied, and the copies
+    stay with the process that was forked first.
+    """
 
-    def __init__(self, sock: socket.socket, options: Options) -> None:
+    __slots__ = ("_pool", "_sock")
+
+    def __init__(self, sock: _socket.socket, options: Options) -> None:
         self._sock = sock
-        self._fds: list[int] = []
         self._pool = Pool(options.pool, run_root=options.run_root, allow_faults=options.allow_faults, forget=sock.close)
 
     def run(self) -> None:
         """Serve until end of file; never wake up without a request."""
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        poll.register(self._sock.fileno(), select.POLLIN)
         while True:
             if poll.poll(None if self._pool.is_full else _CALM):
-                if not self._receive():
+                packet = receive(self._sock)
+                if packet is None:
                     return
+                self._serve(*packet)
             else:
                 # Without a warm process the next request is tried with a fork of its own.
                 with contextlib.suppress(OSError):
                     self._pool.add()
 
-    def _receive(self) -> bool:
+    def _serve(self, request: bytes, fds: list[int]) -> None:
         try:
-            payload, ancillary, flags, _ = self._sock.recvmsg(MAX_PACKET, ANCILLARY_SPACE, MSG_CMSG_CLOEXEC)
-            if not payload:
-                return False
-            message, fds = unframe(payload, ancillary, flags)
-        except FrameError as error:
-            close_all(error.fds)
-            sys.stderr.write(f"moor-launcher: refused a request: {error}\n")
-            return True
-        except ConnectionError:
-            return False
-        self._fds += fds
-        if not message.get("more"):
-            fds, self._fds = self._fds, []
-            self._serve(message, fds)
-        return True
-
-    def _serve(self, message: Message, fds: list[int]) -> None:
-        try:
-            if message.get("do") in {Do.SHIM, Do.WORKER} and fds:
-                self._pool.serve(message, fds)
-            else:
-                sys.stderr.write("moor-launcher: refused a request it does not know\n")
-        except (FrameError, OSError) as error:
+            self._pool.serve(request, fds)
+        except OSError as error:
             sys.stderr.write(f"moor-launcher: could not serve a request: {error}\n")
         finally:
-            # Whoever waits at the other end of the control then reads an end of file at least.
-            close_all(fds)
+            # If it could not, whoever waits at the other end of the control reads an end of file.
+            for fd in fds:
+                os.close(fd)
 
 
 def _take_null_streams() -> None:

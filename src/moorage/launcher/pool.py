@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has only signal
+import _socket
+import json
 import os
-import signal
-import socket
 import sys
 import traceback
 
-from moorage.api.shim import ANCILLARY_SPACE, MAX_PACKET, MSG_CMSG_CLOEXEC, Do, frames, unframe
+from moorage.api.shim import Do, frame
 from moorage.shim import main as shim
+from moorage.shim.keeper import Keeper, receive, send, socket_pair
 from moorage.worker import main as worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from moorage.api.shim import Message, ShimRequest
+    from moorage.shim.keeper import Link
+
+
+_SHIM = frame({"do": Do.SHIM})[0][:-1]
 
 
 class Pool:
@@ -36,7 +41,7 @@ class Pool:
         self._run_root = run_root
         self._allow_faults = allow_faults
         self._forget = forget
-        self._warm: list[socket.socket] = []
+        self._warm: list[_socket.socket] = []
 
     @property
     def is_full(self) -> bool:
@@ -49,39 +54,40 @@ class Pool:
         Raises:
             OSError: There can be no more.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        with theirs:
-            self._fork(lambda: self._wait(theirs), also_close=ours)
+        ours, theirs = socket_pair()
+        self._fork(lambda: self._wait(theirs), also_close=ours)
+        theirs.close()
         self._warm.append(ours)
 
-    def serve(self, message: Message, fds: Sequence[int]) -> None:
+    def serve(self, request: bytes, fds: Sequence[int]) -> None:
         """Hand a request to a warm process, or to a new one if there is none.
 
         Raises:
             OSError: There is none, and there can be no new one.
         """
-        while self._warm:
-            with self._warm.pop() as ours:
-                try:
-                    for payload, ancillary in frames(message, fds):
-                        ours.sendmsg([payload], ancillary)
-                except BrokenPipeError:
-                    continue  # killed while it waited
-                return
-        self._fork(lambda: self._run(message, list(fds)))
+        while True:
+            if not self._warm:
+                self.add()
+            ours = self._warm.pop()
+            try:
+                send(ours, request, fds)
+            except BrokenPipeError:
+                continue  # killed while it waited
+            finally:
+                ours.close()
+            return
 
-    def _fork(self, body: Callable[[], None], *, also_close: socket.socket | None = None) -> None:
+    def _fork(self, body: Callable[[], None], *, also_close: _socket.socket) -> None:
         if os.fork():
             return
         status = 1
         try:
             os.setsid()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             # A warm process that held the others' sockets would keep them waiting for ever.
             self._forget()
             for ours in (*self._warm, also_close):
-                if ours:
-                    ours.close()
+                ours.close()
             body()
             status = 0
         except BaseException:  # noqa: BLE001 - the launcher's stack is below, and must never be returned to
@@ -89,22 +95,34 @@ class Pool:
         finally:
             os._exit(status)
 
-    def _wait(self, sock: socket.socket) -> None:
-        fds: list[int] = []
-        while True:
-            payload, ancillary, flags, _ = sock.recvmsg(MAX_PACKET, ANCILLARY_SPACE, MSG_CMSG_CLOEXEC)
-            if not payload:
-                return
-            message, some = unframe(payload, ancillary, flags)
-            fds += some
-            if not message.get("more"):
-                break
+    def _wait(self, sock: _socket.socket) -> None:
+        keeper = Keeper(self._attend)
+        packet = receive(sock)
+        if packet is None:
+            keeper.dismiss()
+            return
         sock.close()
-        self._run(message, fds)
-
-    def _run(self, message: Message, fds: list[int]) -> None:
-        if message["do"] == Do.SHIM:
-            request: ShimRequest = message  # type: ignore[assignment]
-            shim.run(request, fds, run_root=self._run_root, allow_faults=self._allow_faults)
+        request, fds = packet
+        if request.startswith(_SHIM):
+            _take_null_stderr()
+            _set_name(b"moor-shim")
+            keeper.run(request, fds)
         else:
-            worker.run(message, fds[0], fds[1:])
+            worker.run(json.loads(request), fds[0], fds[1:])
+
+    def _attend(self, link: Link, kept: bytes, fds: list[int]) -> None:
+        shim.attend(link, kept, fds, run_root=self._run_root, allow_faults=self._allow_faults)
+
+
+def _take_null_stderr() -> None:
+    """Let go of the daemon's stderr, which may be a pipe whose end somebody waits for."""
+    null_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null_fd, 2)
+    os.close(null_fd)
+
+
+def _set_name(name: bytes) -> None:
+    """Change what ps shows; by the file, because ctypes copies more pages."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name)
+    os.close(fd)

@@ -78,9 +78,12 @@ class LineEncoder:
 
     Args:
         attrs: Extra attributes written on every line.
+
+    Attributes:
+        held: What has come of a line that is not yet complete.
     """
 
-    __slots__ = ("_held", "_middle")
+    __slots__ = ("_middle", "held")
 
     def __init__(self, stream: str, *, attrs: Mapping[str, str]) -> None:
         extra = b""
@@ -89,12 +92,12 @@ class LineEncoder:
             text = json.dumps(dict(attrs), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
             extra = b',"attrs":' + text.encode(errors="replace")
         self._middle = b'","stream":"' + stream.encode() + b'"' + extra + b',"time":"'
-        self._held = b""
+        self.held = b""
 
     def feed(self, data: bytes, *, stamp: bytes) -> bytes:
         """Return the entries that `data` completes."""
-        if self._held:
-            data = self._held + data
+        if self.held:
+            data = self.held + data
         entries: list[bytes] = []
         start = position = 0
         while len(data) - position >= PART_SIZE:
@@ -111,12 +114,12 @@ class LineEncoder:
         if end > start:
             entries.append(self._lines(data[start:end], stamp))
             start = end
-        self._held = data[start:]
+        self.held = data[start:]
         return entries[0] if len(entries) == 1 else b"".join(entries)
 
     def finish(self, *, stamp: bytes) -> bytes:
         """Return the entry of a last line without newline; empty if there is none."""
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         return self._part(held, stamp) if held else b""
 
     def _lines(self, text: bytes, stamp: bytes) -> bytes:

@@ -42,6 +42,16 @@ class JSONFileLog:
         if entries := self._encoders[stream].finish(stamp=self._timestamps.text(self._clock())):
             self._file.write(entries)
 
+    @property
+    def held(self) -> dict[str, bytes]:
+        """The incomplete last line of each stream, for the log's next writer to go on with."""
+        return {stream: encoder.held for stream, encoder in self._encoders.items()}
+
+    @held.setter
+    def held(self, held: Mapping[str, bytes]) -> None:
+        for stream, text in held.items():
+            self._encoders[stream].held = text
+
     def reopen(self) -> None:
         """Open the file anew, for when somebody else has moved it away."""
         self._file.reopen()

@@ -5,6 +5,10 @@ Standard library only: it runs in the shim.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class NoLog:
     """A log that keeps nothing."""
@@ -15,6 +19,15 @@ class NoLog:
         """Do nothing."""
 
     def finish(self, stream: str) -> None:
+        """Do nothing."""
+
+    @property
+    def held(self) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    @held.setter
+    def held(self, held: Mapping[str, bytes]) -> None:
         """Do nothing."""
 
     def reopen(self) -> None:

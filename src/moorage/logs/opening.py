@@ -12,6 +12,7 @@ from moorage.logs.rotation import RotatingFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Protocol
 
     from moorage.api.shim import LogPlan
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
         def finish(self, stream: str) -> None:
             """Log what is left of a stream that has ended."""
+
+        @property
+        def held(self) -> Mapping[str, bytes]:
+            """The incomplete last line of each stream."""
+
+        @held.setter
+        def held(self, held: Mapping[str, bytes]) -> None:
+            """Go on with what another writer held."""
 
         def reopen(self) -> None:
             """Open the file anew."""

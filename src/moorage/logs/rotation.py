@@ -78,7 +78,8 @@ class RotatingFile:
         except OSError:
             # A full disk takes half a line, and readers stop at lines that are no JSON.
             written = lines.rfind(b"\n", 0, written) + 1
-            os.ftruncate(self._fd, self._size + written)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size + written)
             raise
         finally:
             self._size += written

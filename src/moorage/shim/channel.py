@@ -53,9 +53,21 @@ class Control:
         """Hang up."""
         if self._sock.fileno() >= 0:
             self._loop.forget(self._sock.fileno())
+            with contextlib.suppress(OSError):
+                # The keeper may have a copy, with which the connection would stay open.
+                self._sock.shutdown(socket.SHUT_RDWR)
             self._sock.close()
             self._queue.clear()
             self._closed(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for the keeper."""
+        return self._sock.fileno()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether everything is sent."""
+        return not self._queue
 
     def _try(self, payload: bytes) -> bool:
         try:
@@ -129,6 +141,10 @@ class Controls:
             os.unlink(path)  # noqa: PTH108 - pathlib is too slow to import here
         _bind(listener, path)
         listener.listen(8)
+        self.resume(listener, path)
+
+    def resume(self, listener: socket.socket, path: str) -> None:
+        """Go on accepting connections where another process has begun to."""
         listener.settimeout(0)
         self._listener, self._path = listener, path
         self._loop.watch(listener.fileno(), READ, self._accept)
@@ -142,6 +158,18 @@ class Controls:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
             self._listener = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether everything is sent."""
+        return all(control.is_quiet for control in self._controls)
+
+    def descriptors(self) -> list[tuple[str, int]]:
+        """Return the open descriptors, as "listener" and "control"."""
+        found = [("control", control.fileno()) for control in self._controls]
+        if self._listener is not None:
+            found.append(("listener", self._listener.fileno()))
+        return found
 
     def broadcast(self, event: Message) -> None:
         """Tell every daemon."""

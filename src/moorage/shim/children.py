@@ -1,9 +1,11 @@
-"""Reaping: the shim's own children, and the orphans it inherits as their subreaper."""
+"""Learning that processes have ended, and how.
+
+They are the keeper's children, so the keeper reaps them; but their pidfds tell anybody.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 
 from moorage.shim.loop import READ
 
@@ -11,45 +13,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from moorage.shim.keeper import Link
     from moorage.shim.loop import Loop
-
-    Reaped = Callable[[int], None]
 
 
 class Children:
-    """Waits for every child; tells whoever asked for one its exit code (128 + n for signal n)."""
+    """Tells whoever asked for a process its exit code (128 + n for signal n)."""
 
-    __slots__ = ("_expected", "_wakeup_fd")
+    __slots__ = ("_link", "_loop")
 
-    def __init__(self, loop: Loop) -> None:
-        self._expected: dict[int, Reaped] = {}
-        # A handler, not SIG_IGN or a mask: exec resets handlers, and containers start clean.
-        reading_fd, writing_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._wakeup_fd = reading_fd
-        signal.signal(signal.SIGCHLD, _do_nothing)
-        signal.set_wakeup_fd(writing_fd, warn_on_full_buffer=False)
-        loop.watch(reading_fd, READ, self._reap)
+    def __init__(self, loop: Loop, link: Link) -> None:
+        self._loop = loop
+        self._link = link
 
-    def expect(self, pid: int, reaped: Reaped) -> None:
-        """Call `reaped(exit_code)` when a child has ended."""
-        self._expected[pid] = reaped
+    def expect(self, pid: int, pidfd: int, reaped: Callable[[int], None]) -> None:
+        """Call `reaped(exit_code)` when a process has ended; the pidfd stays the caller's."""
+        self._loop.watch(pidfd, READ, lambda _events: self._reap(pid, pidfd, reaped))
 
-    def _reap(self, _events: int) -> None:
-        try:
-            os.read(self._wakeup_fd, 4096)
-        except BlockingIOError:
-            return
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if reaped := self._expected.pop(pid, None):
-                code = os.waitstatus_to_exitcode(status)
-                reaped(code if code >= 0 else 128 - code)
-
-
-def _do_nothing(_signum: int, _frame: object) -> None:
-    """Make the kernel interrupt, and Python write to the wake-up descriptor."""
+    def _reap(self, pid: int, pidfd: int, reaped: Callable[[int], None]) -> None:
+        self._loop.forget(pidfd)
+        status = self._link.reap(pid)
+        # -1: someone else has reaped it; whatever it was, it was not a success.
+        code = os.waitstatus_to_exitcode(status) if status >= 0 else 255
+        reaped(code if code >= 0 else 128 - code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import time
@@ -9,26 +10,26 @@ import time
 from moorage.api.shim import Event, Status
 from moorage.kernel import terminal
 from moorage.logs.opening import open_log
+from moorage.shim.aftermath import clean_up, kill_leftovers
 from moorage.shim.execs import Execs
 from moorage.shim.exit_record import write_exit_record
 from moorage.shim.faults import Point
-from moorage.shim.loop import READ
+from moorage.shim.memory import MemoryWatch
 from moorage.shim.pipes import Stdio
-from moorage.shim.problems import problem
 from moorage.shim.session import Session
 from moorage.shim.tolerant_log import TolerantLog
+from moorage.shim.work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Mapping
 
-    from moorage.api.shim import ExitRecord, LaunchPlan, Message
+    from moorage.api.shim import ExitRecord, LaunchPlan, Message, Problem
     from moorage.shim.children import Children
+    from moorage.shim.errands import Errands
     from moorage.shim.faults import Faults
     from moorage.shim.forwards import Forwards
     from moorage.shim.loop import Loop
-    from moorage.shim.runtimes import Runtime
 
 
 class Container:
@@ -38,6 +39,7 @@ class Container:
         announce: Sends an event to every daemon.
         ended: Called when there is an exit record and everybody was told.
         idle: Called when the last attached client is gone.
+        changed: Called when descriptors were closed that no other process may keep open.
 
     Attributes:
         status: What the init process is doing.
@@ -45,38 +47,41 @@ class Container:
     """
 
     __slots__ = (
-        "_announce", "_bundle", "_children", "_console_fd", "_ended", "_faults", "_forwards", "_loop", "_oom_fd",
-        "_oom_killed", "_plan", "_runtime", "_warnings", "execs", "log", "pid", "record", "session", "started_at",
-        "status",
+        "_announce", "_bundle", "_changed", "_children", "_console_fd", "_ended", "_errands", "_faults", "_forwards",
+        "_loop", "_memory", "_pidfd", "_plan", "_root_fd", "_run_root", "_shares_pids", "execs", "log", "pid",
+        "record", "session", "started_at", "status",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the composition root of one shim hands it everything
         self,
         loop: Loop,
         children: Children,
-        runtime: Runtime,
+        errands: Errands,
         forwards: Forwards,
         *,
         plan: LaunchPlan,
         bundle: str,
+        run_root: str,
         faults: Faults,
-        warnings: list[str],
         announce: Callable[[Message], None],
         ended: Callable[[], None],
         idle: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._children = children
-        self._runtime = runtime
+        self._errands = errands
         self._forwards = forwards
         self._plan = plan
         self._bundle = bundle
+        self._run_root = run_root
         self._faults = faults
-        self._warnings = warnings
         self._announce = announce
         self._ended = ended
-        self._oom_fd = self._console_fd = -1
-        self._oom_killed = False
+        self._changed = changed
+        self._console_fd = self._pidfd = self._root_fd = -1
+        self._memory: MemoryWatch | None = None
+        self._shares_pids = False
         self.pid = 0
         self.started_at = 0
         self.status = Status.CREATING
@@ -90,40 +95,85 @@ class Container:
             once=plan["stdin"] == "once",
             log=self.log,
             detached=lambda name: announce({"event": Event.DETACHED, "id": name}),
+            input_closed=self._input_closed,
             idle=idle,
         )
-        self.execs = Execs(loop, children, runtime, announce=announce, ended=self._record_when_all_ended, idle=idle)
+        self.execs = Execs(loop, children, errands, announce=announce, ended=self._record_when_all_ended, idle=idle)
 
-    def launch(self) -> None:
-        """Create and start it, and announce either; on failure nothing of it is left."""
-        try:
-            self._start()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the daemon waits for an answer
-            self._undo(error)
+    def launch(self, *, fault: str | None) -> None:
+        """Have it created and started; either or a failure is announced later.
+
+        Args:
+            fault: Passed on to the errand that does it.
+        """
+        stdio = Stdio(terminal=self._plan["terminal"], takes_input=self._plan["stdin"] != "none")
+        self._errands.run(
+            {"work": Work.START, "fault": fault},
+            fds=stdio.child,
+            done=lambda result, fds: self._launched(stdio, result, fds),
+        )
+        stdio.close_child_ends()
+
+    def resume(self, state: Message, descriptors: Mapping[str, int]) -> None:
+        """Go on with a container that another process has launched.
+
+        Args:
+            state: What `kept_state` returned there.
+            descriptors: What `descriptors` did.
+        """
+        self.pid, self.started_at = state["pid"], state["started_at"]
+        self.status = Status(state["status"])
+        self._shares_pids = state["shares_pids"]
+        if state["record"] is not None:
+            self.record = state["record"]
+            self.log.close()
+            self._root_fd = descriptors.get("root", -1)
+            self._record_when_all_ended()
             return
-        self.started_at = time.time_ns()
-        self.status = Status.RUNNING
+        self.log.held = {stream: base64.b64decode(text) for stream, text in state["held"].items()}
+        self._take(descriptors)
+        outputs = {stream: descriptors[stream] for stream in ("stdout", "stderr") if stream in descriptors}
+        self.session.open(stdin_fd=descriptors.get("stdin", -1), outputs=outputs)
         self._forwards.open()
-        self._faults.reach(Point.BEFORE_STARTED)
-        event: Message = {"event": Event.STARTED, "pid": self.pid, "at": self.started_at}
-        if self._warnings:
-            event["warnings"] = self._warnings
-        self._announce(event)
+
+    def kept_state(self) -> Message:
+        """Return what another process needs to go on."""
+        return {
+            "pid": self.pid,
+            "started_at": self.started_at,
+            "status": self.status,
+            "shares_pids": self._shares_pids,
+            "record": self.record,
+            "held": {stream: base64.b64encode(text).decode() for stream, text in self.log.held.items() if text},
+        }
+
+    def descriptors(self) -> dict[str, int]:
+        """Return the open descriptors by role, but for those of the forwards."""
+        found = self.session.descriptors()
+        found |= {"pidfd": self._pidfd, "console": self._console_fd, "root": self._root_fd}
+        if self._memory:
+            found |= {"oom": self._memory.event_fd, "oom_count": self._memory.count_fd}
+        return {role: fd for role, fd in found.items() if fd >= 0}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether it runs, and nothing is under way with it."""
+        return (
+            self.status in {Status.RUNNING, Status.PAUSED}
+            and self.session.is_quiet
+            and not len(self.execs)
+            and self._forwards.is_quiet
+        )
+
+    @property
+    def init(self) -> tuple[int, int]:
+        """The pid and the pidfd of the init process."""
+        return self.pid, self._pidfd
 
     def resize(self, *, rows: int, columns: int) -> None:
         """Change the terminal's size; nothing without one, as in Docker."""
         if self._console_fd >= 0:
             terminal.set_window_size(self._console_fd, rows=rows, columns=columns)
-
-    def pause(self) -> None:
-        """Freeze it."""
-        self._runtime.pause()
-        self.status = Status.PAUSED
-
-    def resume(self) -> None:
-        """Let it run again."""
-        self._runtime.resume()
-        self.status = Status.RUNNING
 
     def state(self) -> Message:
         """Return what the daemon asks for after it was away."""
@@ -146,30 +196,45 @@ class Container:
         """Tell whether anybody is still attached to it or to one of its execs."""
         return self.session.has_clients or self.execs.has_clients()
 
-    def _start(self) -> None:
-        takes_input = self._plan["stdin"] != "none"
-        stdio = Stdio(terminal=self._plan["terminal"], takes_input=takes_input)
-        self._faults.reach(Point.BEFORE_CREATE)
-        try:
-            self._console_fd = self._runtime.create(stdio.child)
-        except BaseException:
+    def _launched(self, stdio: Stdio, result: Message, fds: list[int]) -> None:
+        if "error" in result:
             stdio.close()
-            raise
-        stdio.close_child_ends()
+            self._undo(result["error"])
+            return
+        self.pid = result["pid"]
+        self._shares_pids = result["shares_pids"]
+        self.started_at = time.time_ns()
+        self.status = Status.RUNNING
+        self._take(dict(zip(result["fds"], fds, strict=True)))
         if self._console_fd >= 0:
-            stdio.take_console(self._console_fd, takes_input=takes_input)
+            stdio.take_console(self._console_fd, takes_input=self._plan["stdin"] != "none")
         self.session.open(stdin_fd=stdio.stdin_fd, outputs=stdio.outputs)
-        self._watch_memory()
-        self._faults.reach(Point.BEFORE_START)
-        self.pid = self._runtime.pid
-        self._runtime.start()
-        self._children.expect(self.pid, self._reaped)
+        self._forwards.open()
+        self._faults.reach(Point.BEFORE_STARTED)
+        event: Message = {"event": Event.STARTED, "pid": self.pid, "at": self.started_at}
+        if "warnings" in result:
+            event["warnings"] = result["warnings"]
+        self._announce(event)
+        self._changed()
 
-    def _undo(self, error: Exception) -> None:
+    def _take(self, descriptors: Mapping[str, int]) -> None:
+        self._pidfd = descriptors["pidfd"]
+        self._console_fd = descriptors.get("console", -1)
+        self._root_fd = descriptors.get("root", -1)
+        if "oom" in descriptors:
+            announce = self._announce
+            self._memory = MemoryWatch(
+                self._loop, descriptors["oom"], descriptors["oom_count"], killed=lambda: announce({"event": Event.OOM})
+            )
+        self._children.expect(self.pid, self._pidfd, self._reaped)
+
+    def _input_closed(self) -> None:
+        if self.status in {Status.RUNNING, Status.PAUSED}:
+            self._changed()
+
+    def _undo(self, told: Problem) -> None:
         self.status = Status.FAILED
-        told = problem(error)
         self.session.close()
-        self._forget_memory()
         self._forwards.close()
         self.log.close()
         self._finish(
@@ -182,42 +247,30 @@ class Container:
             {"event": Event.FAILED, "error": told},
         )
 
-    def _watch_memory(self) -> None:
-        self._oom_fd = self._runtime.open_oom_events()
-        if self._oom_fd >= 0:
-            self._loop.watch(self._oom_fd, READ, self._memory_event)
-
-    def _memory_event(self, _events: int) -> None:
-        self._runtime.drain_oom_events(self._oom_fd)
-        if not self._oom_killed and self._runtime.oom_kills():
-            self._oom_killed = True
-            self._announce({"event": Event.OOM})
-
-    def _forget_memory(self) -> None:
-        if self._oom_fd >= 0:
-            self._loop.forget(self._oom_fd)
-            os.close(self._oom_fd)
-            self._oom_fd = -1
-
     def _reaped(self, exit_code: int) -> None:
         at = time.time_ns()
-        if self._oom_fd >= 0:
-            # The kernel may tell of the kill and of the exit in either order.
-            self._memory_event(0)
-            self._forget_memory()
-        self._runtime.kill_leftovers()
+        oom_killed = False
+        if self._memory:
+            self._memory.check()
+            oom_killed = self._memory.has_killed
+            self._memory.close()
+            self._memory = None
+        if self._shares_pids:
+            kill_leftovers(self._bundle, run_root=self._run_root)
         self.status = Status.EXITED
-        record: ExitRecord = {"exit_code": exit_code, "at": at, "oom_killed": self._oom_killed}
+        record: ExitRecord = {"exit_code": exit_code, "at": at, "oom_killed": oom_killed}
         self.session.drain(lambda: self._drained(record))
 
     def _drained(self, record: ExitRecord) -> None:
         self.log.close()
-        if self._console_fd >= 0:
-            os.close(self._console_fd)
-            self._console_fd = -1
+        for fd in (self._console_fd, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self._console_fd = self._pidfd = -1
         # Whoever starts the container again at once finds its ports free.
         self._forwards.close()
         self.record = record
+        self._changed()
         self._record_when_all_ended()
 
     def _record_when_all_ended(self) -> None:
@@ -235,13 +288,9 @@ class Container:
         self._faults.reach(Point.AFTER_EXITED)
         # Last: taking an overlay apart may write megabytes back. Nobody starts the container
         # again or removes it before its release is answered, which is later still.
-        self._runtime.cleanup()
+        if self._root_fd >= 0:
+            os.close(self._root_fd)
+            self._root_fd = -1
+            self._changed()
+        clean_up(self._bundle, run_root=self._run_root)
         self._ended()
-
-
-def prepare_spec(spec: dict[str, Any], plan: LaunchPlan) -> dict[str, Any]:
-    """Return config.json with what the plan says about the root file system."""
-    rootfs = plan["rootfs"]
-    if "path" in rootfs:
-        spec.setdefault("root", {})["path"] = rootfs["path"]
-    return spec

@@ -48,6 +48,11 @@ class DatagramForward:
         if self._timer:
             self._timer.cancel()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether no client has been heard of lately."""
+        return not self._flows
+
     def _received(self, _events: int) -> None:
         try:
             data, client = self._listener.recvfrom(_LARGEST)

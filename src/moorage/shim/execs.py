@@ -11,16 +11,16 @@ from moorage.logs.none import NoLog
 from moorage.shim.pipes import Stdio
 from moorage.shim.problems import RequestError
 from moorage.shim.session import Session
+from moorage.shim.work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from moorage.api.shim import ExecRequest, Message
     from moorage.shim.children import Children
+    from moorage.shim.errands import Errands
     from moorage.shim.loop import Loop, Timer
-    from moorage.shim.runtimes import Runtime
 
 RELEASE_LIMIT = 1.0
 """Seconds a daemon has to record an exit before the clients learn of the end."""
@@ -35,13 +35,13 @@ class Execs:
         idle: Called when the last client of an exec is gone.
     """
 
-    __slots__ = ("_announce", "_children", "_ended", "_execs", "_idle", "_loop", "_runtime")
+    __slots__ = ("_announce", "_children", "_ended", "_errands", "_execs", "_idle", "_loop")
 
     def __init__(
         self,
         loop: Loop,
         children: Children,
-        runtime: Runtime,
+        errands: Errands,
         *,
         announce: Callable[[Message], None],
         ended: Callable[[], None],
@@ -49,42 +49,54 @@ class Execs:
     ) -> None:
         self._loop = loop
         self._children = children
-        self._runtime = runtime
+        self._errands = errands
         self._announce = announce
         self._ended = ended
         self._idle = idle
-        self._execs: dict[str, _Exec] = {}
+        self._execs: dict[str, Exec] = {}
 
-    def run(self, request: ExecRequest, process: dict[str, Any], client_fd: int) -> int:
-        """Run a process; return its pid.
+    def run(
+        self, request: ExecRequest, client_fd: int, *, init: tuple[int, int], answer: Callable[[Message], None]
+    ) -> None:
+        """Run a process.
 
         Args:
-            process: A runtime-spec `process` object.
             client_fd: The attached client's connection, or -1; the exec owns it.
+            init: The container's init process: its pid and its pidfd.
+            answer: Called with its pid, or with the error that kept it from running.
 
         Raises:
             RequestError: Its name is taken.
-            StartError: It cannot be run.
         """
         identifier = request["id"]
+        one = Exec(self, request, client_fd)
         if identifier in self._execs:
-            if client_fd >= 0:
-                os.close(client_fd)
-            raise RequestError(ErrorKind.CONFLICT, f"exec {identifier} is there already")
-        one = _Exec(self, request)
-        attach = request["attach"]
-        if attach is not None:
-            one.session.attach(client_fd, attach)
-        try:
-            one.start(self._runtime, request, process)
-        except BaseException:
             one.session.close()
-            raise
+            raise RequestError(ErrorKind.CONFLICT, f"exec {identifier} is there already")
         self._execs[identifier] = one
-        self._children.expect(one.pid, one.reaped)
-        return one.pid
+        message = {
+            "work": Work.EXEC,
+            "pid": init[0],
+            "process_file": request["process_file"],
+            "console_size": request.get("console_size"),
+        }
+        self._errands.run(
+            message, fds=[init[1], *one.stdio.child], done=lambda result, fds: self._started(one, result, fds, answer)
+        )
+        one.stdio.close_child_ends()
 
-    def get(self, identifier: str) -> _Exec:
+    def _started(self, one: Exec, result: Message, fds: list[int], answer: Callable[[Message], None]) -> None:
+        if "error" in result:
+            del self._execs[one.id]
+            one.stdio.close()
+            one.session.close()
+            self._tell_if_last()
+        else:
+            one.started(result["pid"], pidfd=fds[0], console_fd=fds[1] if len(fds) > 1 else -1)
+            self._children.expect(one.pid, fds[0], one.reaped)
+        answer(result)
+
+    def get(self, identifier: str) -> Exec:
         """Return one that has not been released.
 
         Raises:
@@ -94,9 +106,12 @@ class Execs:
             raise RequestError(ErrorKind.NOT_FOUND, f"no such exec: {identifier}")
         return self._execs[identifier]
 
-    def running(self) -> list[_Exec]:
+    def running(self) -> list[Exec]:
         """Return those whose process has not ended."""
         return [one for one in self._execs.values() if one.exit_code is None]
+
+    def __len__(self) -> int:
+        return len(self._execs)
 
     def has_clients(self) -> bool:
         """Tell whether any client's connection is open."""
@@ -110,26 +125,39 @@ class Execs:
     def announce(self, event: Message) -> None:
         """Tell the daemons, and whoever waits for the last process."""
         self._announce(event)
-        if event["event"] == Event.EXEC_EXITED and not self.running():
-            self._ended()
+        if event["event"] == Event.EXEC_EXITED:
+            self._tell_if_last()
 
     def forget(self, identifier: str) -> None:
         """Drop one that has nothing left to do."""
         self._execs.pop(identifier, None)
         self._idle()
 
+    def _tell_if_last(self) -> None:
+        if not self.running():
+            self._ended()
 
-class _Exec:
-    """One added process."""
 
-    __slots__ = ("_console_fd", "_drained", "_owner", "_pidfd", "_release_timer", "_released", "exit_code", "id", "pid",
-                 "session")  # fmt: skip
+class Exec:
+    """One added process.
 
-    def __init__(self, owner: Execs, request: ExecRequest) -> None:
+    Attributes:
+        stdio: The descriptors it is started with.
+        exit_code: None while it runs, or has yet to be started.
+    """
+
+    __slots__ = (
+        "_console_fd", "_drained", "_owner", "_pidfd", "_release_timer", "_released", "_takes_input", "exit_code",
+        "id", "pid", "session", "stdio",
+    )  # fmt: skip
+
+    def __init__(self, owner: Execs, request: ExecRequest, client_fd: int) -> None:
+        attach = request["attach"]
         self._owner = owner
         self._console_fd = self._pidfd = -1
         self._release_timer: Timer | None = None
         self._released = self._drained = False
+        self._takes_input = request["stdin"] and attach is not None
         self.id = request["id"]
         self.pid = 0
         self.exit_code: int | None = None
@@ -139,30 +167,19 @@ class _Exec:
             once=True,
             log=NoLog(),
             detached=lambda name: owner.announce({"event": Event.DETACHED, "id": name}),
+            input_closed=_do_nothing,
             idle=self._forget_when_done,
         )
+        if attach is not None:
+            self.session.attach(client_fd, attach)
+        self.stdio = Stdio(terminal=request["terminal"], takes_input=self._takes_input, discard=attach is None)
 
-    def start(self, runtime: Runtime, request: ExecRequest, process: dict[str, Any]) -> None:
-        """Run the process.
-
-        Raises:
-            StartError: It cannot be run.
-        """
-        size = request.get("console_size")
-        attached = request["attach"] is not None
-        takes_input = request["stdin"] and attached
-        stdio = Stdio(terminal=request["terminal"], takes_input=takes_input, discard=not attached)
-        try:
-            self.pid, self._pidfd, self._console_fd = runtime.execute(
-                process, stdio=stdio.child, console_size=(size[0], size[1]) if size else None
-            )
-        except BaseException:
-            stdio.close()
-            raise
-        stdio.close_child_ends()
-        if self._console_fd >= 0:
-            stdio.take_console(self._console_fd, takes_input=takes_input)
-        self.session.open(stdin_fd=stdio.stdin_fd, outputs=stdio.outputs)
+    def started(self, pid: int, *, pidfd: int, console_fd: int) -> None:
+        """Take over the process, which runs."""
+        self.pid, self._pidfd, self._console_fd = pid, pidfd, console_fd
+        if console_fd >= 0:
+            self.stdio.take_console(console_fd, takes_input=self._takes_input)
+        self.session.open(stdin_fd=self.stdio.stdin_fd, outputs=self.stdio.outputs)
 
     def resize(self, *, rows: int, columns: int) -> None:
         """Change its terminal's size."""
@@ -172,8 +189,8 @@ class _Exec:
 
     def signal(self, signum: int) -> None:
         """Signal it."""
-        if self.exit_code is not None:
-            raise RequestError(ErrorKind.NOT_RUNNING, "the exec has ended")
+        if self.exit_code is not None or self._pidfd < 0:
+            raise RequestError(ErrorKind.NOT_RUNNING, "the exec does not run")
         pidfd_send_signal(self._pidfd, signum)
 
     def reaped(self, exit_code: int) -> None:
@@ -208,3 +225,7 @@ class _Exec:
     def _forget_when_done(self) -> None:
         if self._released and self._drained and not self.session.has_clients:
             self._owner.forget(self.id)
+
+
+def _do_nothing() -> None:
+    """Nobody else holds an exec's input."""

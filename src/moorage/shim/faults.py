@@ -22,14 +22,22 @@ class Point(enum.StrEnum):
 
 
 class Faults:
-    """The point chosen for this shim, if any."""
+    """The point chosen for this shim, if any.
 
-    __slots__ = ("_chosen",)
+    Args:
+        victim: Who dies; by default the caller.
+    """
 
-    def __init__(self, chosen: str | None = None) -> None:
+    __slots__ = ("_chosen", "_victim")
+
+    def __init__(self, chosen: str | None = None, *, victim: int = 0) -> None:
         self._chosen = Point(chosen) if chosen else None
+        self._victim = victim or os.getpid()
 
     def reach(self, point: Point) -> None:
         """Die here, if this is the chosen point."""
         if point is self._chosen:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(self._victim, signal.SIGKILL)
+            while True:
+                # The victim's end is on its way to us as well.
+                signal.pause()

@@ -1,7 +1,7 @@
 """Containers run by another runtime with runc's command line (runc, crun, runsc).
 
-The shim enters a mount namespace of its own and puts the root file system together there:
-like with the own runtime, nothing of it shows on the host or stays behind.
+The errand that starts one does so in a mount namespace of its own, with the root file system
+put together there: like with the own runtime, nothing of it shows on the host or stays behind.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ import contextlib
 import json
 import os
 
-from moorage.cgroups import events, group
+from moorage.cgroups import group
 from moorage.cgroups.errors import CgroupError
 from moorage.kernel import mount, namespaces, terminal
-from moorage.kernel.mount import MountFlag, UnmountFlag
+from moorage.kernel.mount import MountFlag
 from moorage.kernel.namespaces import CloneFlag
 from moorage.kernel.pidfd import pidfd_open
 from moorage.netlink import interface
+from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.launch import OverlayRootfs
 from moorage.runtime.rootfs import attach_root, open_overlay
 from moorage.shim.commands import CommandLine
 from moorage.shim.console_socket import ConsoleSocket
+from moorage.shim.faults import Point
+from moorage.shim.memory import open_memory_events
+from moorage.shim.started import Started
 
 # A Path costs as much as the system call it stands for.
-# ruff: noqa: PTH103, PTH118, PTH123
+# ruff: noqa: PTH103, PTH108, PTH116, PTH118, PTH119, PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.api.shim import LaunchPlan
-    from moorage.cgroups.group import Group
+    from moorage.shim.faults import Faults
 
 
 class ForeignRuntime:
@@ -43,7 +47,7 @@ class ForeignRuntime:
         warn: Takes warnings, one line each.
     """
 
-    __slots__ = ("_bundle", "_cgroup", "_command", "_created", "_execs", "_pid", "_plan", "_root", "_terminal", "_warn")
+    __slots__ = ("_bundle", "_command", "_pid", "_pidfd", "_plan", "_root", "_warn")
 
     def __init__(
         self, plan: LaunchPlan, spec: Mapping[str, Any], *, bundle: str, run_root: str, warn: Callable[[str], None]
@@ -56,47 +60,40 @@ class ForeignRuntime:
         self._bundle = bundle
         self._warn = warn
         self._root = os.path.join(bundle, spec["root"]["path"])
-        self._terminal = plan["terminal"]
-        self._created = False
-        self._pid = 0
-        self._execs = 0
-        self._cgroup: Group | None = None
-        state = [] if "--root" in runtime["args"] else ["--root", f"{run_root}/runtimes/{os.path.basename(path)}"]  # noqa: PTH119
+        self._pid = self._pidfd = -1
+        state = [] if "--root" in runtime["args"] else ["--root", f"{run_root}/runtimes/{os.path.basename(path)}"]
         self._command = CommandLine(path, arguments=[*state, *runtime["args"]], log_path=f"{bundle}/runtime.log")
 
-    @property
-    def pid(self) -> int:
-        """The init process, which the shim got as its subreaper."""
-        if not self._pid:
-            raise ProcessLookupError("the container is not created")
-        return self._pid
-
-    def create(self, stdio: tuple[int, int, int]) -> int:
-        """Make the container up to its program; return the master of its terminal, or -1."""
+    def start(self, stdio: tuple[int, int, int], *, faults: Faults) -> Started:
+        """Make the container and run its program; on failure nothing of it is left."""
         self._mount_root()
         pid_file = f"{self._bundle}/init.pid"
         words = ("create", "--bundle", self._bundle, "--pid-file", pid_file)
-        console_fd = self._run(words, stdio=stdio, takes_terminal=self._terminal)
-        self._created = True
-        self._pid = _read_pid(pid_file)
+        faults.reach(Point.BEFORE_CREATE)
+        console_fd = self._run(words, stdio=stdio, takes_terminal=self._plan["terminal"])
         try:
+            self._pid = _read_pid(pid_file)
+            self._pidfd = pidfd_open(self._pid)
             self._set_up(console_fd)
+            oom_fd, oom_count_fd = self._open_memory_events()
+            faults.reach(Point.BEFORE_START)
+            self._command.run("start", self._plan["id"])
         except BaseException:
-            if console_fd >= 0:
-                os.close(console_fd)
+            self.cleanup()
             raise
-        return console_fd
+        fds = {"pidfd": self._pidfd, "console": console_fd, "oom": oom_fd, "oom_count": oom_count_fd}
+        # Whether it has PIDs of its own is the runtime's affair: its `delete` kills what is left.
+        return Started(self._pid, shares_pids=False, fds=fds)
 
-    def start(self) -> None:
-        """Run its program."""
-        self._command.run("start", self._plan["id"])
+    def adopt(self, pid: int, *, pidfd: int) -> None:
+        """Know the init process of a container that another process started."""
+        self._pid, self._pidfd = pid, pidfd
 
     def execute(
         self, description: Mapping[str, Any], *, stdio: tuple[int, int, int], console_size: tuple[int, int] | None
     ) -> tuple[int, int, int]:
         """Run one more program in it; return its pid, pidfd, and its terminal's master or -1."""
-        self._execs += 1
-        prefix = f"{self._bundle}/exec-{self._execs}"
+        prefix = f"{self._bundle}/exec-{os.getpid()}"
         with open(f"{prefix}.json", "w", encoding="utf-8") as file:
             json.dump(description, file)
         words = ("exec", "--detach", "--process", f"{prefix}.json", "--pid-file", f"{prefix}.pid")
@@ -106,7 +103,7 @@ class ForeignRuntime:
         finally:
             for suffix in (".json", ".pid"):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(prefix + suffix)  # noqa: PTH108
+                    os.unlink(prefix + suffix)
         if console_fd >= 0 and console_size:
             terminal.set_window_size(console_fd, rows=console_size[0], columns=console_size[1])
         return pid, pidfd_open(pid), console_fd
@@ -130,42 +127,15 @@ class ForeignRuntime:
             json.dump(resources, file)
         self._ask("update", "--resources", path, self._plan["id"])
 
-    def open_oom_events(self) -> int:
-        """Return an fd that is readable after each lack of memory, or -1; the caller owns it."""
-        try:
-            self._cgroup = group.open_group(self._plan["cgroup"], layout=group.detect())
-            return self._cgroup.events_fd()
-        except (OSError, CgroupError) as error:
-            # Runtimes with a kernel of their own may not make that cgroup at all.
-            self._warn(f"a lack of memory will not be noticed: {error}")
-            self._cgroup = None
-            return -1
-
-    def drain_oom_events(self, fd: int) -> None:
-        """Empty the fd, so that only the next event wakes again."""
-        events.drain(fd)
-
-    def oom_kills(self) -> int:
-        """Return how many processes were killed for want of memory."""
-        return self._cgroup.oom_kill_count() if self._cgroup else 0
-
-    def open_network_namespace(self) -> int:
-        """Return a descriptor of the network namespace; the caller owns it."""
-        return os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
     def kill_leftovers(self) -> None:
-        """Do nothing: `delete --force` kills them, and no private PID namespace has any."""
+        """Do nothing: the runtime's `delete` does."""
 
     def cleanup(self) -> None:
-        """Have the runtime forget the container, and take the root apart."""
-        if self._created:
-            self._created = False
-            try:
-                self._command.run("delete", "--force", self._plan["id"])
-            except StartError as error:
-                self._warn(f"the runtime could not delete the container: {error.message}")
-        with contextlib.suppress(OSError):
-            mount.umount2(self._root, UnmountFlag.DETACH)
+        """Have the runtime kill what is left, and forget the container."""
+        try:
+            self._command.run("delete", "--force", self._plan["id"])
+        except StartError as error:
+            self._warn(f"the runtime could not delete the container: {error.message}")
 
     def _run(self, words: tuple[str, ...], *, stdio: tuple[int, int, int], takes_terminal: bool) -> int:
         if not takes_terminal:
@@ -208,14 +178,22 @@ class ForeignRuntime:
             terminal.set_window_size(console_fd, rows=size[0], columns=size[1])
         if not self._plan["interfaces"] and not self._plan["loopback"]:
             return
-        namespace_fd = self.open_network_namespace()
+        namespace_fd = os.open(f"/proc/{self._pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if os.fstat(namespace_fd).st_ino != os.stat("/proc/self/ns/net").st_ino:  # noqa: PTH116
+            if os.fstat(namespace_fd).st_ino != os.stat("/proc/self/ns/net").st_ino:
                 interface.connect(self._plan["interfaces"], namespace_fd=namespace_fd, loopback=self._plan["loopback"])
         except OSError as error:
             raise failure(error) from error
         finally:
             os.close(namespace_fd)
+
+    def _open_memory_events(self) -> tuple[int, int]:
+        try:
+            return open_memory_events(group.open_group(self._plan["cgroup"], layout=host_layout()))
+        except (OSError, CgroupError) as error:
+            # Runtimes with a kernel of their own may not make that cgroup at all.
+            self._warn(f"a lack of memory will not be noticed: {error}")
+            return -1, -1
 
 
 def _read_pid(path: str) -> int:

@@ -49,6 +49,18 @@ class Forwards:
             elif plan["protocol"] == "udp":
                 self._open.append(DatagramForward(self._loop, listener, target))
 
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether no connection is being forwarded."""
+        return all(forward.is_quiet for forward in self._open)
+
+    def descriptors(self) -> list[tuple[str, int]]:
+        """Return the bound sockets in the order of their plans: "forward", or "reserved" if nobody accepts there."""
+        return [
+            ("forward" if plan["protocol"] in {"tcp", "udp"} else "reserved", sock.fileno())
+            for sock, plan in zip(self._reserved, self._plans, strict=False)
+        ]
+
     def close(self) -> None:
         """Drop all connections and free the ports."""
         for forward in self._open:
@@ -82,6 +94,11 @@ class StreamForward:
         self._listener.close()
         for relay in tuple(self._relays):
             relay.close()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether there is no connection."""
+        return not self._relays
 
     def _accept(self, _events: int) -> None:
         try:

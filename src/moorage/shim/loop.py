@@ -59,13 +59,19 @@ class Loop:
     one round), so it must use non-blocking descriptors.
     """
 
-    __slots__ = ("_epoll", "_handlers", "_running", "_timers")
+    __slots__ = ("_epoll", "_handlers", "_last_event", "_running", "_timers")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
         self._running = False
+        self._last_event = time.monotonic()
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since a descriptor was last ready."""
+        return time.monotonic() - self._last_event
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` whenever `fd` is ready; HANGUP is always reported."""
@@ -103,7 +109,10 @@ class Loop:
 
     def run_once(self) -> None:
         """Wait for something to happen, and handle it."""
-        for fd, events in self._epoll.poll(self._timeout()):
+        ready = self._epoll.poll(self._timeout())
+        if ready:
+            self._last_event = time.monotonic()
+        for fd, events in ready:
             handler = self._handlers.get(fd)
             if handler and not _guard(handler, events):
                 # It would be called again at once, for ever.

@@ -1,4 +1,4 @@
-"""A shim's whole life, in a process forked from the launcher."""
+"""A shim's active part: the attendant, in a process that the keeper forks and forks again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import time
 import traceback
 
 from moorage.api.shim import ErrorKind, Event
-from moorage.kernel import prctl
 from moorage.shim.channel import Controls, close_all
 from moorage.shim.children import Children
-from moorage.shim.container import Container, prepare_spec
+from moorage.shim.container import Container
+from moorage.shim.errands import Errand, Errands
 from moorage.shim.execs import RELEASE_LIMIT
 from moorage.shim.exit_record import write_exit_record
 from moorage.shim.faults import Faults
@@ -22,95 +22,185 @@ from moorage.shim.forwards import Forwards
 from moorage.shim.loop import Loop
 from moorage.shim.problems import problem
 from moorage.shim.requests import Requests
-from moorage.shim.runtimes import open_runtime
+from moorage.shim.work import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from moorage.api.shim import ExitRecord, LaunchPlan, Message, ShimRequest
     from moorage.shim.channel import Control
+    from moorage.shim.keeper import Link
 
 _LINGER = 1.0
 """Seconds a shim whose container has ended waits for a daemon to come back; exit.json is there in any case."""
+_QUIET = 1.0
+"""Seconds without any event after which the attendant ends."""
+_LONGEST_QUIET = 60.0
+"""The same for a container that wakes its attendant again and again: each waking costs milliseconds."""
+_WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward"})
 
 
-def run(request: ShimRequest, fds: list[int], *, run_root: str, allow_faults: bool) -> None:
-    """Start the requested container, and stay with it to its end and a little longer.
+def attend(link: Link, kept: bytes, fds: list[int], *, run_root: str, allow_faults: bool) -> None:
+    """Be a container's attendant, the first or a later one, until it sleeps or is over.
 
     Args:
-        fds: The control, listeners to forward from, and attached clients' connections; the
-            shim owns them.
+        link: To the keeper.
+        kept: What the last attendant has left; nothing for the first.
+        fds: The descriptors it has left, now owned here.
         run_root: Where the engine's run-time files are.
+        allow_faults: Whether a request may name a point where the shim dies.
     """
-    prctl.set_name("moor-shim")
-    prctl.set_child_subreaper(reap=True)
+    if kept:
+        state = json.loads(kept)
+        _redirect_stderr(state["bundle"])
+        Shim(link, state["bundle"], run_root=run_root, fault=None).resume(state, fds)
+        return
+    # Forked ahead like the attendant itself: a start waits for neither.
+    first = Errand()
+    payload, fds = link.receive()
+    if not payload:
+        first.wait()
+        return
+    request: ShimRequest = json.loads(payload)
     _redirect_stderr(request["bundle"])
-    shim = Shim(request["bundle"], socket.socket(fileno=fds[0]))
-    try:
-        shim.prepare(request, fds[1:], run_root=run_root, allow_faults=allow_faults)
-    except Exception as error:  # noqa: BLE001 - the daemon waits for an answer, whatever is wrong with the bundle
-        shim.refuse(error)
-    shim.serve()
+    fault = request.get("fault") if allow_faults else None
+    Shim(link, request["bundle"], run_root=run_root, fault=fault).launch(request, fds, first=first)
 
 
 class Shim:
     """The parts of one shim, wired together.
 
     Args:
+        link: To the keeper.
         bundle: The container's directory.
-        control: The connection to the daemon that asked for the container.
+        run_root: Where the engine's run-time files are.
+        fault: A point at which to die.
     """
 
-    __slots__ = ("_bundle", "_container", "_controls", "_loop", "_released", "_requests")
+    __slots__ = ("_bundle", "_container", "_controls", "_errands", "_fault", "_forwards", "_link", "_loop", "_quiet",
+                 "_released", "_requests", "_run_root")  # fmt: skip
 
-    def __init__(self, bundle: str, control: socket.socket) -> None:
+    def __init__(self, link: Link, bundle: str, *, run_root: str, fault: str | None) -> None:
+        self._link = link
         self._bundle = bundle
+        self._run_root = run_root
+        self._fault = fault
+        self._quiet = _QUIET
         self._loop = Loop()
         self._controls = Controls(self._loop, receive=self._receive, vanished=self._daemon_vanished)
-        self._controls.add(control)
         self._container: Container | None = None
+        self._errands: Errands | None = None
+        self._forwards: Forwards | None = None
         self._requests: Requests | None = None
         self._released = False
 
-    def prepare(self, request: ShimRequest, fds: list[int], *, run_root: str, allow_faults: bool) -> None:
-        """Read the bundle and launch its container.
+    def launch(self, request: ShimRequest, fds: list[int], *, first: Errand) -> None:
+        """Launch the requested container, and serve.
 
         Args:
-            fds: Listeners, then clients' connections.
-
-        Raises:
-            OSError: The bundle cannot be read.
-            ValueError: It makes no sense.
+            fds: The control, listeners, and clients' connections.
+            first: A process for the launch.
         """
-        # Before anything is made: a daemon that restarts now must find whom to ask.
-        self._controls.listen(f"{self._bundle}/shim.sock")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._bundle}/exit.json")  # noqa: PTH108 - pathlib is too slow to import here
-        plan: LaunchPlan = _load(f"{self._bundle}/launch.json")
-        spec = prepare_spec(_load(f"{self._bundle}/config.json"), plan)
-        warnings: list[str] = []
-        runtime = open_runtime(plan, spec, bundle=self._bundle, run_root=run_root, warn=warnings.append)
-        container = Container(
+        self._controls.add(socket.socket(fileno=fds[0]))
+        last_listener = 1 + request["forwards"]
+        try:
+            # Before anything is made: a daemon that restarts now must find whom to ask.
+            self._controls.listen(f"{self._bundle}/shim.sock")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._bundle}/exit.json")  # noqa: PTH108 - pathlib is too slow to import here
+            container = self._assemble(fds[1:last_listener], first=first)
+            for attach, fd in zip(request["attaches"], fds[last_listener:], strict=True):
+                container.session.attach(fd, attach)
+            container.launch(fault=self._fault)
+        except Exception as error:  # noqa: BLE001 - the daemon waits for an answer, whatever is wrong with the bundle
+            self._refuse(error)
+        self._serve()
+
+    def resume(self, state: Message, fds: list[int]) -> None:
+        """Go on where another attendant has stopped, and serve."""
+        forwards: list[int] = []
+        descriptors: dict[str, int] = {}
+        for role, fd in zip(state["roles"], fds, strict=True):
+            if role == "control":
+                self._controls.add(socket.socket(fileno=fd))
+            elif role == "listener":
+                self._controls.resume(socket.socket(fileno=fd), f"{self._bundle}/shim.sock")
+            elif role in {"forward", "reserved"}:
+                forwards.append(fd)
+            else:
+                descriptors[role] = fd
+        slept = time.monotonic() - state["at"]
+        self._quiet = min(state["quiet"] * 4, _LONGEST_QUIET) if slept < state["quiet"] * 10 else _QUIET
+        self._assemble(forwards, first=None).resume(state["container"], descriptors)
+        self._serve()
+
+    def _assemble(self, forwards: list[int], *, first: Errand | None) -> Container:
+        plan: LaunchPlan = load(f"{self._bundle}/launch.json")
+        context = {"bundle": self._bundle, "run_root": self._run_root, "keeper": os.getppid()}
+        self._errands = Errands(self._loop, first=first, context=context)
+        self._forwards = Forwards(self._loop, forwards, plan["forwards"] if forwards else ())
+        self._container = Container(
             self._loop,
-            Children(self._loop),
-            runtime,
-            Forwards(self._loop, fds[: request["forwards"]], plan["forwards"]),
+            Children(self._loop, self._link),
+            self._errands,
+            self._forwards,
             plan=plan,
             bundle=self._bundle,
-            faults=Faults(request.get("fault") if allow_faults else None),
-            warnings=warnings,
+            run_root=self._run_root,
+            faults=Faults(self._fault, victim=os.getppid()),
             announce=self._controls.broadcast,
             ended=self._container_ended,
             idle=self._leave_when_done,
+            changed=self._keep,
         )
-        for attach, fd in zip(request["attaches"], fds[request["forwards"] :], strict=True):
-            container.session.attach(fd, attach)
-        self._container = container
-        self._requests = Requests(container, runtime, release=self._release)
-        container.launch()
+        self._requests = Requests(
+            self._container, self._errands, is_foreign=plan["runtime"] is not None, release=self._release
+        )
+        return self._container
 
-    def refuse(self, error: Exception) -> None:
+    def _keep(self) -> None:
+        """Leave everything with the keeper that the next attendant needs, and nothing else."""
+        if not self._container or not self._forwards:
+            return
+        # In the order of the roles: those of the forwards must stay in that of their plans.
+        found = [*self._container.descriptors().items(), *self._controls.descriptors(), *self._forwards.descriptors()]
+        waking = [(role, fd) for role, fd in found if role in _WAKING]
+        others = [(role, fd) for role, fd in found if role not in _WAKING]
+        state = {
+            "bundle": self._bundle,
+            "roles": [role for role, _ in (*waking, *others)],
+            "container": self._container.kept_state(),
+            "quiet": self._quiet,
+            "at": time.monotonic(),
+        }
+        self._link.keep(
+            json.dumps(state).encode(),
+            init=self._container.pid,
+            waking=[fd for _, fd in waking],
+            others=[fd for _, fd in others],
+        )
+
+    def _consider_sleep(self) -> None:
+        quiet = self._loop.quiet_for
+        if quiet < self._quiet:
+            self._loop.after(self._quiet - quiet + 0.01, self._consider_sleep)
+        elif self._is_quiet():
+            self._keep()
+            self._link.sleep()
+            # Not through the ends of the streams: the keeper has copies of all descriptors.
+            os._exit(0)
+        else:
+            self._loop.after(self._quiet * 5, self._consider_sleep)
+
+    def _is_quiet(self) -> bool:
+        return bool(
+            self._container
+            and self._container.is_quiet
+            and self._controls.is_quiet
+            and self._errands
+            and not self._errands.running
+        )
+
+    def _refuse(self, error: Exception) -> None:
         """Report that the container cannot even be tried."""
         traceback.print_exception(error, file=sys.stderr)
         told = problem(error)
@@ -121,10 +211,12 @@ class Shim:
         self._controls.broadcast({"event": Event.FAILED, "error": told})
         self._release()
 
-    def serve(self) -> None:
+    def _serve(self) -> None:
         """Serve until nothing is left to do."""
+        self._loop.after(self._quiet, self._consider_sleep)
         self._loop.run()
         self._controls.close()
+        self._link.quit()
 
     def _receive(self, control: Control, message: Message, fds: list[int]) -> None:
         if self._requests:
@@ -157,11 +249,6 @@ class Shim:
         if self._released and not (self._container and self._container.has_clients):
             # One round later: the reply to the release, or a last event, is then on its way.
             self._loop.after(0, self._loop.stop)
-
-
-def _load(path: str) -> Any:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too slow to import here
-        return json.load(file)
 
 
 def _redirect_stderr(bundle: str) -> None:

@@ -1,14 +1,17 @@
-"""Containers run by Moorage's own runtime, in the shim's process."""
+"""Containers run by Moorage's own runtime."""
 
 from __future__ import annotations
 
-import os
-
-from moorage.cgroups import events
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.runtime import joining, process
+from moorage.runtime.containment import open_cgroup, remove_cgroup
+from moorage.runtime.hooks import run_hooks_leniently
 from moorage.runtime.launch import Launch, OverlayRootfs
 from moorage.runtime.specification import entries
+from moorage.runtime.state_file import Status, oci_state
+from moorage.shim.faults import Point
+from moorage.shim.memory import open_memory_events
+from moorage.shim.started import Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.api.shim import LaunchPlan
-    from moorage.runtime.process import InitProcess
+    from moorage.shim.faults import Faults
 
 
 class NativeRuntime:
@@ -27,106 +30,113 @@ class NativeRuntime:
         warn: Takes warnings, one line each.
     """
 
-    __slots__ = ("_init", "_launch")
+    __slots__ = ("_bundle", "_cgroup", "_pid", "_pidfd", "_plan", "_seccomp_cache", "_spec", "_warn")
 
     def __init__(
         self, plan: LaunchPlan, spec: dict[str, Any], *, bundle: str, seccomp_cache: str, warn: Callable[[str], None]
     ) -> None:
-        size = plan["console_size"]
-        self._launch = Launch(
-            spec=spec,
-            container_id=plan["id"],
-            bundle=bundle,
-            rootfs=_rootfs(plan),
+        rootfs = plan["rootfs"]
+        if "path" in rootfs:
+            spec.setdefault("root", {})["path"] = rootfs["path"]
+        self._plan = plan
+        self._spec = spec
+        self._bundle = bundle
+        self._seccomp_cache = seccomp_cache
+        self._warn = warn
+        self._cgroup = open_cgroup(spec, container_id=plan["id"])
+        self._pid = self._pidfd = -1
+
+    def start(self, stdio: tuple[int, int, int], *, faults: Faults) -> Started:
+        """Make the container and run its program; on failure nothing of it is left."""
+        size = self._plan["console_size"]
+        launch = Launch(
+            spec=self._spec,
+            container_id=self._plan["id"],
+            bundle=self._bundle,
+            rootfs=_rootfs(self._plan),
+            stdio=stdio,
             console_size=(size[0], size[1]) if size else None,
-            interfaces=plan["interfaces"],
-            loopback=plan["loopback"],
-            seccomp_cache=seccomp_cache,
-            log=warn,
+            interfaces=self._plan["interfaces"],
+            loopback=self._plan["loopback"],
+            seccomp_cache=self._seccomp_cache,
+            log=self._warn,
         )
-        self._init: InitProcess | None = None
+        faults.reach(Point.BEFORE_CREATE)
+        init = process.create(launch)
+        # Before its program can ask for any memory.
+        oom_fd, oom_count_fd = open_memory_events(init.cgroup)
+        faults.reach(Point.BEFORE_START)
+        process.start(init)
+        fds = {
+            "pidfd": init.pidfd,
+            "console": init.console_fd,
+            "root": init.rootfs_fd,
+            "oom": oom_fd,
+            "oom_count": oom_count_fd,
+        }
+        return Started(init.pid, shares_pids=not _has_own_pids(self._spec), fds=fds)
 
-    @property
-    def init(self) -> InitProcess:
-        """The created container."""
-        if self._init is None:
-            raise ProcessLookupError("the container is not created")
-        return self._init
-
-    @property
-    def pid(self) -> int:
-        """The init process."""
-        return self.init.pid
-
-    def create(self, stdio: tuple[int, int, int]) -> int:
-        """Make the container up to its program; return the master of its terminal, or -1."""
-        self._launch.stdio = stdio
-        init = self._init = process.create(self._launch)
-        console_fd, init.console_fd = init.console_fd, -1
-        return console_fd
-
-    def start(self) -> None:
-        """Run its program."""
-        process.start(self.init)
+    def adopt(self, pid: int, *, pidfd: int) -> None:
+        """Know the init process of a container that another process started."""
+        self._pid, self._pidfd = pid, pidfd
 
     def execute(
         self, description: dict[str, Any], *, stdio: tuple[int, int, int], console_size: tuple[int, int] | None
     ) -> tuple[int, int, int]:
         """Run one more program in it; return its pid, pidfd, and its terminal's master or -1."""
-        started = joining.exec_process(
-            self.init.target(),
+        target = joining.Target(
+            pid=self._pid,
+            pidfd=self._pidfd,
+            spec=self._spec,
+            container_id=self._plan["id"],
+            bundle=self._bundle,
+            cgroup=self._cgroup,
+        )
+        added = joining.exec_process(
+            target,
             description,
             stdio=stdio,
             console_size=console_size,
-            log=self._launch.log,
-            seccomp_cache=self._launch.seccomp_cache,
+            log=self._warn,
+            seccomp_cache=self._seccomp_cache,
         )
-        return started.pid, started.pidfd, started.console_fd
+        return added.pid, added.pidfd, added.console_fd
 
     def signal(self, signum: int, *, everyone: bool) -> None:
         """Signal the init process, or all processes."""
         if everyone:
-            self.init.cgroup.kill(signum)
+            self._cgroup.kill(signum)
         else:
-            pidfd_send_signal(self.init.pidfd, signum)
+            pidfd_send_signal(self._pidfd, signum)
 
     def pause(self) -> None:
         """Freeze all processes."""
-        self.init.cgroup.freeze()
+        self._cgroup.freeze()
 
     def resume(self) -> None:
         """Let them run again."""
-        self.init.cgroup.thaw()
+        self._cgroup.thaw()
 
     def update(self, resources: Mapping[str, Any]) -> None:
         """Change limits."""
-        self.init.cgroup.apply(resources)
-
-    def open_oom_events(self) -> int:
-        """Return an fd that is readable after each lack of memory, or -1; the caller owns it."""
-        return self.init.cgroup.events_fd()
-
-    def drain_oom_events(self, fd: int) -> None:
-        """Empty the fd, so that only the next event wakes again."""
-        events.drain(fd)
-
-    def oom_kills(self) -> int:
-        """Return how many processes were killed for want of memory."""
-        return self.init.cgroup.oom_kill_count()
-
-    def open_network_namespace(self) -> int:
-        """Return a descriptor of the network namespace; the caller owns it."""
-        return os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._cgroup.apply(resources)
 
     def kill_leftovers(self) -> None:
-        """Kill what the init process left behind: all of it, where its end was not the namespace's."""
-        if not _has_own_pids(self._launch.spec):
-            self.init.cgroup.kill()
+        """Kill what the ended init process left behind, so that the streams come to their end."""
+        self._cgroup.kill()
 
     def cleanup(self) -> None:
-        """Remove the cgroup and the root file system's mount, after the init process was reaped."""
-        if self._init is not None:
-            process.cleanup(self._init)
+        """Remove the cgroup, and run the hooks that follow."""
+        remove_cgroup(self._cgroup, log=self._warn)
+        if hooks := entries(self._spec, "hooks", "poststop"):
+            state = oci_state(
+                self._spec, container_id=self._plan["id"], bundle=self._bundle, pid=self._pid, status=Status.STOPPED
+            )
+            run_hooks_leniently("poststop", hooks, state, log=self._warn)
+
+
+def _has_own_pids(spec: dict[str, Any]) -> bool:
+    return any(entry["type"] == "pid" and not entry.get("path") for entry in entries(spec, "linux", "namespaces"))
 
 
 def _rootfs(plan: LaunchPlan) -> OverlayRootfs | None:
@@ -134,7 +144,3 @@ def _rootfs(plan: LaunchPlan) -> OverlayRootfs | None:
     if "lower" not in rootfs:
         return None
     return OverlayRootfs(lower=rootfs["lower"], upper=rootfs["upper"], work=rootfs["work"], volatile=rootfs["volatile"])
-
-
-def _has_own_pids(spec: dict[str, Any]) -> bool:
-    return any(entry["type"] == "pid" and not entry.get("path") for entry in entries(spec, "linux", "namespaces"))

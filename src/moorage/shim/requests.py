@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
+import signal
 
 from moorage.api.shim import Do, ErrorKind, Status
-from moorage.netlink import interface
+from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.shim.channel import close_all
 from moorage.shim.problems import RequestError, problem
+from moorage.shim.work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,76 +17,74 @@ if TYPE_CHECKING:
     from moorage.api.shim import ExecRequest, Message
     from moorage.shim.channel import Control
     from moorage.shim.container import Container
-    from moorage.shim.runtimes import Runtime
+    from moorage.shim.errands import Errands
+
+    Answer = Callable[[Message], None]
 
 
 class Requests:
     """Answers requests on all controls of one shim.
 
     Args:
+        is_foreign: Whether signals have to go through another runtime.
         release: Called when a daemon has recorded the exit.
     """
 
-    __slots__ = ("_container", "_handlers", "_release", "_runtime")
+    __slots__ = ("_container", "_errands", "_handlers", "_is_foreign", "_release", "_slow_handlers")
 
-    def __init__(self, container: Container, runtime: Runtime, *, release: Callable[[], None]) -> None:
+    def __init__(
+        self, container: Container, errands: Errands, *, is_foreign: bool, release: Callable[[], None]
+    ) -> None:
         self._container = container
-        self._runtime = runtime
+        self._errands = errands
+        self._is_foreign = is_foreign
         self._release = release
         self._handlers: Mapping[str, Callable[[Message, list[int]], Message | None]] = {
             Do.STATE: self._state,
+            Do.RESIZE: self._resize,
+            Do.ATTACH: self._attach,
+            Do.EXEC_KILL: self._exec_kill,
+            Do.EXEC_RELEASE: self._exec_release,
+            Do.REOPEN_LOG: self._reopen_log,
+            Do.RELEASE: self._released,
+        }
+        # These answer when an errand has come back.
+        self._slow_handlers: Mapping[str, Callable[[Message, list[int], Answer], None]] = {
             Do.KILL: self._kill,
             Do.PAUSE: self._pause,
             Do.RESUME: self._resume,
             Do.UPDATE: self._update,
-            Do.RESIZE: self._resize,
-            Do.ATTACH: self._attach,
             Do.EXEC: self._exec,
-            Do.EXEC_KILL: self._exec_kill,
-            Do.EXEC_RELEASE: self._exec_release,
             Do.CONNECT: self._connect,
             Do.DISCONNECT: self._disconnect,
-            Do.REOPEN_LOG: self._reopen_log,
-            Do.RELEASE: self._released,
         }
 
     def receive(self, control: Control, message: Message, fds: list[int]) -> None:
         """Carry out one request and answer it; a handler that wants a descriptor pops it from the list."""
-        reply: Message = {"seq": message.get("seq")}
+
+        def answer(result: Message) -> None:
+            control.send({"seq": message.get("seq")} | ({} if "error" in result else {"ok": True}) | result)
+
         try:
-            reply |= {"ok": True} | (self._handler(message)(message, fds) or {})
+            self._handle(message, fds, answer)
         except (KeyError, TypeError, ValueError) as error:
-            reply["error"] = {"kind": ErrorKind.INVALID, "message": f"malformed request: {error!r}"}
+            answer({"error": {"kind": ErrorKind.INVALID, "message": f"malformed request: {error!r}"}})
         except Exception as error:  # noqa: BLE001 - the container must outlive any failed request
-            reply["error"] = problem(error)
+            answer({"error": problem(error)})
         finally:
             close_all(fds)
-        control.send(reply)
 
-    def _handler(self, message: Message) -> Callable[[Message, list[int]], Message | None]:
-        handler = self._handlers.get(message.get("do", ""))
-        if handler is None:
-            raise RequestError(ErrorKind.UNSUPPORTED, f"unknown request: {message.get('do')}")
-        return handler
+    def _handle(self, message: Message, fds: list[int], answer: Answer) -> None:
+        do = message["do"]
+        if slow := self._slow_handlers.get(do):
+            slow(message, fds, answer)
+        elif handler := self._handlers.get(do):
+            answer(handler(message, fds) or {})
+        else:
+            raise RequestError(ErrorKind.UNSUPPORTED, f"unknown request: {do}")
 
     def _state(self, _message: Message, _fds: list[int]) -> Message:
         return self._container.state()
-
-    def _kill(self, message: Message, _fds: list[int]) -> None:
-        self._check_alive()
-        self._runtime.signal(int(message["signal"]), everyone=bool(message.get("all")))
-
-    def _pause(self, _message: Message, _fds: list[int]) -> None:
-        self._check_status(Status.RUNNING)
-        self._container.pause()
-
-    def _resume(self, _message: Message, _fds: list[int]) -> None:
-        self._check_status(Status.PAUSED)
-        self._container.resume()
-
-    def _update(self, message: Message, _fds: list[int]) -> None:
-        self._check_alive()
-        self._runtime.update(message["resources"])
 
     def _resize(self, message: Message, _fds: list[int]) -> None:
         rows, columns = int(message["height"]), int(message["width"])
@@ -102,36 +100,11 @@ class Requests:
             raise RequestError(ErrorKind.INVALID, "attach needs one descriptor")
         self._container.session.attach(fds.pop(), message["attach"])
 
-    def _exec(self, message: Message, fds: list[int]) -> Message:
-        self._check_status(Status.RUNNING)
-        request: ExecRequest = message  # type: ignore[assignment]
-        if len(fds) != (1 if request["attach"] is not None else 0):
-            raise RequestError(ErrorKind.INVALID, "exec needs one descriptor for each attach")
-        with open(request["process_file"], "rb") as file:  # noqa: PTH123 - pathlib is too slow to import here
-            process = json.load(file)
-        return {"pid": self._container.execs.run(request, process, fds.pop() if fds else -1)}
-
     def _exec_kill(self, message: Message, _fds: list[int]) -> None:
         self._container.execs.get(message["id"]).signal(int(message["signal"]))
 
     def _exec_release(self, message: Message, _fds: list[int]) -> None:
         self._container.execs.get(message["id"]).release()
-
-    def _connect(self, message: Message, _fds: list[int]) -> None:
-        self._check_alive()
-        namespace_fd = self._runtime.open_network_namespace()
-        try:
-            interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
-        finally:
-            os.close(namespace_fd)
-
-    def _disconnect(self, message: Message, _fds: list[int]) -> None:
-        self._check_alive()
-        namespace_fd = self._runtime.open_network_namespace()
-        try:
-            interface.disconnect(message["name"], namespace_fd=namespace_fd)
-        finally:
-            os.close(namespace_fd)
 
     def _reopen_log(self, _message: Message, _fds: list[int]) -> None:
         self._check_alive()
@@ -141,6 +114,58 @@ class Requests:
         if not self._container.is_over:
             raise RequestError(ErrorKind.CONFLICT, "the container is running")
         self._release()
+
+    def _kill(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_alive()
+        signum, everyone = int(message["signal"]), bool(message.get("all"))
+        if self._is_foreign or everyone:
+            self._send({"work": Work.SIGNAL, "signal": signum, "all": everyone}, answer)
+            return
+        pidfd_send_signal(self._container.init[1], signum)
+        if signum == signal.SIGKILL and self._container.status is Status.PAUSED:
+            # Frozen processes do not even die.
+            self._send({"work": Work.RESUME}, answer)
+        else:
+            answer({})
+
+    def _pause(self, _message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_status(Status.RUNNING)
+        self._send({"work": Work.PAUSE}, answer, then=Status.PAUSED)
+
+    def _resume(self, _message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_status(Status.PAUSED)
+        self._send({"work": Work.RESUME}, answer, then=Status.RUNNING)
+
+    def _update(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_alive()
+        self._send({"work": Work.UPDATE, "resources": message["resources"]}, answer)
+
+    def _exec(self, message: Message, fds: list[int], answer: Answer) -> None:
+        self._check_status(Status.RUNNING)
+        request: ExecRequest = message  # type: ignore[assignment]
+        if len(fds) != (1 if request["attach"] is not None else 0):
+            raise RequestError(ErrorKind.INVALID, "exec needs one descriptor for each attach")
+        client_fd = fds.pop() if fds else -1
+        self._container.execs.run(request, client_fd, init=self._container.init, answer=answer)
+
+    def _connect(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_alive()
+        self._send({"work": Work.CONNECT, "interface": message["interface"]}, answer)
+
+    def _disconnect(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_alive()
+        self._send({"work": Work.DISCONNECT, "name": message["name"]}, answer)
+
+    def _send(self, message: Message, answer: Answer, *, then: Status | None = None) -> None:
+        pid, pidfd = self._container.init
+
+        def done(result: Message, fds: list[int]) -> None:
+            close_all(fds)
+            if then and "error" not in result and not self._container.is_over:
+                self._container.status = then
+            answer(result)
+
+        self._errands.run(message | {"pid": pid}, fds=[pidfd], done=done)
 
     def _check_alive(self) -> None:
         if self._container.status not in {Status.RUNNING, Status.PAUSED}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from moorage.shim.foreign import ForeignRuntime
 from moorage.shim.native import NativeRuntime
 
@@ -11,19 +13,17 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from moorage.api.shim import LaunchPlan
+    from moorage.shim.faults import Faults
+    from moorage.shim.started import Started
 
     class Runtime(Protocol):
         """One container; every method may raise OSError, StartError or CgroupError."""
 
-        @property
-        def pid(self) -> int:
-            """The init process, a child of the shim."""
+        def start(self, stdio: tuple[int, int, int], *, faults: Faults) -> Started:
+            """Make the container and run its program; on failure nothing of it is left."""
 
-        def create(self, stdio: tuple[int, int, int]) -> int:
-            """Make the container up to its program; return the master of its terminal, or -1."""
-
-        def start(self) -> None:
-            """Run its program."""
+        def adopt(self, pid: int, *, pidfd: int) -> None:
+            """Know the init process of a container that another process started."""
 
         def execute(
             self, description: dict[str, Any], *, stdio: tuple[int, int, int], console_size: tuple[int, int] | None
@@ -42,29 +42,30 @@ if TYPE_CHECKING:
         def update(self, resources: Mapping[str, Any]) -> None:
             """Change limits."""
 
-        def open_oom_events(self) -> int:
-            """Return an fd that is readable after each lack of memory, or -1; the caller owns it."""
-
-        def drain_oom_events(self, fd: int) -> None:
-            """Empty the fd, so that only the next event wakes again."""
-
-        def oom_kills(self) -> int:
-            """Return how many processes were killed for want of memory."""
-
-        def open_network_namespace(self) -> int:
-            """Return a descriptor of the network namespace; the caller owns it."""
-
         def kill_leftovers(self) -> None:
             """Kill what the ended init process left behind, so that the streams come to their end."""
 
         def cleanup(self) -> None:
-            """Remove the cgroup and the mounts, after the init process was reaped; idempotent."""
+            """Remove the cgroup and whatever else is left, after the init process was reaped."""
 
 
-def open_runtime(
-    plan: LaunchPlan, spec: dict[str, Any], *, bundle: str, run_root: str, warn: Callable[[str], None]
-) -> Runtime:
-    """Return the runtime that the plan asks for, with nothing created yet."""
+def open_runtime(bundle: str, *, run_root: str, warn: Callable[[str], None]) -> Runtime:
+    """Return the runtime that a bundle asks for.
+
+    Args:
+        warn: Takes warnings, one line each.
+
+    Raises:
+        OSError: The bundle cannot be read.
+        ValueError: It makes no sense.
+    """
+    plan: LaunchPlan = _load(f"{bundle}/launch.json")
+    spec = _load(f"{bundle}/config.json")
     if plan["runtime"] is not None:
         return ForeignRuntime(plan, spec, bundle=bundle, run_root=run_root, warn=warn)
     return NativeRuntime(plan, spec, bundle=bundle, seccomp_cache=f"{run_root}/seccomp", warn=warn)
+
+
+def _load(path: str) -> Any:
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too slow to import here
+        return json.load(file)

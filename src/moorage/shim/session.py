@@ -33,15 +33,16 @@ class Session:
         once: Whether the first end of a client's input closes the process's.
         log: Called with every chunk of output ("stdout" or "stderr").
         detached: Called with the name of a client that pressed its detach keys.
+        input_closed: Called when the process can get no more input.
         idle: Called when the last client is gone.
     """
 
     __slots__ = (
-        "_clients", "_detached", "_drain_timer", "_drained", "_finishing", "_idle", "_is_open", "_log", "_loop",
-        "_once", "_sink", "_sources", "_terminal",
+        "_clients", "_detached", "_drain_timer", "_drained", "_finishing", "_idle", "_input_closed", "_is_open", "_log",
+        "_loop", "_once", "_sink", "_sources", "_terminal",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that its owner learns
         self,
         loop: Loop,
         *,
@@ -49,6 +50,7 @@ class Session:
         once: bool,
         log: Log,
         detached: Callable[[str], None],
+        input_closed: Callable[[], None],
         idle: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -56,6 +58,7 @@ class Session:
         self._once = once
         self._log = log
         self._detached = detached
+        self._input_closed = input_closed
         self._idle = idle
         self._clients: list[Client] = []
         self._sources: dict[str, Source] = {}
@@ -74,7 +77,7 @@ class Session:
         """
         if stdin_fd >= 0:
             os.set_blocking(stdin_fd, False)
-            self._sink = Sink(self._loop, stdin_fd, drained=self._update_clients)
+            self._sink = Sink(self._loop, stdin_fd, drained=self._update_clients, closed=self._input_closed)
         for stream, fd in outputs.items():
             os.set_blocking(fd, False)
             self._sources[stream] = Source(
@@ -94,6 +97,18 @@ class Session:
         self._clients.append(client)
         if self._is_open:
             client.begin()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether nothing is under way, so that somebody else could go on with the descriptors."""
+        return self._is_open and not self._clients and not (self._sink and self._sink.is_blocked)
+
+    def descriptors(self) -> dict[str, int]:
+        """Return the open descriptors by "stdin", "stdout" and "stderr"."""
+        found = {stream: source.fd for stream, source in self._sources.items()}
+        if self._sink and not self._sink.is_closed:
+            found["stdin"] = self._sink.fd
+        return found
 
     @property
     def has_clients(self) -> bool:

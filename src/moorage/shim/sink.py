@@ -19,13 +19,18 @@ class Sink:
     Args:
         fd: Non-blocking; the sink owns it.
         drained: Called when everything is written after `is_blocked` was true.
+        closed: Called once when the descriptor is closed.
+
+    Attributes:
+        fd: -1 once closed.
     """
 
-    __slots__ = ("_closing", "_drained", "_fd", "_loop", "_pending")
+    __slots__ = ("_closed", "_closing", "_drained", "_loop", "_pending", "fd")
 
-    def __init__(self, loop: Loop, fd: int, *, drained: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, fd: int, *, drained: Callable[[], None], closed: Callable[[], None]) -> None:
+        self._closed = closed
         self._loop = loop
-        self._fd = fd
+        self.fd = fd
         self._drained = drained
         self._pending = b""
         self._closing = False
@@ -38,7 +43,7 @@ class Sink:
     @property
     def is_closed(self) -> bool:
         """Tell whether nothing can be written any more."""
-        return self._fd < 0 or self._closing
+        return self.fd < 0 or self._closing
 
     def write(self, data: bytes) -> None:
         """Pass data on; it vanishes if the process has closed its end."""
@@ -49,7 +54,7 @@ class Sink:
             return
         self._pending = self._write(data)
         if self._pending:
-            self._loop.watch(self._fd, WRITE, self._ready)
+            self._loop.watch(self.fd, WRITE, self._ready)
 
     def close_after_writing(self) -> None:
         """Close once everything is written: the process then reads an end of file."""
@@ -59,15 +64,16 @@ class Sink:
 
     def close(self) -> None:
         """Close now."""
-        if self._fd >= 0:
-            self._loop.forget(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            self._loop.forget(self.fd)
+            os.close(self.fd)
+            self.fd = -1
             self._pending = b""
+            self._closed()
 
     def _write(self, data: bytes) -> bytes:
         try:
-            return data[os.write(self._fd, data) :]
+            return data[os.write(self.fd, data) :]
         except BlockingIOError:
             return data
         except OSError:
@@ -79,7 +85,7 @@ class Sink:
         self._pending = self._write(self._pending)
         if self._pending:
             return
-        self._loop.forget(self._fd)
+        self._loop.forget(self.fd)
         if self._closing:
             self.close()
         self._drained()

@@ -22,13 +22,16 @@ class Source:
         fd: Non-blocking; the source owns it.
         read: Called with every chunk.
         ended: Called once: all writers have closed, or `close` was called.
+
+    Attributes:
+        fd: -1 once closed.
     """
 
-    __slots__ = ("_ended", "_fd", "_loop", "_read")
+    __slots__ = ("_ended", "_loop", "_read", "fd")
 
     def __init__(self, loop: Loop, fd: int, *, read: Callable[[bytes], None], ended: Callable[[], None]) -> None:
         self._loop = loop
-        self._fd = fd
+        self.fd = fd
         self._read = read
         self._ended = ended
         loop.watch(fd, READ, self._ready)
@@ -36,24 +39,24 @@ class Source:
     def pause(self) -> None:
         """Read no more until `resume`; the kernel then makes the writers wait."""
         # Not with an empty event mask: a hangup would still be reported, again and again.
-        self._loop.forget(self._fd)
+        self._loop.forget(self.fd)
 
     def resume(self) -> None:
         """Read again."""
-        if self._fd >= 0 and not self._loop.watches(self._fd):
-            self._loop.watch(self._fd, READ, self._ready)
+        if self.fd >= 0 and not self._loop.watches(self.fd):
+            self._loop.watch(self.fd, READ, self._ready)
 
     def read_available(self, *, chunks: int) -> None:
         """Read what is there now, up to a number of chunks."""
-        while self._fd >= 0 and chunks > 0 and self._read_chunk():
+        while self.fd >= 0 and chunks > 0 and self._read_chunk():
             chunks -= 1
 
     def close(self) -> None:
         """Read no more, ever."""
-        if self._fd >= 0:
-            self._loop.forget(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            self._loop.forget(self.fd)
+            os.close(self.fd)
+            self.fd = -1
             self._ended()
 
     def _ready(self, _events: int) -> None:
@@ -61,7 +64,7 @@ class Source:
 
     def _read_chunk(self) -> bool:
         try:
-            data = os.read(self._fd, CHUNK)
+            data = os.read(self.fd, CHUNK)
         except BlockingIOError:
             return False
         except OSError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from moorage.logs.opening import Log
 
@@ -38,6 +38,15 @@ class TolerantLog:
             self._log.finish(stream)
         except OSError as error:
             self._note(error)
+
+    @property
+    def held(self) -> Mapping[str, bytes]:
+        """The incomplete last line of each stream."""
+        return self._log.held
+
+    @held.setter
+    def held(self, held: Mapping[str, bytes]) -> None:
+        self._log.held = held
 
     def reopen(self) -> None:
         """Open the file anew.

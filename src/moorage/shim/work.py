@@ -1,0 +1,124 @@
+"""What errands do: everything that needs the specification or the runtime."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+
+from moorage.netlink import interface
+from moorage.shim.faults import Faults
+from moorage.shim.runtimes import open_runtime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from moorage.api.shim import Message
+    from moorage.shim.runtimes import Runtime
+
+    Result = tuple[Message, list[int]]
+
+
+class Work(enum.StrEnum):
+    """Kinds of errand; all but START are given the init process: its pid, and its pidfd as the first descriptor."""
+
+    START = "start"
+    EXEC = "exec"
+    SIGNAL = "signal"
+    PAUSE = "pause"
+    RESUME = "resume"
+    UPDATE = "update"
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
+
+
+def perform(message: Message, fds: list[int]) -> Result:
+    """Do what a message says; return the answer and the descriptors that go with it.
+
+    Raises:
+        StartError, CgroupError, OSError, ValueError: It cannot be done.
+    """
+    warnings: list[str] = []
+    runtime = open_runtime(message["bundle"], run_root=message["run_root"], warn=warnings.append)
+    answer, result_fds = _WORK[Work(message["work"])](runtime, message, fds)
+    if warnings:
+        answer["warnings"] = warnings
+    return answer, result_fds
+
+
+def _start(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    faults = Faults(message.get("fault"), victim=message["keeper"])
+    started = runtime.start((fds[0], fds[1], fds[2]), faults=faults)
+    roles = {name: fd for name, fd in started.fds.items() if fd >= 0}
+    answer = {"pid": started.pid, "shares_pids": started.shares_pids, "fds": list(roles)}
+    return answer, list(roles.values())
+
+
+def _exec(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    size = message.get("console_size")
+    pid, pidfd, console_fd = runtime.execute(
+        load(message["process_file"]),
+        stdio=(fds[1], fds[2], fds[3]),
+        console_size=(size[0], size[1]) if size else None,
+    )
+    return {"pid": pid}, [pidfd, console_fd] if console_fd >= 0 else [pidfd]
+
+
+def _signal(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    runtime.signal(message["signal"], everyone=message["all"])
+    return {}, []
+
+
+def _pause(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    runtime.pause()
+    return {}, []
+
+
+def _resume(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    runtime.resume()
+    return {}, []
+
+
+def _update(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    runtime.update(message["resources"])
+    return {}, []
+
+
+def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
+    namespace_fd = _open_network(message["pid"])
+    interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
+    return {}, []
+
+
+def _disconnect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
+    interface.disconnect(message["name"], namespace_fd=_open_network(message["pid"]))
+    return {}, []
+
+
+_WORK: dict[Work, Callable[[Runtime, Message, list[int]], Result]] = {
+    Work.START: _start,
+    Work.EXEC: _exec,
+    Work.SIGNAL: _signal,
+    Work.PAUSE: _pause,
+    Work.RESUME: _resume,
+    Work.UPDATE: _update,
+    Work.CONNECT: _connect,
+    Work.DISCONNECT: _disconnect,
+}
+
+
+def _open_network(pid: int) -> int:
+    return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def load(path: str) -> Any:
+    """Read a JSON file."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too slow to import here
+        return json.load(file)
