@@ -18,7 +18,7 @@ from moorage.networks.models import Attachment, ContainerNetworks, Endpoint, Net
 from moorage.networks.ports import Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
-from moorage.networks.sandboxes import Sandboxes, interface_name
+from moorage.networks.sandboxes import Sandboxes, interface_name, leading_ports, redirected
 
 _HOST_MODE = "container cannot be disconnected from host network or connected to host network"
 _SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
@@ -117,6 +117,7 @@ class NetworkConnector:
             await self.containers.save_attachments(container.id, container.attachments, sandbox)
             raise
         self.sandboxes.replace(changed)
+        self._lead_ports(sandbox, changed)
         own = names.own_names(container.hostname, "")
         self._edit_hosts(container.id, lambda content: names.appended(content, [(one, own) for one in _plain(made)]))
         self._resolve_anew(request, changed)
@@ -131,14 +132,12 @@ class NetworkConnector:
         force: bool,
     ) -> None:
         staying = tuple(one for one in sandbox.endpoints if one.id != leaving.id)
-        lost = tuple(port for port in sandbox.published if port.target_ip in _plain(leaving))
-        published = tuple(port for port in sandbox.published if port not in lost)
-        changed = self._rerouted(replace(sandbox, endpoints=staying, published=published), attachments)
+        changed = self._rerouted(replace(sandbox, endpoints=staying), attachments)
         with contextlib.suppress(*((MoorageError, OSError) if force else ())):
             await self.containers.unplug(container.id, leaving.interface)
             await self._move_default_route(container.id, sandbox, changed)
         self.sandboxes.replace(changed)
-        self.firewall.unpublish(lost)
+        self._lead_ports(sandbox, changed)
         self.registry.release_addresses(leaving)
         await self.containers.save_attachments(container.id, attachments, changed)
         self._edit_hosts(container.id, lambda content: names.without_address(content, _plain(leaving)))
@@ -157,7 +156,12 @@ class NetworkConnector:
         priorities = {
             network.id: one.gateway_priority for one in attachments if (network := self._network(one)) is not None
         }
-        return replace(sandbox, endpoints=endpoint.with_default_routes(sandbox.endpoints, priorities))
+        return redirected(replace(sandbox, endpoints=endpoint.with_default_routes(sandbox.endpoints, priorities)))
+
+    def _lead_ports(self, before: Sandbox, after: Sandbox) -> None:
+        old, new = leading_ports(before), leading_ports(after)
+        self.firewall.unpublish([port for port in old if port not in new])
+        self.firewall.publish([port for port in new if port not in old])
 
     def _resolve_anew(self, request: SandboxRequest, sandbox: Sandbox) -> None:
         content = self.resolution.resolver_file(request, sandbox)

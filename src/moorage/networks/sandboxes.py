@@ -77,7 +77,7 @@ class Sandboxes:
             self._ports.restore(sandbox.published)
         self._firewall.restore(
             networks=[filtered(network) for network in self._registry.all() if network.bridge],
-            ports=[port for sandbox in self._open.values() for port in sandbox.published],
+            ports=[port for sandbox in self._open.values() for port in leading_ports(sandbox)],
             forward_guard=forward_guard,
         )
 
@@ -230,6 +230,28 @@ class Sandboxes:
         if address != _ANY4:
             return (address,)
         return (_ANY4, _ANY6) if self.host_has_ipv6 else (_ANY4,)
+
+
+def leading_ports(sandbox: Sandbox) -> tuple[PublishedPort, ...]:
+    """Return the published ports that lead to an address the container still has.
+
+    The shim keeps a port as long as the container runs; its endpoint may be gone before.
+    """
+    own = {address.partition("/")[0] for one in sandbox.endpoints for address in (one.ipv4, one.ipv6)}
+    return tuple(port for port in sandbox.published if port.target_ip in own)
+
+
+def redirected(sandbox: Sandbox) -> Sandbox:
+    """Return the sandbox with ports that lead nowhere led to the endpoint with the default route, if any."""
+    gateway = next((one for one in sandbox.endpoints if one.default_route4 or one.default_route6), None)
+    leading = leading_ports(sandbox)
+    if gateway is None or leading == sandbox.published:
+        return sandbox
+    target = _target(gateway)
+    published = (
+        port if port in leading else replace(port, target_ip=target(port.host_ip)) for port in sandbox.published
+    )
+    return replace(sandbox, published=tuple(published))
 
 
 def interface_name(network: Network, number: int) -> str:

@@ -18,9 +18,9 @@ from moorage.networks.errors import (
     PredefinedNetworkRemovalError,
     SubnetOverlapError,
 )
-from moorage.networks.models import Attachment, Network
+from moorage.networks.models import Attachment, Network, PortBinding
 from moorage.state.networks import NetworkNameReservedError
-from tests.integration.networks.playground import NEIGHBOUR, Playground, in_namespace, listen, reaches
+from tests.integration.networks.playground import HOST_ON_LAN, NEIGHBOUR, Playground, in_namespace, listen, reaches
 from tests.support.isolation import in_network_namespace
 
 pytestmark = pytest.mark.needs("root")
@@ -143,6 +143,34 @@ def test_a_running_container_joins_a_network_and_leaves_its_first_one(tmp_path: 
         assert "172.17.0.2" not in host.containers.read_file("web", "hosts")
         assert list(host.networks.lister.inspect("front").containers or ()) == ["web", "friend"]
         assert host.networks.lister.inspect("bridge").containers == {}
+
+    on_host(tmp_path, body)
+
+
+def test_a_published_port_follows_the_default_route(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "front")
+        web, opened = host.run("web", ports={"80/tcp": (PortBinding(host_port="8080"),)})
+        server = in_namespace(web, listen)
+        connector = host.networks.connector
+        asyncio.run(connector.connect("front", "web", None))
+        asyncio.run(connector.disconnect("bridge", "web", force=False))
+        assert in_namespace(host.neighbour_fd, lambda: reaches(server, HOST_ON_LAN, 8080))
+        asyncio.run(connector.disconnect("front", "web", force=False))
+        assert not reaches(server, HOST_ON_LAN, 8080)
+        # Somebody else's address now: the port must not lead there, even after a restart.
+        host.run("stranger", attachments=(Attachment(network="front"),))
+        sandbox = host.networks.service.sandbox("web")
+        host.live = [sandbox] if sandbox else []
+        host.networks.close()
+        host.networks = host.assemble()
+        host.restore()
+        assert not reaches(server, HOST_ON_LAN, 8080)
+        asyncio.run(host.networks.connector.connect("bridge", "web", None))
+        assert in_namespace(host.neighbour_fd, lambda: reaches(server, HOST_ON_LAN, 8080))
+        host.networks.service.close_sandbox("web")
+        opened.close_listeners()
+        assert host.run("next", ports={"80/tcp": (PortBinding(host_port="8080"),)})
 
     on_host(tmp_path, body)
 
