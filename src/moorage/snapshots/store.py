@@ -23,6 +23,7 @@ from moorage.snapshots.errors import (
     SnapshotInUseError,
     SnapshotNotFoundError,
 )
+from moorage.snapshots.mount_points import make_mount_points
 from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
 from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Snapshot, scan
 from moorage.snapshots.rootfs import Rootfs
@@ -31,7 +32,7 @@ from moorage.snapshots.workers import Worker, WorkerPool, working
 
 Progress = Callable[[int], None]
 
-_EMPTY: Final = ".empty"
+_BOTTOM: Final = ".mount-points"
 _log = logging.getLogger(__name__)
 
 
@@ -283,7 +284,10 @@ class SnapshotStore:
         return above is None
 
     def _layers(self, chain_id: ChainID | None) -> Sequence[Path]:
-        return [self._root / _EMPTY / DIFF] if chain_id is None else self.lower_dirs(chain_id)
+        bottom = self._root / _BOTTOM / DIFF
+        if chain_id is None:
+            return [bottom]
+        return [*self.lower_dirs(chain_id), bottom] if self._driver.stacked else self.lower_dirs(chain_id)
 
     def _directory(self, chain_id: ChainID) -> Path:
         return self._root / hex_of(chain_id)
@@ -298,13 +302,13 @@ class SnapshotStore:
     def _load(self) -> Sequence[Path]:
         # Programs with set-user-ID in the layers are for containers, not for the host's users.
         self._root.mkdir(mode=0o700, exist_ok=True)
-        (self._root / _EMPTY / DIFF).mkdir(parents=True, exist_ok=True)
+        make_mount_points(self._root / _BOTTOM / DIFF)
         whole, leftovers = scan(self._root)
         for snapshot in whole:
             self._snapshots[snapshot.chain_id] = snapshot
             if (self._directory(snapshot.chain_id) / IMPLIED).exists():
                 self._unadopted.add(snapshot.chain_id)
-        return [*(path for path in leftovers if path.name != _EMPTY), *self._containers.glob(f"{REMOVED}*")]
+        return [*(path for path in leftovers if path.name != _BOTTOM), *self._containers.glob(f"{REMOVED}*")]
 
     async def _remove_leftover(self, path: Path) -> None:
         try:

@@ -13,6 +13,12 @@ from moorage.snapshots.store import SnapshotStore
 from moorage.snapshots.workers import DirectWorkers
 from tests.support.archives import archive
 
+#: What shows through from below every image.
+MOUNT_POINTS = frozenset(
+    """
+    .dockerenv dev dev/console dev/pts dev/shm proc sys etc/hostname etc/hosts etc/resolv.conf etc/mtab
+    """.split()
+)
 DRIVERS: list[Literal["overlay", "native"]] = ["overlay", "native"]
 
 

@@ -25,7 +25,7 @@ from moorage.snapshots.jobs import ContainerFiles
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.store import SnapshotStore
 from moorage.snapshots.workers import DirectWorkers, Worker
-from tests.integration.snapshots.conftest import Stand, stream
+from tests.integration.snapshots.conftest import MOUNT_POINTS, Stand, stream
 from tests.support.archives import archive, directory, file, hard_link, symlink
 
 pytestmark = pytest.mark.needs("root", "overlay")
@@ -40,7 +40,7 @@ async def exported(stand: Stand, rootfs: Rootfs) -> dict[str, tarfile.TarInfo]:
     async with stand.jobs.export(ContainerFiles(root=rootfs)) as chunks:
         data = b"".join([chunk async for chunk in chunks])
     with tarfile.open(fileobj=io.BytesIO(data)) as opened:
-        return {info.name: info for info in opened.getmembers()}
+        return {info.name: info for info in opened.getmembers() if info.name not in MOUNT_POINTS}
 
 
 def left(stand: Stand) -> list[str]:
@@ -153,13 +153,13 @@ async def test_when_one_fails_the_next_tries_with_its_own_source(stand: Stand) -
 async def test_a_bad_layer_leaves_nothing(stand: Stand, data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         await stand.store.apply(parent=None, diff_id=None, source=stream(data))
-    assert left(stand) == [".empty"]
+    assert left(stand) == [".mount-points"]
 
 
 async def test_another_layer_than_the_config_promises_leaves_nothing(stand: Stand) -> None:
     with pytest.raises(DiffIDMismatchError, match="layers from manifest don't match image configuration"):
         await stand.store.apply(parent=None, diff_id=DiffID("sha256:" + "0" * 64), source=stream(archive(*BASE)))
-    assert left(stand) == [".empty"]
+    assert left(stand) == [".mount-points"]
 
 
 async def test_a_cancelled_job_leaves_nothing(stand: Stand) -> None:
@@ -175,7 +175,7 @@ async def test_a_cancelled_job_leaves_nothing(stand: Stand) -> None:
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
-    assert left(stand) == [".empty"]
+    assert left(stand) == [".mount-points"]
 
 
 async def test_a_layer_goes_when_nothing_stands_on_it(stand: Stand) -> None:
@@ -188,14 +188,15 @@ async def test_a_layer_goes_when_nothing_stands_on_it(stand: Stand) -> None:
     await stand.store.remove(top)
     await stand.store.remove(base)
     assert stand.store.list() == []
-    assert left(stand) == [".empty"]
+    assert left(stand) == [".mount-points"]
     with pytest.raises(SnapshotNotFoundError):
         stand.store.lower_dirs(top)
 
 
 async def test_an_image_without_layers_makes_a_container(stand: Stand) -> None:
     rootfs = await stand.store.prepare_container("c", None)
-    assert await exported(stand, rootfs) == {}
+    assert list(await exported(stand, rootfs)) == ["etc"]
+    assert await stand.jobs.changes(rootfs) == []
 
 
 async def test_a_container_goes_with_all_it_has(stand: Stand) -> None:
