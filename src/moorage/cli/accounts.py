@@ -113,7 +113,7 @@ def _save(settings: dict[str, Any]) -> None:
     partial.rename(file)
 
 
-@click.command(cls=Command, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] [SERVER]", maximum=1)
 @click.option("-p", "--password", default="", help="Password or Personal Access Token (PAT)")
 @click.option("--password-stdin", is_flag=True, help="Take the Password or Personal Access Token from stdin")
 @click.option("-u", "--username", default="", help="Username")
@@ -156,7 +156,7 @@ def _store(registry: str, username: str, password: str, *, token: str) -> None:
     click.echo(f"\nWARNING! Your credentials are stored unencrypted in '{_file()}'.", err=True)
 
 
-@click.command(cls=Command, maximum=1)
+@click.command(cls=Command, usage="[SERVER]", maximum=1)
 @click.argument("server", required=False)
 def logout(server: str | None) -> None:
     """Log out from a registry."""

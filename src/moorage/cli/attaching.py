@@ -31,7 +31,7 @@ class StartFlagsError(InvalidParameterError):
     """The flags of ``start`` do not fit its arguments."""
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER", minimum=1, maximum=1)
 @click.option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 @click.option("--no-stdin", is_flag=True, help="Do not attach STDIN")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Proxy all received signals to the process")
@@ -76,7 +76,7 @@ def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: bool) 
         sys.exit(exit_status())
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-a", "--attach", is_flag=True, help="Attach STDOUT/STDERR and forward signals")
 @click.option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 @click.option("-i", "--interactive", is_flag=True, help="Attach container's STDIN")

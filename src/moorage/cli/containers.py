@@ -14,7 +14,7 @@ from moorage.api.endpoint import Endpoint, NoBody
 from moorage.api.host_config import RestartPolicy, UpdateRequest
 from moorage.api.query import NoQuery
 from moorage.cli.grammar import Command
-from moorage.cli.quantities import BYTES, CPUS
+from moorage.cli.quantities import BYTES, CPUS, INTEGER, SWAP
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import tabbed
 from moorage.client.calls import call
@@ -26,9 +26,9 @@ class PortNotPublishedError(InvalidParameterError):
     """The container does not publish the port."""
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-s", "--signal", default="", help="Signal to send to the container")
-@click.option("-t", "--timeout", "--time", "timeout", type=int, help="Seconds to wait before killing the container")
+@click.option("-t", "--timeout", "--time", "timeout", type=INTEGER, help="Seconds to wait before killing the container")
 @click.argument("containers", nargs=-1)
 @pass_session
 def stop(session: Session, /, containers: tuple[str, ...], *, signal: str, timeout: int | None) -> None:
@@ -36,9 +36,9 @@ def stop(session: Session, /, containers: tuple[str, ...], *, signal: str, timeo
     _stop_or_restart(session, endpoints.CONTAINER_STOP, containers, ContainerStopQuery(signal=signal, t=timeout))
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-s", "--signal", default="", help="Signal to send to the container")
-@click.option("-t", "--timeout", "--time", "timeout", type=int, help="Seconds to wait before killing the container")
+@click.option("-t", "--timeout", "--time", "timeout", type=INTEGER, help="Seconds to wait before killing the container")
 @click.argument("containers", nargs=-1)
 @pass_session
 def restart(session: Session, /, containers: tuple[str, ...], *, signal: str, timeout: int | None) -> None:
@@ -59,7 +59,7 @@ def _stop_or_restart(
     session.for_each(containers, one)
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-s", "--signal", default="", help="Signal to send to the container")
 @click.argument("containers", nargs=-1)
 @pass_session
@@ -73,7 +73,7 @@ def kill(session: Session, /, containers: tuple[str, ...], *, signal: str) -> No
     session.for_each(containers, one)
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="CONTAINER [CONTAINER...]", minimum=1)
 @click.argument("containers", nargs=-1)
 @pass_session
 def pause(session: Session, /, containers: tuple[str, ...]) -> None:
@@ -81,7 +81,7 @@ def pause(session: Session, /, containers: tuple[str, ...]) -> None:
     _plain(session, endpoints.CONTAINER_PAUSE, containers)
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="CONTAINER [CONTAINER...]", minimum=1)
 @click.argument("containers", nargs=-1)
 @pass_session
 def unpause(session: Session, /, containers: tuple[str, ...]) -> None:
@@ -97,7 +97,7 @@ def _plain(session: Session, endpoint: Endpoint[NoQuery, NoBody, None], containe
     session.for_each(containers, one)
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-f", "--force", is_flag=True, help="Force the removal of a running container (uses SIGKILL)")
 @click.option("-l", "--link", is_flag=True, help="Remove the specified link")
 @click.option("-v", "--volumes", is_flag=True, help="Remove anonymous volumes associated with the container")
@@ -114,7 +114,7 @@ def rm(session: Session, /, containers: tuple[str, ...], *, force: bool, link: b
     session.for_each(containers, one)
 
 
-@click.command(cls=Command, minimum=2, maximum=2)
+@click.command(cls=Command, usage="CONTAINER NEW_NAME", minimum=2, maximum=2)
 @click.argument("container", required=False)
 @click.argument("name", required=False)
 @pass_session
@@ -130,7 +130,7 @@ def rename(session: Session, /, container: str, name: str) -> None:
         raise SystemExit(1) from None
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="CONTAINER [CONTAINER...]", minimum=1)
 @click.argument("containers", nargs=-1)
 @pass_session
 def wait(session: Session, /, containers: tuple[str, ...]) -> None:
@@ -140,7 +140,9 @@ def wait(session: Session, /, containers: tuple[str, ...]) -> None:
     )
 
 
-@click.command(cls=Command, minimum=1, context_settings={"allow_interspersed_args": False})
+@click.command(
+    cls=Command, usage="CONTAINER [ps OPTIONS]", minimum=1, context_settings={"allow_interspersed_args": False}
+)
 @click.argument("container", required=False)
 @click.argument("ps_args", nargs=-1, type=click.UNPROCESSED)
 @pass_session
@@ -152,7 +154,7 @@ def top(session: Session, /, container: str, ps_args: tuple[str, ...]) -> None:
     click.echo(tabbed("\t".join(row) for row in rows), nl=False)
 
 
-@click.command(cls=Command, minimum=1, maximum=2)
+@click.command(cls=Command, usage="CONTAINER [PRIVATE_PORT[/PROTO]]", minimum=1, maximum=2)
 @click.argument("container", required=False)
 @click.argument("private", required=False)
 @pass_session
@@ -177,20 +179,20 @@ def _place(address: str, number: str) -> str:
     return f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
 
 
-@click.command(cls=Command, minimum=1)
-@click.option("--blkio-weight", type=int, default=0, help="Block IO (relative weight), between 10 and 1000")
-@click.option("--cpu-period", type=int, default=0, help="Limit CPU CFS (Completely Fair Scheduler) period")
-@click.option("--cpu-quota", type=int, default=0, help="Limit CPU CFS (Completely Fair Scheduler) quota")
-@click.option("--cpu-rt-period", type=int, default=0, help="Limit the CPU real-time period in microseconds")
-@click.option("--cpu-rt-runtime", type=int, default=0, help="Limit the CPU real-time runtime in microseconds")
-@click.option("-c", "--cpu-shares", type=int, default=0, help="CPU shares (relative weight)")
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
+@click.option("--blkio-weight", type=INTEGER, default=0, help="Block IO (relative weight), between 10 and 1000")
+@click.option("--cpu-period", type=INTEGER, default=0, help="Limit CPU CFS (Completely Fair Scheduler) period")
+@click.option("--cpu-quota", type=INTEGER, default=0, help="Limit CPU CFS (Completely Fair Scheduler) quota")
+@click.option("--cpu-rt-period", type=INTEGER, default=0, help="Limit the CPU real-time period in microseconds")
+@click.option("--cpu-rt-runtime", type=INTEGER, default=0, help="Limit the CPU real-time runtime in microseconds")
+@click.option("-c", "--cpu-shares", type=INTEGER, default=0, help="CPU shares (relative weight)")
 @click.option("--cpus", type=CPUS, default=0, help="Number of CPUs")
 @click.option("--cpuset-cpus", default="", help="CPUs in which to allow execution (0-3, 0,1)")
 @click.option("--cpuset-mems", default="", help="MEMs in which to allow execution (0-3, 0,1)")
 @click.option("-m", "--memory", type=BYTES, default=0, help="Memory limit")
 @click.option("--memory-reservation", type=BYTES, default=0, help="Memory soft limit")
-@click.option("--memory-swap", type=BYTES, default=0, help="Swap limit equal to memory plus swap")
-@click.option("--pids-limit", type=int, default=None, help="Tune container pids limit (set -1 for unlimited)")
+@click.option("--memory-swap", type=SWAP, default=0, help="Swap limit equal to memory plus swap")
+@click.option("--pids-limit", type=INTEGER, default=None, help="Tune container pids limit (set -1 for unlimited)")
 @click.option("--restart", "policy", default="", help="Restart policy to apply when a container exits")
 @click.argument("containers", nargs=-1)
 @pass_session

@@ -35,7 +35,7 @@ _GO_LINK: Final = 1 << 27
 _GO_NOT_COPYABLE: Final = (1 << 26) | (1 << 19)  # a device, something irregular
 
 
-@click.command(cls=Command, minimum=2, maximum=2)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-", minimum=2, maximum=2)
 @click.option("-a", "--archive", is_flag=True, help="Archive mode (copy all uid/gid information)")
 @click.option("-L", "--follow-link", is_flag=True, help="Always follow symbol link in SRC_PATH")
 @click.option("-q", "--quiet", is_flag=True, default=None, help="Suppress progress output during copy")
@@ -236,7 +236,7 @@ class _Counted:
 _KINDS: Final = {0: "C", 1: "A", 2: "D"}
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="CONTAINER", minimum=1, maximum=1)
 @click.option("--format", "format_text", default="", hidden=True)
 @click.argument("container", required=False)
 @pass_session
@@ -254,7 +254,7 @@ def diff(session: Session, /, container: str, *, format_text: str) -> None:
     )
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER", minimum=1, maximum=1)
 @click.option("-o", "--output", default="", help="Write to a file, instead of STDOUT")
 @click.argument("container", required=False)
 @pass_session
@@ -264,7 +264,7 @@ def export(session: Session, /, container: str, *, output: str) -> None:
         write_archive(exchange.checked().chunks(), output=output, action="export")
 
 
-@click.command(cls=Command, minimum=1, maximum=2)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", minimum=1, maximum=2)
 @click.option("-a", "--author", default="", help='Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")')
 @click.option("-c", "--change", multiple=True, help="Apply Dockerfile instruction to the created image")
 @click.option("-m", "--message", default="", help="Commit message")

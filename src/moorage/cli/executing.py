@@ -17,7 +17,13 @@ from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
 
 
-@click.command("exec", cls=Command, minimum=2, context_settings={"allow_interspersed_args": False})
+@click.command(
+    "exec",
+    cls=Command,
+    usage="[OPTIONS] CONTAINER COMMAND [ARG...]",
+    minimum=2,
+    context_settings={"allow_interspersed_args": False},
+)
 @click.option("-d", "--detach", is_flag=True, help="Detached mode: run command in the background")
 @click.option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 @click.option("-e", "--env", multiple=True, help="Set environment variables")

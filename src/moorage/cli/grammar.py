@@ -7,11 +7,23 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from moorage.errors import MoorageError
+from moorage.cli.quantities import InvalidValueError
+from moorage.errors import InvalidParameterError, MoorageError
 
 USAGE_STATUS: Final = 125
 _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+class FlagValueError(InvalidParameterError):
+    """A flag has a value that can't be read; it is answered with the command's usage.
+
+    Args:
+        flag: Its names, as Docker lists them: ``-f, --filter``.
+    """
+
+    def __init__(self, value: str, reason: str, *, flag: str) -> None:
+        super().__init__(f'invalid argument "{value}" for "{flag}" flag: {reason}')
 
 
 class Command(click.Command):
@@ -20,12 +32,21 @@ class Command(click.Command):
     Attributes:
         minimum: Fewest arguments.
         maximum: Most arguments; None has no bound.
+        usage: What stands behind the command's name in its usage.
     """
 
-    def __init__(self, *args: Any, minimum: int = 0, maximum: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, minimum: int = 0, maximum: int | None = None, usage: str = "[OPTIONS]", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.usage = usage
         self.minimum = minimum
         self.maximum = maximum
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what stands behind the command's name in its usage."""
+        del ctx  # it is the same in every context
+        return [self.usage]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite ``--flag=value`` of switches, then parse."""
@@ -38,16 +59,17 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, _plain_switches(args, switches, interspersed=ctx.allow_interspersed_args))
         except click.NoSuchOption as error:
-            _refuse(
-                ctx,
-                f"unknown flag: {error.option_name}"
-                if error.option_name.startswith("--")
-                else (f"unknown shorthand flag: '{error.option_name[-1:]}' in {error.option_name}"),
-            )
+            name = error.option_name
+            long = name.startswith("--")
+            _refuse(ctx, f"unknown flag: {name}" if long else f"unknown shorthand flag: '{name[-1:]}' in {name}")
         except click.BadOptionUsage as error:
-            _refuse(ctx, f"flag needs an argument: {error.option_name}")
-        except click.BadParameter as error:
-            _refuse(ctx, f"invalid argument for {error.param_hint or error.param}: {error.message}")
+            name = error.option_name
+            _refuse(ctx, f"flag needs an argument: {name if name.startswith('--') else f'{name[1:]!r} in {name}'}")
+        except InvalidValueError as error:
+            flag = ", ".join(error.param.opts) if error.param is not None else ""
+            _refuse(ctx, str(FlagValueError(error.value, error.message, flag=flag)))
+        except (click.BadParameter, FlagValueError) as error:
+            _refuse(ctx, str(error))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the number of arguments, then run."""
@@ -55,7 +77,10 @@ class Command(click.Command):
         given = sum(len(value) if isinstance(value, tuple) else value is not None for value in values)
         if given < self.minimum or (self.maximum is not None and given > self.maximum):
             _wrong_count(ctx, self)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except FlagValueError as error:
+            _refuse(ctx, str(error))
 
 
 def _plain_switches(args: Sequence[str], switches: Mapping[str, click.Option], *, interspersed: bool) -> list[str]:
@@ -72,7 +97,8 @@ def _plain_switches(args: Sequence[str], switches: Mapping[str, click.Option], *
         elif value in _FALSE:
             plain += option.secondary_opts[:1]
         else:
-            plain.append(text)
+            reason = f'strconv.ParseBool: parsing "{value}": invalid syntax'
+            raise FlagValueError(value, reason, flag=", ".join(option.opts))
     return plain
 
 

@@ -32,7 +32,7 @@ _COLUMNS: Final = {
 }
 
 
-@click.command(cls=Command, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] [REPOSITORY[:TAG]]", maximum=1)
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all images (default hides intermediate images)")
 @click.option("--digests", is_flag=True, help="Show digests")
 @click.option("-f", "--filter", "filters", multiple=True, help="Filter output based on conditions provided")
@@ -90,7 +90,7 @@ def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False
     ]
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] IMAGE [IMAGE...]", minimum=1)
 @click.option("-f", "--force", is_flag=True, help="Force removal of the image")
 @click.option("--no-prune", is_flag=True, help="Do not delete untagged parents")
 @click.option("--platform", multiple=True, help="Remove only the given platform variant")
@@ -109,7 +109,7 @@ def rmi(
     session.for_each(references, one)
 
 
-@click.command(cls=Command, minimum=2, maximum=2)
+@click.command(cls=Command, usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", minimum=2, maximum=2)
 @click.argument("source", required=False)
 @click.argument("target", required=False)
 @pass_session
@@ -130,7 +130,7 @@ _HISTORY: Final = {
 }
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] IMAGE", minimum=1, maximum=1)
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-H", "--human/--no-human", default=True, help="Print sizes and dates in human readable format")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")

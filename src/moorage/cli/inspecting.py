@@ -69,7 +69,7 @@ class _NoSuchObjectError(NotFoundError):
         super().__init__(f"error: no such object: {name}")
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] NAME|ID [NAME|ID...]", minimum=1)
 @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-s", "--size", is_flag=True, help="Display total file sizes if the type is container")
 @click.option("--type", "kind", default="", help="Only inspect objects of the given type")
@@ -94,7 +94,9 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
 
 
 def _typed(kind: str, text: str) -> click.Command:
-    @click.command("inspect", cls=Command, minimum=1, help=text)
+    name = kind.upper()
+
+    @click.command("inspect", cls=Command, usage=f"[OPTIONS] {name} [{name}...]", minimum=1, help=text)
     @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
     @click.option("-s", "--size", is_flag=True, hidden=kind != "container", help="Display total file sizes")
     @click.argument("names", nargs=-1)

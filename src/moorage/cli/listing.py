@@ -12,6 +12,7 @@ from moorage.api.containers import ContainerListQuery, ContainerSummary, PortSum
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
+from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_duration, human_size, short_id, shortened
 from moorage.client.calls import call
@@ -39,7 +40,7 @@ _DEFAULT: Final = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "N
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all containers (default shows just running)")
 @click.option("-f", "--filter", "filters", multiple=True, help="Filter output based on conditions provided")
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
-@click.option("-n", "--last", type=int, default=-1, help="Show n last created containers (includes all states)")
+@click.option("-n", "--last", type=INTEGER, default=-1, help="Show n last created containers (includes all states)")
 @click.option("-l", "--latest", is_flag=True, help="Show the latest created container (includes all states)")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
 @click.option("-q", "--quiet", is_flag=True, help="Only display container IDs")

@@ -70,7 +70,7 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
     print_rows(rows, columns=_COLUMNS, format_text=format_text, default=("ID", "Name", "Driver", "Scope"))
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] NETWORK", minimum=1, maximum=1)
 @click.option("--attachable", is_flag=True, help="Enable manual container attachment")
 @click.option("--aux-address", multiple=True, help="Auxiliary IPv4 or IPv6 addresses used by Network driver")
 @click.option("--config-from", default="", help="The network from which to copy the configuration")
@@ -124,7 +124,7 @@ def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...]
     click.echo(session.perform(call(endpoints.NETWORK_CREATE, body=body)).id)
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="NETWORK [NETWORK...]", minimum=1)
 @click.option("-f", "--force", is_flag=True, help="Do not error if the network does not exist")
 @click.argument("names", nargs=-1)
 @pass_session
@@ -143,7 +143,7 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
     session.for_each(names, one)
 
 
-@click.command(cls=Command, minimum=2, maximum=2)
+@click.command(cls=Command, usage="[OPTIONS] NETWORK CONTAINER", minimum=2, maximum=2)
 @click.option("--alias", multiple=True, help="Add network-scoped alias for the container")
 @click.option("--driver-opt", multiple=True, help="driver options for the network")
 @click.option("--ip", default="", help="IPv4 address")
@@ -167,7 +167,7 @@ def connect(session: Session, /, network: str, container: str, ip: str, ip6: str
     session.perform(call(endpoints.NETWORK_CONNECT, path={"id": network}, body=body))
 
 
-@click.command(cls=Command, minimum=2, maximum=2)
+@click.command(cls=Command, usage="[OPTIONS] NETWORK CONTAINER", minimum=2, maximum=2)
 @click.option("-f", "--force", is_flag=True, help="Force the container to disconnect from a network")
 @click.argument("network", required=False)
 @click.argument("container", required=False)

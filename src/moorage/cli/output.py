@@ -10,7 +10,7 @@ from moorage.cli.streaming import print_stream
 from moorage.client.calls import call
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] CONTAINER", minimum=1, maximum=1)
 @click.option("--details", is_flag=True, help="Show extra details provided to logs")
 @click.option("-f", "--follow", is_flag=True, help="Follow log output")
 @click.option(

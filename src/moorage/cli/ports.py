@@ -46,18 +46,18 @@ def _one(text: str) -> list[tuple[str, PortBinding]]:
         raise InvalidPortError(
             f"invalid publish opts format (should be name=value but got '{text}')"
             if "=" in text
-            else (f"No port specified: {text}<empty>" if text.endswith(":") else f"Invalid containerPort: {text}")
+            else (f"no port specified: {text}<empty>" if text.endswith(":") else f"invalid containerPort: {text}")
         )
     protocol = (match["protocol"] or "tcp").lower()
     if protocol not in _PROTOCOLS:
-        raise InvalidPortError(f"Invalid proto: {protocol}")
+        raise InvalidPortError(f"invalid proto: {protocol}")
     container = port_range(match["container"], what="containerPort")
     address = (match["ip"] or "").strip("[]")
     host_text = match["host"] or ""
     host = port_range(host_text, what="hostPort") if host_text else range(0)
     if host and len(container) not in {1, len(host)}:
         raise InvalidPortError(
-            f"Invalid ranges specified for container and host Ports: {match['container']} and {host_text}"
+            f"invalid ranges specified for container and host Ports: {match['container']} and {host_text}"
         )
     if host and len(container) == 1 and len(host) > 1:
         return [(f"{container[0]}/{protocol}", PortBinding(host_ip=address, host_port=host_text))]
@@ -92,8 +92,8 @@ def port_range(text: str, *, what: str) -> range:
     """
     first, separator, last = text.partition("-")
     if not first.isdigit() or (separator and not last.isdigit()):
-        raise InvalidPortError(f"invalid {what}: {text}" if " " in what else f"Invalid {what}: {text}")
+        raise InvalidPortError(f"invalid {what}: {text}")
     start, stop = int(first), int(last if separator else first)
     if start > stop or stop > 65535:
-        raise InvalidPortError(f"Invalid {what}: {text}")
+        raise InvalidPortError(f"invalid {what}: {text}")
     return range(start, stop + 1)

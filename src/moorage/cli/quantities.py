@@ -23,17 +23,35 @@ _NANOSECONDS: Final = {
 
 
 def parse_bytes(text: str) -> int:
-    """Return the number of bytes in a text such as ``512m`` or ``1.5GiB``; -1 is itself.
+    """Return the number of bytes in a text such as ``512m`` or ``1.5GiB``.
 
     Raises:
         ValueError: The text is no size.
     """
-    if text == "-1":
-        return -1
     match = _BYTES.fullmatch(text.strip())
     if match is None or match[1].startswith("-"):
         raise ValueError(f"invalid size: '{text}'")
     return int(float(match[1]) * 1024 ** _POWERS.index(match[2].lower() or "b"))
+
+
+def parse_swap(text: str) -> int:
+    """Return a number of bytes as `parse_bytes` does; -1 stands for no limit.
+
+    Raises:
+        ValueError: The text is no size.
+    """
+    return -1 if text == "-1" else parse_bytes(text)
+
+
+def parse_integer(text: str) -> int:
+    """Return a whole number.
+
+    Raises:
+        ValueError: The text is none; in the words of Docker's own parser.
+    """
+    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(text)
 
 
 def parse_duration(text: str) -> int:
@@ -64,6 +82,18 @@ def parse_cpus(text: str) -> int:
     return int(whole or 0) * 1_000_000_000 + int(fraction.rstrip("0").ljust(9, "0") or 0)
 
 
+class InvalidValueError(click.BadParameter):
+    """An option has a value that can't be read.
+
+    Attributes:
+        value: As the user wrote it.
+    """
+
+    def __init__(self, message: str, value: str, *, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        super().__init__(message, param=param, ctx=ctx)
+        self.value = value
+
+
 class _Quantity(click.ParamType[int]):
     def __init__(self, name: str, parse: Any) -> None:
         self.name = name
@@ -75,9 +105,11 @@ class _Quantity(click.ParamType[int]):
         try:
             return self._parse(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise InvalidValueError(str(error), value, param=param, ctx=ctx) from None
 
 
 BYTES: Final = _Quantity("bytes", parse_bytes)
+SWAP: Final = _Quantity("bytes", parse_swap)
+INTEGER: Final = _Quantity("int", parse_integer)
 DURATION: Final = _Quantity("duration", parse_duration)
 CPUS: Final = _Quantity("decimal", parse_cpus)

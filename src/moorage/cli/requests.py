@@ -21,19 +21,17 @@ from moorage.api.host_config import (
     Ulimit,
     WeightDevice,
 )
+from moorage.api.mounts import Mount
 from moorage.api.networks import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
 from moorage.cli.environment import environment, labels, pairs
-from moorage.cli.mount_syntax import parse_mount
+from moorage.cli.flag_checks import FlagError, check_flags
+from moorage.cli.grammar import FlagValueError
+from moorage.cli.mount_syntax import MountSyntaxError, parse_mount
 from moorage.cli.ports import expose, publish
 from moorage.cli.quantities import parse_bytes
 from moorage.client.steps import restart_policy
-from moorage.errors import InvalidParameterError
 
 _STREAMS: Final = ("stdin", "stdout", "stderr")
-
-
-class FlagError(InvalidParameterError):
-    """Flags contradict each other, or one has a value that can't be read."""
 
 
 def create_request(
@@ -48,6 +46,7 @@ def create_request(
     Raises:
         FlagError: In Docker's words.
     """
+    check_flags(flags)
     bindings = publish(flags["publish"])
     config = _config(image, command, flags, attached=frozenset() if detached else attached_streams(flags))
     return ContainerCreateRequest(
@@ -70,9 +69,7 @@ def attached_streams(flags: Mapping[str, Any]) -> frozenset[str]:
     named = [stream.lower() for stream in flags["attach"]]
     for stream in named:
         if stream not in _STREAMS:
-            raise FlagError(
-                f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
-            )
+            raise FlagValueError(stream, "valid streams are STDIN, STDOUT and STDERR", flag="-a, --attach")
     if named:
         return frozenset(named)
     return frozenset({"stdout", "stderr", *(["stdin"] if flags["interactive"] else [])})
@@ -131,7 +128,7 @@ def _host_config(flags: Mapping[str, Any], bindings: dict[str, Any]) -> HostConf
     masked, security = _security(flags["security_opt"])
     return HostConfig(
         binds=[text for text in flags["volume"] if ":" in text] or None,
-        mounts=[parse_mount(text) for text in flags["mount"]],
+        mounts=[_mount(text) for text in flags["mount"]],
         tmpfs={path: options for path, _, options in (text.partition(":") for text in flags["tmpfs"])},
         volumes_from=list(flags["volumes_from"]) or None,
         volume_driver=flags["volume_driver"],
@@ -198,6 +195,13 @@ def _host_config(flags: Mapping[str, Any], bindings: dict[str, Any]) -> HostConf
     )
 
 
+def _mount(text: str) -> Mount:
+    try:
+        return parse_mount(text)
+    except MountSyntaxError as error:
+        raise FlagValueError(text, str(error), flag="--mount") from None
+
+
 def _security(texts: Iterable[str]) -> tuple[list[str] | None, list[str]]:
     """Return the masked paths (None: the default ones) and the options for the engine."""
     masked: list[str] | None = None
@@ -228,7 +232,7 @@ def _extra_host(text: str) -> str:
     separator = "=" if "=" in text else ":"
     name, found, address = text.partition(separator)
     if not found or not name or not address:
-        raise FlagError(f'invalid argument "{text}" for "--add-host" flag: bad format for add-host: "{text}"')
+        raise FlagValueError(text, f'bad format for add-host: "{text}"', flag="--add-host")
     return f"{name}:{address.strip('[]')}"
 
 
@@ -279,10 +283,14 @@ def _ulimit(text: str) -> Ulimit:
     name, separator, limits = text.partition("=")
     soft, _, hard = limits.partition(":")
     try:
-        return Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
+        limit = Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
     except ValueError:
         reason = "invalid ulimit argument" if not separator else "invalid ulimit value"
-        raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: {reason}: {text}') from None
+        raise FlagValueError(text, f"{reason}: {text}", flag="--ulimit") from None
+    if limit.soft > limit.hard != -1:
+        reason = f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}"
+        raise FlagValueError(text, reason, flag="--ulimit")
+    return limit
 
 
 def network_names(flags: Mapping[str, Any]) -> list[str]:
@@ -295,7 +303,7 @@ def _network_fields(text: str) -> dict[str, str]:
         return {"name": text}
     fields = pairs(text.split(","))
     if not fields.get("name"):
-        raise FlagError(f'invalid argument "{text}" for "--network" flag: network name/id is not specified')
+        raise FlagValueError(text, "network name/id is not specified", flag="--network")
     return fields
 
 

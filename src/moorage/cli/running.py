@@ -3,7 +3,7 @@
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -21,11 +21,13 @@ from moorage.cli.attached import (
     upgrade,
 )
 from moorage.cli.container_flags import container_flags
-from moorage.cli.grammar import Command, daemon_error
+from moorage.cli.flag_checks import FlagError
+from moorage.cli.grammar import Command, FlagValueError, daemon_error
 from moorage.cli.progress import show_progress
-from moorage.cli.requests import FlagError, attached_streams, create_request
+from moorage.cli.requests import attached_streams, create_request
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
+from moorage.client.errors import RefusedError
 from moorage.client.steps import split_tag
 from moorage.errors import MoorageError, NotFoundError
 
@@ -36,7 +38,7 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-@click.command(cls=Command, minimum=1, context_settings=_CONTEXT)
+@click.command(cls=Command, usage="[OPTIONS] IMAGE [COMMAND] [ARG...]", minimum=1, context_settings=_CONTEXT)
 @click.option("-d", "--detach", is_flag=True, help="Run container in background and print container ID")
 @click.option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Proxy received signals to the process")
@@ -56,11 +58,11 @@ def run(
     **flags: Any,
 ) -> None:
     """Create and run a new container from an image."""
+    if detach and flags["attach"]:
+        raise FlagError("conflicting options: cannot specify both --attach and --detach")
+    if not detach:
+        terminal.require_terminal(interactive=flags["interactive"], tty_wanted=flags["tty"])
     try:
-        if detach and flags["attach"]:
-            raise FlagError("conflicting options: cannot specify both --attach and --detach")
-        if not detach:
-            terminal.require_terminal(interactive=flags["interactive"], tty_wanted=flags["tty"])
         request = create_request(image, command, flags, detached=detach)
         identity = create_container(session, request, flags)
         status = (
@@ -68,21 +70,33 @@ def run(
             if detach
             else _run_attached(session, identity, flags, detach_keys=detach_keys, sig_proxy=sig_proxy)
         )
+    except FlagValueError:
+        raise
     except MoorageError as error:
-        click.echo(f"moor: {daemon_error(error)}\n\nRun 'moor run --help' for more information", err=True)
-        sys.exit(status_of_failure(str(error)))
+        _fail(error, "run")
     sys.exit(status)
 
 
-@click.command(cls=Command, minimum=1, context_settings=_CONTEXT)
+@click.command(cls=Command, usage="[OPTIONS] IMAGE [COMMAND] [ARG...]", minimum=1, context_settings=_CONTEXT)
 @container_flags
 @click.argument("image", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_session
 def create(session: Session, /, image: str, command: tuple[str, ...], **flags: Any) -> None:
     """Create a new container."""
-    request = create_request(image, command, flags, detached=False)
+    try:
+        request = create_request(image, command, flags, detached=False)
+    except FlagValueError:
+        raise
+    except MoorageError as error:
+        _fail(error, "create")
     click.echo(create_container(session, request, flags))
+
+
+def _fail(error: MoorageError, command: str) -> NoReturn:
+    click.echo(f"moor: {daemon_error(error)}\n\nRun 'moor {command} --help' for more information", err=True)
+    # Only what the engine says can be about the container's program.
+    sys.exit(status_of_failure(str(error)) if isinstance(error, RefusedError) else 125)
 
 
 def status_of_failure(text: str) -> int:
@@ -112,7 +126,8 @@ def create_container(session: Session, request: ContainerCreateRequest, flags: d
     try:
         created = session.perform(wanted)
     except NotFoundError as error:
-        if flags["pull"] == "never" or "No such image" not in str(error):
+        missing = "No such image" in str(error) or "image with reference" in str(error)
+        if flags["pull"] == "never" or not missing:
             raise
         name, tag = split_tag(request.image)
         separator = "@" if "@" in request.image else ":"
@@ -144,12 +159,12 @@ def _run_attached(session: Session, identity: str, flags: dict[str, Any], *, det
     resize = container_resizer(session, identity)
     with ExitStack() as stack:
         stack.enter_context(forwarding_signals(session, identity, wanted=sig_proxy and not tty))
-        exchange = upgrade(session, attach_request(identity, streams=streams, detach_keys=detach_keys))
-        exit_status = begin_wait(session, identity, condition="removed" if flags["rm"] else "next-exit")
         try:
+            exchange = upgrade(session, attach_request(identity, streams=streams, detach_keys=detach_keys))
+            stack.callback(exchange.close)
+            exit_status = begin_wait(session, identity, condition="removed" if flags["rm"] else "next-exit")
             session.perform(call(endpoints.CONTAINER_START, path={"id": identity}))
         except MoorageError:
-            exchange.close()
             if flags["rm"]:
                 _discard(session, identity)
             raise

@@ -34,7 +34,7 @@ _DEFAULT: Final = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "Blo
 _CLEAR: Final = "\x1b[2J\x1b[H"
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, usage="[OPTIONS] [CONTAINER...]")
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all containers (default shows just running)")
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("--no-stream", is_flag=True, help="Disable streaming stats and only pull the first result")

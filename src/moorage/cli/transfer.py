@@ -14,6 +14,7 @@ from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.progress import show_progress
+from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.streaming import write_all
 from moorage.cli.tables import shortened
@@ -39,7 +40,7 @@ class TagWithAllTagsError(InvalidParameterError):
         super().__init__("tag can't be used with --all-tags/-a")
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] NAME[:TAG|@DIGEST]", minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
 @click.option(
     "--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", help="Set platform if server is multi-platform"
@@ -69,7 +70,7 @@ def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
     click.echo(f"{full}{separator}{tag}" if not all_tags else full)
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] NAME[:TAG]", minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Push all tags of an image to the repository")
 @click.option("--platform", default="", help="Push a platform-specific manifest as a single-platform image")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
@@ -92,7 +93,7 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
         click.echo(name if all_tags else f"{name}:{tag}")
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] IMAGE [IMAGE...]", minimum=1)
 @click.option("-o", "--output", default="", help="Write to a file, instead of STDOUT")
 @click.option("--platform", multiple=True, help="Save only the given platform(s)")
 @click.argument("references", nargs=-1)
@@ -161,7 +162,7 @@ def _pieces(source: IO[bytes]) -> Iterator[bytes]:
         yield data
 
 
-@click.command("import", cls=Command, minimum=1, maximum=2)
+@click.command("import", cls=Command, usage="[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", minimum=1, maximum=2)
 @click.option("-c", "--change", multiple=True, help="Apply Dockerfile instruction to the created image")
 @click.option("-m", "--message", default="", help="Set commit message for imported image")
 @click.option("--platform", default="", help="Set platform if server is multi-platform capable")
@@ -195,10 +196,10 @@ def import_(
 _SEARCH: Final = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 
 
-@click.command(cls=Command, minimum=1, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] TERM", minimum=1, maximum=1)
 @click.option("-f", "--filter", "filters", multiple=True, help="Filter output based on conditions provided")
 @click.option("--format", "format_text", default="", help="Pretty-print search using a Go template")
-@click.option("--limit", type=int, default=0, help="Max number of search results")
+@click.option("--limit", type=INTEGER, default=0, help="Max number of search results")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
 @click.argument("term", required=False)
 @pass_session

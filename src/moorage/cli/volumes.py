@@ -22,7 +22,7 @@ _COLUMNS: Final = {
 }
 
 
-@click.command(cls=Command, maximum=1)
+@click.command(cls=Command, usage="[OPTIONS] [VOLUME]", maximum=1)
 @click.option("-d", "--driver", default="local", help="Specify volume driver name")
 @click.option("--label", multiple=True, help="Set metadata for a volume")
 @click.option("--name", "named", default="", hidden=True)
@@ -65,7 +65,7 @@ def ls(session: Session, /, *, filters: tuple[str, ...], format_text: str, quiet
     print_rows(rows, columns=_COLUMNS, format_text=format_text, default=("Driver", "Name"))
 
 
-@click.command(cls=Command, minimum=1)
+@click.command(cls=Command, usage="[OPTIONS] VOLUME [VOLUME...]", minimum=1)
 @click.option("-f", "--force", is_flag=True, help="Force the removal of one or more volumes")
 @click.argument("names", nargs=-1)
 @pass_session

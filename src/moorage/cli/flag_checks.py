@@ -1,0 +1,79 @@
+"""What Docker's command refuses of the flags of ``run`` and ``create`` before it asks the engine.
+
+Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from moorage.cli.grammar import FlagValueError
+from moorage.errors import InvalidParameterError
+
+_PULL: Final = ("always", "missing", "never")
+_SYSCTLS: Final = frozenset(
+    """
+    kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni
+    kernel.shm_rmid_forced
+    """.split()
+)
+_MAC: Final = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|([0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}")
+# Flag, what Docker calls it, and the modes without an argument.
+_MODES: Final = (
+    ("userns", "USER", frozenset({"", "host"})),
+    ("uts", "UTS", frozenset({"", "host"})),
+    ("cgroupns", "CGROUP", frozenset({"", "host", "private"})),
+    ("pid", "PID", frozenset({"", "host"})),
+)
+
+
+class FlagError(InvalidParameterError):
+    """Flags contradict each other, or one has a value that can't be read."""
+
+
+def check_flags(flags: Mapping[str, Any]) -> None:
+    """Check flags by their names in `container_flags`.
+
+    Raises:
+        FlagValueError: A value can't be read.
+        FlagError: A value makes no sense, or two flags contradict each other.
+    """
+    _check_lists(flags)
+    _check_modes(flags)
+    if flags["mac_address"] and not _MAC.fullmatch(flags["mac_address"]):
+        raise FlagError(f"{flags['mac_address']} is not a valid mac address")
+    if flags["rm"] and flags["restart"] not in {"", "no"}:
+        raise FlagError("conflicting options: cannot specify both --restart and --rm")
+    if flags["pull"] not in _PULL:
+        raise FlagError(f'invalid pull option: \'{flags["pull"]}\': must be one of "always", "missing" or "never"')
+
+
+def _check_lists(flags: Mapping[str, Any]) -> None:
+    for address in flags["dns"]:
+        if not _is_address(address):
+            raise FlagValueError(address, f"IP address is not correctly formatted: {address}", flag="--dns")
+    for text in flags["sysctl"]:
+        name = text.partition("=")[0]
+        if name not in _SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
+            raise FlagValueError(text, f"sysctl '{text}' is not allowed", flag="--sysctl")
+    for text in flags["security_opt"]:
+        if "=" not in text and ":" not in text and text != "no-new-privileges":
+            raise FlagError(f'Invalid --security-opt: "{text}"')
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress  # noqa: PLC0415 - few commands need it, and it takes a while to import
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_modes(flags: Mapping[str, Any]) -> None:
+    for flag, kind, modes in _MODES:
+        mode = flags[flag]
+        shared = flag == "pid" and mode.startswith("container:") and len(mode) > len("container:")
+        if mode not in modes and not shared:
+            raise FlagError(f"--{flag}: invalid {kind} mode")
