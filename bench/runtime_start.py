@@ -107,7 +107,8 @@ def default_spec(name: str, arguments: list[str], *, seccomp: bool) -> dict[str,
 def make_image(directory: Path) -> Path:
     """Make a root file system of busybox."""
     image = directory / "image"
-    (image / "bin").mkdir(parents=True)
+    for name in ("bin", "dev", "proc", "sys"):
+        (image / name).mkdir(parents=True)
     shutil.copy("/bin/busybox", image / "bin/busybox")
     for applet in ("true", "sh", "sleep"):
         (image / "bin" / applet).symlink_to("busybox")
@@ -217,6 +218,7 @@ def main() -> None:
     try:
         image = make_image(directory)
         prepare_host()
+        process.warm_up()
         gc.freeze()
         print(f"{'milliseconds':16} {'median':>7} {'p10':>7}")
         measure_starts(directory, image, runs=arguments.runs, parts=parts, pause=arguments.pause)

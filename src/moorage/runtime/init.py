@@ -151,8 +151,9 @@ class Init:
         bundle = self._launch.bundle
         userns_fd = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC) if self._in_user_namespace else -1
         gathered: list[PreparedMount | CgroupMount] = []
-        for entry in entries(self._spec, "mounts"):
-            prepared = prepare(entry, bundle=bundle, userns_fd=userns_fd)
+        for number, entry in enumerate(entries(self._spec, "mounts")):
+            mapping_fd = self._preparation.mapping_fds.get(number, userns_fd)
+            prepared = prepare(entry, bundle=bundle, userns_fd=mapping_fd)
             gathered.append(self._cgroup_mount(prepared) if prepared.is_cgroup else prepared)
         if userns_fd >= 0:
             os.close(userns_fd)

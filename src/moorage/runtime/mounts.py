@@ -15,12 +15,11 @@ import os
 import stat
 
 from moorage.kernel import mount_fd, statfs
-from moorage.kernel.idmap import idmap_mount, open_user_namespace
+from moorage.kernel.idmap import idmap_mount
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag
 from moorage.runtime import copying, destinations
 from moorage.runtime.errors import InvalidSpecError, StartError, describe
-from moorage.runtime.idmaps import id_ranges
 from moorage.runtime.options import MountOptions, parse_options
 
 # A Path costs more than the system call it stands for.
@@ -91,8 +90,8 @@ def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> Prepare
 
     Args:
         bundle: What a relative source is relative to.
-        userns_fd: The container's user namespace for a mount mapped without own
-            mappings, or -1.
+        userns_fd: The user namespace that owners are mapped by, if they are: one with the
+            mount's own mappings, or else the container's; -1 without any.
 
     Raises:
         StartError: The source is missing, or the kernel refuses an option.
@@ -105,7 +104,7 @@ def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> Prepare
     try:
         if prepared.options.bind:
             prepared.source = os.path.join(bundle, prepared.source)
-            _take_source(prepared, entry, userns_fd)
+            _take_source(prepared, userns_fd, mapped=bool(entry.get("uidMappings")))
         else:
             prepared.tree_fd = new_file_system(prepared)
     except OSError as error:
@@ -113,31 +112,18 @@ def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> Prepare
     return prepared
 
 
-def _take_source(prepared: PreparedMount, entry: Mapping[str, Any], userns_fd: int) -> None:
+def _take_source(prepared: PreparedMount, userns_fd: int, *, mapped: bool) -> None:
     options = prepared.options
     recursive = AT_RECURSIVE if options.recursive_bind else 0
     flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | recursive
     prepared.tree_fd = mount_fd.open_tree(AT_FDCWD, prepared.source, flags)
     prepared.is_directory = stat.S_ISDIR(os.fstat(prepared.tree_fd).st_mode)
-    if options.idmap or entry.get("uidMappings"):
-        _map_owners(prepared, entry, userns_fd)
+    if options.idmap or mapped:
+        if userns_fd < 0:
+            place = prepared.destination
+            raise InvalidSpecError(f"mount {place}: {options.idmap} needs mappings or a user namespace")
+        idmap_mount(prepared.tree_fd, userns_fd, recursive=options.idmap == "ridmap")
     apply_attributes(prepared.tree_fd, options)
-
-
-def _map_owners(prepared: PreparedMount, entry: Mapping[str, Any], userns_fd: int) -> None:
-    recursive = prepared.options.idmap == "ridmap"
-    if entry.get("uidMappings"):
-        own_fd = open_user_namespace(id_ranges(entry["uidMappings"]), id_ranges(entry["gidMappings"]))
-        try:
-            idmap_mount(prepared.tree_fd, own_fd, recursive=recursive)
-        finally:
-            os.close(own_fd)
-    elif userns_fd >= 0:
-        idmap_mount(prepared.tree_fd, userns_fd, recursive=recursive)
-    else:
-        raise InvalidSpecError(
-            f"mount {prepared.destination}: {prepared.options.idmap} needs mappings or a user namespace"
-        )
 
 
 def apply_attributes(fd: int, options: MountOptions) -> None:

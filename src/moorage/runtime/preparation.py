@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 
+from moorage.kernel.idmap import open_user_namespace
 from moorage.runtime import destinations, rootfs
 from moorage.runtime.channel import Channel, Message
 from moorage.runtime.errors import StartError
+from moorage.runtime.idmaps import id_ranges
 from moorage.runtime.namespaces import NamespacePlan
 from moorage.runtime.specification import entries, section
 from moorage.runtime.validation import check_container_id, check_spec
@@ -30,9 +32,11 @@ class Preparation:
         has_outside_hooks: Hooks are run that expect the host's root and the container's
             mounts at once, so the root changes late.
         root_fd: The root's detached mount, if the parent made it.
+        mapping_fds: User namespaces to map owners by, for the mounts of these numbers that
+            have mappings of their own.
     """
 
-    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "namespaces", "root_fd")
+    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "mapping_fds", "namespaces", "root_fd")
 
     def __init__(self, launch: Launch) -> None:
         """Validate the specification and take hold of what it names.
@@ -48,6 +52,13 @@ class Preparation:
         self.namespaces = NamespacePlan(launch.spec)
         self.joined_kinds = frozenset(self.namespaces.joined)
         self.root_fd = -1
+        # Not by the child: such a map is written through /proc, by a process ID that
+        # would be one of its new PID namespace.
+        self.mapping_fds = {
+            number: open_user_namespace(id_ranges(entry["uidMappings"]), id_ranges(entry["gidMappings"]))
+            for number, entry in enumerate(entries(launch.spec, "mounts"))
+            if entry.get("uidMappings")
+        }
         if launch.rootfs is not None:
             _make_directory(launch.root_path)
             if "user" in self.namespaces.new or "user" in self.joined_kinds:
@@ -93,6 +104,8 @@ class Preparation:
     def close(self) -> None:
         """Close the parent's copies of what the child holds."""
         self.namespaces.close()
+        for fd in self.mapping_fds.values():
+            os.close(fd)
         if self.root_fd >= 0:
             os.close(self.root_fd)
             self.root_fd = -1
