@@ -67,8 +67,13 @@ class ContainerConfig(Model):
 
 
 class ContainerCreateRequest(ContainerConfig):
-    """The body of a create: the configuration's fields, and two objects beside them."""
+    """The body of a create: the configuration's fields, and what stands beside them.
 
+    Attributes:
+        runtime: docker-py writes it here and not into the host configuration.
+    """
+
+    runtime: str = ""
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None
 

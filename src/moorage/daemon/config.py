@@ -22,6 +22,8 @@ DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
 DEFAULT_DATA_ROOT: Final = Path("/var/lib/moorage")
 DEFAULT_EXEC_ROOT: Final = Path("/run/moorage")
 NATIVE_RUNTIME: Final = "moorage"
+NATIVE_ALIAS: Final = "runc"
+"""Clients ask for Docker's default runtime by this name; it means the native one, unless configured otherwise."""
 
 _LISTS: Final = frozenset(
     {
@@ -200,7 +202,7 @@ def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"the storage driver {config.storage_driver} is not supported by Moorage")
     if config.log_level not in _LEVELS:
         raise ConfigurationError(f"invalid logging level: {config.log_level}")
-    if config.default_runtime != NATIVE_RUNTIME and config.default_runtime not in config.runtimes:
+    if config.default_runtime not in {NATIVE_RUNTIME, NATIVE_ALIAS} and config.default_runtime not in config.runtimes:
         raise ConfigurationError(f"specified default runtime '{config.default_runtime}' does not exist")
     for label in config.labels:
         if "=" not in label:

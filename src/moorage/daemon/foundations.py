@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from moorage.cgroups.group import detect
 from moorage.content.store import BlobStore
-from moorage.daemon.config import NATIVE_RUNTIME, DaemonConfig
+from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
 from moorage.engine.bundles.host_facts import HostFacts, read_host_facts
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.paths import ContainerPaths
@@ -102,7 +102,9 @@ async def lay_foundations(config: DaemonConfig) -> Foundations:
         uses=uses,
         groups=ContainerGroups(layout=detect(), parent=config.cgroup_parent),
         host=read_host(),
-        facts=read_host_facts(default_runtime=config.default_runtime, runtimes=(NATIVE_RUNTIME, *config.runtimes)),
+        facts=read_host_facts(
+            default_runtime=config.default_runtime, runtimes=(NATIVE_RUNTIME, NATIVE_ALIAS, *config.runtimes)
+        ),
         blobs=BlobStore.open(config.data_root / "content"),
         snapshots=await SnapshotStore.open(
             config.data_root, workers=workers, driver=_DRIVERS.get(config.storage_driver)

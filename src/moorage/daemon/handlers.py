@@ -8,7 +8,7 @@ from moorage.api.filters import Filters
 from moorage.api.system import RuntimeInfo
 from moorage.api.versions import MAXIMUM
 from moorage.api.volumes import Volume, VolumeUsage
-from moorage.daemon.config import NATIVE_RUNTIME, DaemonConfig
+from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
 from moorage.daemon.wiring import Wiring
 from moorage.engine.containers.archive import ContainerArchive
 from moorage.engine.containers.exporting import ContainerChanges, ContainerCommitter, ContainerExporter
@@ -217,4 +217,5 @@ def shown_runtimes(config: DaemonConfig) -> dict[str, RuntimeInfo]:
         name: RuntimeInfo(path=program.path, runtime_args=list(program.arguments))
         for name, program in config.runtimes.items()
     }
-    return {NATIVE_RUNTIME: RuntimeInfo(path="moor-oci"), **others}
+    native = RuntimeInfo(path="moor-oci")
+    return {NATIVE_RUNTIME: native, NATIVE_ALIAS: native, **others}

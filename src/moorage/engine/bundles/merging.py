@@ -39,7 +39,7 @@ def merge_image_config(config: ContainerConfig, image: ContainerDefaults | None)
         config,
         user=config.user or defaults.user,
         exposed_ports={**(defaults.exposed_ports or {}), **config.exposed_ports},
-        env=merge_environment(defaults.env or (), config.env or ()),
+        env=_environment(defaults.env or (), config.env or ()),
         cmd=cmd,
         entrypoint=entrypoint,
         volumes={**(defaults.volumes or {}), **(config.volumes or {})} or None,
@@ -66,6 +66,15 @@ def merge_environment(below: Iterable[str], above: Iterable[str]) -> list[str]:
         else:
             merged.pop(name, None)
     return list(merged.values())
+
+
+def _environment(image: Iterable[str], asked: Sequence[str]) -> list[str]:
+    """Return the request's variables as they are, then those of the image that it does not name.
+
+    A name without ``=`` is kept: it takes the variable away when the process starts.
+    """
+    named = {text.partition("=")[0] for text in asked}
+    return [*asked, *(text for text in image if text.partition("=")[0] not in named)]
 
 
 def _command(config: ContainerConfig, defaults: ContainerDefaults) -> tuple[list[str] | None, list[str] | None]:

@@ -246,11 +246,18 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
         "shm_size": host_config.shm_size or _SHM_SIZE,
         "runtime": host_config.runtime or host.default_runtime,
         "restart_policy": host_config.restart_policy if host_config.restart_policy.name else RestartPolicy(name="no"),
-        "log_config": host_config.log_config if host_config.log_config.type else log,
+        "log_config": _log_config(host_config.log_config, default=log),
         "masked_paths": _paths(host_config.masked_paths, MASKED_PATHS, privileged=host_config.privileged),
         "readonly_paths": _paths(host_config.readonly_paths, READONLY_PATHS, privileged=host_config.privileged),
     }
     return msgspec.structs.replace(host_config, **filled)
+
+
+def _log_config(asked: LogConfig, *, default: LogConfig) -> LogConfig:
+    """Options without a driver are those of the daemon's driver, whose own options fill what is missing."""
+    if asked.type not in {"", default.type}:
+        return asked
+    return LogConfig(type=default.type, config={**(default.config or {}), **(asked.config or {})})
 
 
 def _network_mode(mode: str) -> str:

@@ -30,6 +30,7 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
+from moorage.networks.errors import NetworkNotFoundError
 from moorage.oci.digest import ChainID
 from moorage.oci.platform import host_platform, parse_platform
 from moorage.state.containers import NameTakenError
@@ -91,9 +92,7 @@ class ContainerCreator:
         warnings = [] if wanted else _platform_warnings(image)
         container_id = secrets.token_hex(32)
         config = merge_image_config(config_of(request), image.config.config)
-        host_config, more = check_create(
-            config, self._with_defaults(request.host_config or HostConfig()), host=self.host, log=self.defaults.log
-        )
+        host_config, more = check_create(config, self._with_defaults(request), host=self.host, log=self.defaults.log)
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
         record = ContainerRecord(
@@ -111,19 +110,24 @@ class ContainerCreator:
             ),
         )
         if joined_container(host_config.network_mode) is None:
-            self.networks.validate(sandbox_request(record))
+            # A network may be made between creation and start; a 404 here would also send
+            # the command line to a registry, for it means a missing image.
+            with contextlib.suppress(NetworkNotFoundError):
+                self.networks.validate(sandbox_request(record))
         with self.pins.hold(image.chain_ids):
             record = await self._make(record, name)
         self.events.publish("container", "create", record.id, record.event_attributes())
         return Created(id=record.id, warnings=(*warnings, *more))
 
-    def _with_defaults(self, host_config: HostConfig) -> HostConfig:
+    def _with_defaults(self, request: ContainerCreateRequest) -> HostConfig:
         defaults = self.defaults
+        host_config = request.host_config or HostConfig()
         return msgspec.structs.replace(
             host_config,
             ipc_mode=host_config.ipc_mode or defaults.ipc_mode,
             cgroupns_mode=host_config.cgroupns_mode or defaults.cgroupns_mode,
             shm_size=host_config.shm_size or defaults.shm_size,
+            runtime=host_config.runtime or request.runtime,
             init=defaults.init or None if host_config.init is None else host_config.init,
         )
 

@@ -11,6 +11,12 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig
 from moorage.engine.bundles.merging import merge_image_config
+from moorage.engine.containers.errors import (
+    ContainerNotFoundError,
+    ContainerStateError,
+    NotRunningError,
+    RestartingError,
+)
 from moorage.engine.containers.files import ContainerRoots
 from moorage.engine.containers.pausing import ContainerPauser
 from moorage.engine.containers.ports import EventPublisher
@@ -114,14 +120,27 @@ class ContainerCommitter:
         )
         async with contextlib.AsyncExitStack() as stack:
             if request.pause and record.state.has_process and not record.state.paused:
-                await self.pauser.pause(record.id)
-                stack.push_async_callback(self.pauser.unpause, record.id)
+                await stack.enter_async_context(self._frozen(record.id))
             archive = await stack.enter_async_context(self.jobs.pack(self.roots.rootfs(record)))
             image = await self.committer.commit(commit, changes=archive.__aiter__())
         name = request.name.familiar if request.name else ""
         attributes = record.event_attributes(comment=request.comment, imageID=image.id, imageRef=name)
         self.events.publish("container", "commit", record.id, attributes)
         return image.id
+
+    @contextlib.asynccontextmanager
+    async def _frozen(self, container_id: str) -> AsyncIterator[None]:
+        """Hold a container still; one that ends before or meanwhile needs no holding."""
+        try:
+            await self.pauser.pause(container_id)
+        except (NotRunningError, RestartingError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ContainerNotFoundError, ContainerStateError, NotRunningError):
+                await self.pauser.unpause(container_id)
 
 
 def _committed_config(record: ContainerRecord, request: CommitRequest) -> ContainerDefaults:

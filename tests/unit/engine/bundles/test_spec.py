@@ -10,7 +10,7 @@ from moorage.api.host_config import HostConfig
 from moorage.engine.bundles.merging import NoCommandError, merge_environment, merge_image_config
 from moorage.engine.bundles.seccomp import InvalidSeccompProfileError, custom_profile, default_profile
 from moorage.engine.bundles.security import SecurityModuleMissingError
-from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec
+from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec, environment
 from moorage.engine.bundles.users import ResolvedUser
 from moorage.oci.image_config import ContainerDefaults, Healthcheck
 
@@ -187,3 +187,11 @@ def test_nothing_to_run_is_refused() -> None:
 
 def test_a_name_without_a_value_takes_the_variable_away() -> None:
     assert merge_environment(["A=1", "B=2"], ["A"]) == ["B=2"]
+
+
+def test_a_name_without_a_value_is_shown_and_hides_the_images_variable() -> None:
+    merged = merge_image_config(
+        ContainerConfig(cmd=["a"], env=["FOO", "B=", "A=new"]), ContainerDefaults(env=["A=1", "FOO=2", "PATH=/bin"])
+    )
+    assert merged.env == ["FOO", "B=", "A=new", "PATH=/bin"]
+    assert "FOO" not in {word.partition("=")[0] for word in environment(merged, hostname="h", home="/", tty=False)}

@@ -34,7 +34,7 @@ HOST = HostFacts(
     architecture="amd64",
     runtimes=frozenset({"moorage", "runc"}),
 )
-LOG = LogConfig(type="json-file")
+LOG = LogConfig(type="json-file", config={"max-size": "1m"})
 MIB = 1024 * 1024
 
 
@@ -189,3 +189,10 @@ def test_a_kernel_memory_limit_is_dropped_with_a_warning() -> None:
     checked, warnings = create(kernel_memory=64 * MIB)
     assert checked.kernel_memory == 0
     assert "kernel memory limit" in warnings[0]
+
+
+def test_log_options_without_a_driver_are_the_daemons_drivers() -> None:
+    checked, _ = create(log_config=LogConfig(config={"max-file": "3"}))
+    assert checked.log_config == LogConfig(type="json-file", config={"max-size": "1m", "max-file": "3"})
+    checked, _ = create(log_config=LogConfig(type="local"))
+    assert checked.log_config == LogConfig(type="local")
