@@ -35,6 +35,9 @@ MAX_LEFTOVER = 16 * 1024
 MAX_FDS = 250
 """File descriptors in one packet; the kernel takes 253 (SCM_MAX_FD)."""
 
+MORE = {"more": True}
+"""The message of a packet that only brings descriptors ahead of the next one."""
+
 # Values from the Linux ABI: the socket module would be an import for four numbers.
 SOL_SOCKET = 1
 SCM_RIGHTS = 1
@@ -116,9 +119,13 @@ class FrameError(Exception):
 def frame(message: Message, fds: Sequence[int] = ()) -> tuple[bytes, list[tuple[int, int, bytes]]]:
     """Return the payload and the ancillary data of one packet, for `sendmsg`.
 
+    A request's `do` comes first in it: the launcher looks no further.
+
     Raises:
         FrameError: The packet would be larger than its receiver reads.
     """
+    if "do" in message:
+        message = {"do": message["do"], **message}
     payload = json.dumps(message, separators=(",", ":")).encode()
     if len(payload) > MAX_PACKET:
         raise FrameError(f"message of {len(payload)} bytes exceeds {MAX_PACKET}")
@@ -132,11 +139,11 @@ def frame(message: Message, fds: Sequence[int] = ()) -> tuple[bytes, list[tuple[
 def frames(message: Message, fds: Sequence[int]) -> list[tuple[bytes, list[tuple[int, int, bytes]]]]:
     """Return the packets of a message with any number of descriptors.
 
-    All packets but the last are `{"more":true}` and only carry descriptors. They must be
-    sent without another message between them.
+    All packets but the last are `MORE` and only carry descriptors. They must be sent
+    without another message between them.
     """
     first = max(0, (len(fds) - 1) // MAX_FDS) * MAX_FDS
-    ahead = [frame({"more": True}, fds[start : start + MAX_FDS]) for start in range(0, first, MAX_FDS)]
+    ahead = [frame(MORE, fds[start : start + MAX_FDS]) for start in range(0, first, MAX_FDS)]
     return [*ahead, frame(message, fds[first:])]
 
 
@@ -275,6 +282,8 @@ if TYPE_CHECKING:
         Attributes:
             stdin: "none", "open" (stays open whoever comes and goes) or "once" (closed when
                 the first attached client closes it).
+            resolver: The file of `moorage.api.resolver` that its name server reads; there
+                is a name server once there is the file.
         """
 
         id: str
@@ -286,5 +295,6 @@ if TYPE_CHECKING:
         interfaces: list[InterfacePlan]
         loopback: bool
         forwards: list[ForwardPlan]
+        resolver: NotRequired[str]
         runtime: RuntimePlan | None
         cgroup: str
