@@ -130,6 +130,8 @@ def login(session: Session, /, server: str | None, *, password: str, password_st
         password = sys.stdin.readline().rstrip("\r\n")
     elif password:
         click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
+    if not (username and (password or password_stdin)) and not sys.stdin.isatty():
+        raise CredentialsError("Error: Cannot perform an interactive login from a non TTY device")
     username = username or input("Username: ").strip()
     password = password or getpass.getpass("Password: ")
     if not username or not password:
@@ -166,7 +168,5 @@ def logout(server: str | None) -> None:
     helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
     if helper:
         _run_helper(helper, "erase", registry)
-    elif (settings.get("auths") or {}).pop(registry, None) is None:
-        click.echo(f"Not logged in to {server or _HUB}")
-    else:
+    elif (settings.get("auths") or {}).pop(registry, None) is not None:
         _save(settings)

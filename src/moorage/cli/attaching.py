@@ -92,7 +92,7 @@ def start(
             session.perform(call(endpoints.CONTAINER_START, path={"id": name}))
             return name
 
-        session.for_each(containers, one)
+        session.for_each(containers, one, summary="failed to start containers")
         return
     if len(containers) > 1:
         raise StartFlagsError("you cannot start and attach multiple containers at once")

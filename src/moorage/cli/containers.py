@@ -22,6 +22,13 @@ from moorage.client.steps import restart_policy
 from moorage.errors import InvalidParameterError, MoorageError
 
 
+class NothingToUpdateError(InvalidParameterError):
+    """``update`` was given no flag."""
+
+    def __init__(self) -> None:
+        super().__init__("you must provide one or more flags when using this command")
+
+
 class PortNotPublishedError(InvalidParameterError):
     """The container does not publish the port."""
 
@@ -170,7 +177,7 @@ def port(session: Session, /, container: str, private: str | None) -> None:
         return
     wanted = private if "/" in private else f"{private}/tcp"
     if wanted not in published:
-        raise PortNotPublishedError(f"no public port '{private}' published for {container}")
+        raise PortNotPublishedError(f"Error: No public port '{private}' published for {container}")
     for binding in published[wanted] or ():
         click.echo(_place(binding.host_ip, binding.host_port))
 
@@ -198,6 +205,8 @@ def _place(address: str, number: str) -> str:
 @pass_session
 def update(session: Session, /, containers: tuple[str, ...], policy: str, **limits: object) -> None:
     """Update configuration of one or more containers."""
+    if not policy and not any(value not in {0, "", None} for value in limits.values()):
+        raise NothingToUpdateError
     names = {"cpus": "nano_cpus", "cpu_rt_period": "cpu_realtime_period", "cpu_rt_runtime": "cpu_realtime_runtime"}
     given = {names.get(name, name): value for name, value in limits.items() if value is not None}
     change = UpdateRequest(

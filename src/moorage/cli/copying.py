@@ -27,6 +27,7 @@ from moorage.client.calls import call, decode
 from moorage.client.connection import Exchange
 from moorage.client.steps import split_tag
 from moorage.errors import MoorageError
+from moorage.oci.reference import parse_reference
 
 _CHUNK: Final = 1 << 20
 # Bits of Go's os.FileMode, in which the engine tells what a path is.
@@ -274,6 +275,8 @@ def export(session: Session, /, container: str, *, output: str) -> None:
 @pass_session
 def commit(session: Session, /, container: str, reference: str | None, **flags: object) -> None:
     """Create a new image from a container's changes."""
+    if reference:
+        parse_reference(reference)
     repository, tag = split_tag(reference) if reference else ("", "")
     change = flags["change"]
     query = ImageCommitQuery(

@@ -10,10 +10,9 @@ import msgspec
 from moorage.api import endpoints
 from moorage.api.events import EventMessage, EventsQuery
 from moorage.api.streams import LineReader
-from moorage.cli.filters import parse_filters
+from moorage.cli.filters import check_time, parse_filters
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
-from moorage.cli.templates.functions import to_json
 from moorage.cli.templates.rendering import Template
 from moorage.client.calls import call
 
@@ -37,12 +36,12 @@ def events(
     """Get real time events from the server."""
     del unexpected  # there are none: `maximum` saw to it
     template = Template(format_text) if format_text and format_text != "json" else None
-    query = EventsQuery(since=since, until=until, filters=parse_filters(filters))
+    query = EventsQuery(since=check_time(since), until=check_time(until), filters=parse_filters(filters))
     lines = LineReader(EventMessage)
 
     def show(message: EventMessage) -> None:
         if format_text == "json":
-            text = to_json(msgspec.to_builtins(message))
+            text = msgspec.json.encode(message).decode()
         else:
             text = event_line(message) if template is None else template.render(_for_template(message))
         sys.stdout.write(f"{text}\n")

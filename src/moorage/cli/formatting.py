@@ -29,7 +29,7 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
     if format_text in {"", _TABLE}:
         format_text = _TABLE + " " + "\t".join("{{." + name + "}}" for name in default)
     if format_text == "json":
-        sys.stdout.writelines(to_json(dict(row)) + "\n" for row in rows)
+        sys.stdout.writelines(_row_json(row) + "\n" for row in rows)
     elif format_text.startswith(_TABLE + " "):
         template = Template(format_text.removeprefix(_TABLE).strip())
         heading = template.render(dict(columns))
@@ -37,3 +37,10 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
     else:
         template = Template(format_text)
         sys.stdout.writelines(template.render(row) + "\n" for row in rows)
+
+
+def _row_json(row: Row) -> str:
+    # Go escapes what means something in HTML. These occur in strings only, so replacing
+    # them in the whole text is right.
+    text = to_json(dict(row))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

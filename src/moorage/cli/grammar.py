@@ -66,7 +66,8 @@ class Command(click.Command):
             name = error.option_name
             _refuse(ctx, f"flag needs an argument: {name if name.startswith('--') else f'{name[1:]!r} in {name}'}")
         except InvalidValueError as error:
-            flag = ", ".join(error.param.opts) if error.param is not None else ""
+            # Docker names one long form of a flag that has two.
+            flag = ", ".join(error.param.opts[:2]) if error.param is not None else ""
             _refuse(ctx, str(FlagValueError(error.value, error.message, flag=flag)))
         except (click.BadParameter, FlagValueError) as error:
             _refuse(ctx, str(error))
@@ -127,6 +128,8 @@ def usage_line(ctx: click.Context) -> str:
 
 def _wrong_count(ctx: click.Context, command: Command) -> NoReturn:
     least, most = command.minimum, command.maximum
+    # Docker's words differ by the kind of mistake.
+    hint = "See" if most is None else "Run"
     if most == 0:
         wanted = "accepts no arguments"
     elif least == most:
@@ -140,7 +143,7 @@ def _wrong_count(ctx: click.Context, command: Command) -> NoReturn:
     path = ctx.command_path
     click.echo(
         f"{path.partition(' ')[0]}: '{path}' {wanted}\n\nUsage:  {path} {usage_line(ctx)}\n\n"
-        f"See '{path} --help' for more information",
+        f"{hint} '{path} --help' for more information",
         err=True,
     )
     sys.exit(1)
@@ -171,9 +174,13 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say what Docker says of an unknown one."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            root, _, rest = ctx.command_path.partition(" ")
-            name = f"{rest} {args[0]}".strip()
-            click.echo(f"{root}: unknown command: {root} {name}\n\nRun '{root} --help' for more information", err=True)
+            path = ctx.command_path
+            usage = f"Usage:  {path} COMMAND\n\n" if " " in path else ""
+            click.echo(
+                f"{path.partition(' ')[0]}: unknown command: {path} {args[0]}\n\n"
+                f"{usage}Run '{path} --help' for more information",
+                err=True,
+            )
             sys.exit(1)
         return super().resolve_command(ctx, args)
 

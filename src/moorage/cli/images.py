@@ -15,6 +15,7 @@ from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_duration, human_size, short_id, shortened
 from moorage.client.calls import call
 from moorage.client.steps import split_tag
+from moorage.oci.reference import InvalidReferenceError, parse_reference
 
 _NONE: Final = "<none>"
 _COLUMNS: Final = {
@@ -82,7 +83,7 @@ def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False
         "VirtualSize": human_size(image.size, digits=3),
         "Containers": "N/A" if image.containers < 0 else str(image.containers),
         "SharedSize": "N/A" if image.shared_size < 0 else human_size(image.shared_size, digits=3),
-        "UniqueSize": "N/A" if image.shared_size < 0 else human_size(image.size - image.shared_size, digits=3),
+        "UniqueSize": "N/A" if image.shared_size < 0 else human_size(image.size - image.shared_size),
     }
     return [
         {"Repository": name, "Tag": tag, "Digest": digest, **common}
@@ -115,6 +116,12 @@ def rmi(
 @pass_session
 def tag(session: Session, /, source: str, target: str) -> None:
     """Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE."""
+    try:
+        parse_reference(target)
+    except InvalidReferenceError as error:
+        raise InvalidReferenceError(
+            f'Error parsing reference: "{target}" is not a valid repository/tag: {error}'
+        ) from None
     name, label = split_tag(target)
     query = ImageTagQuery(repo=name, tag=label)
     session.perform(call(endpoints.IMAGE_TAG, path={"name": source}, query=query))
@@ -142,7 +149,7 @@ def history(session: Session, /, image: str, *, format_text: str, human: bool, n
     steps = session.perform(call(endpoints.IMAGE_HISTORY, path={"name": image}))
     rows: list[Row] = []
     for step in steps:
-        created = datetime.fromtimestamp(step.created).astimezone().isoformat()
+        created = datetime.fromtimestamp(step.created).astimezone().isoformat().replace("+00:00", "Z")
         command = step.created_by.replace("\t", " ")
         rows.append(
             {

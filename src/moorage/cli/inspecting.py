@@ -14,6 +14,7 @@ from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.session import Session, pass_session
 from moorage.cli.templates.functions import to_json
 from moorage.cli.templates.rendering import Template
+from moorage.cli.templates.tokens import TemplateError
 from moorage.client.calls import call
 from moorage.client.errors import error_for
 from moorage.errors import InvalidParameterError, MoorageError, NotFoundError
@@ -24,6 +25,10 @@ _KINDS: Final[Mapping[str, tuple[Endpoint[Any, Any, Any], str]]] = {
     "network": (endpoints.NETWORK_INSPECT, "id"),
     "volume": (endpoints.VOLUME_INSPECT, "name"),
 }
+
+
+# What Docker ends with when a template can't be read.
+_TEMPLATE_STATUS: Final = 64
 
 
 class UnknownTypeError(InvalidParameterError):
@@ -41,9 +46,17 @@ def _fetch(session: Session, kind: str, name: str, *, size: bool) -> Any:
     return msgspec.json.decode(body)
 
 
+def _template(text: str) -> Template | None:
+    try:
+        return Template(text) if text and text != "json" else None
+    except TemplateError as error:
+        click.echo(str(error), err=True)
+        sys.exit(_TEMPLATE_STATUS)
+
+
 def _show(names: Sequence[str], fetch: Callable[[str], Any], *, format_text: str) -> None:
     """Print objects as one JSON list, or each by a template; report those that are missing."""
-    template = Template(format_text) if format_text and format_text != "json" else None
+    template = _template(format_text)
     found: list[Any] = []
     failures: list[str] = []
     for name in names:
@@ -55,7 +68,8 @@ def _show(names: Sequence[str], fetch: Callable[[str], Any], *, format_text: str
                 click.echo(to_json(value))
             found.append(value)
         except MoorageError as error:
-            failures.append(str(error) if isinstance(error, _NoSuchObjectError) else daemon_error(error))
+            prefix = "template parsing error: " if isinstance(error, TemplateError) else ""
+            failures.append(f"{prefix}{daemon_error(error)}")
     if not format_text:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=4).decode())
     for failure in failures:

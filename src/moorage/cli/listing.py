@@ -69,7 +69,7 @@ def ps(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
 
 def container_row(container: ContainerSummary, *, full: bool) -> Row:
     """Return the fields of a container as a listing prints them."""
-    command = f'"{container.command}"'
+    command = container.command if full else shortened(container.command, 20)
     names = [name.removeprefix("/") for name in container.names or () if name.count("/") <= 1]
     volumes = [mount for mount in container.mounts if mount.driver == "local"]
     mounts = [mount.name or mount.source for mount in container.mounts]
@@ -79,7 +79,7 @@ def container_row(container: ContainerSummary, *, full: bool) -> Row:
     return {
         "ID": container.id if full else short_id(container.id),
         "Image": image if full or not image.startswith("sha256:") else short_id(image),
-        "Command": command if full else shortened(command, 20),
+        "Command": f'"{command}"',
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
         "RunningFor": f"{human_duration(time.time() - container.created)} ago",
         "Ports": ports_text(container.ports or ()),

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from moorage.cli.grammar import Group, daemon_error
+from moorage.cli.grammar import USAGE_STATUS, Group, daemon_error
 from moorage.cli.session import Session
 from moorage.errors import MoorageError
 
@@ -123,6 +123,9 @@ def main() -> None:
     except MoorageError as error:
         click.echo(daemon_error(error), err=True)
         sys.exit(1)
+    except click.NoSuchOption as error:
+        click.echo(f"unknown flag: {error.option_name}\n\nRun 'moor --help' for more information", err=True)
+        sys.exit(USAGE_STATUS)
     except click.ClickException as error:
         click.echo(error.format_message(), err=True)
         sys.exit(error.exit_code)

@@ -1,5 +1,6 @@
 """``moor network``."""
 
+import time
 from typing import Final
 
 import click
@@ -16,6 +17,7 @@ from moorage.api.networks import (
     NetworkDisconnectRequest,
     NetworkListQuery,
 )
+from moorage.api.timestamps import read_time
 from moorage.cli.environment import pairs
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
@@ -23,18 +25,31 @@ from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import short_id
 from moorage.client.calls import call
-from moorage.errors import NotFoundError
+from moorage.errors import MoorageError, NotFoundError
 
 _COLUMNS: Final = {
     "ID": "NETWORK ID",
     "Name": "NAME",
     "Driver": "DRIVER",
     "Scope": "SCOPE",
+    "IPv4": "IPV4",
     "IPv6": "IPV6",
     "Internal": "INTERNAL",
     "Labels": "LABELS",
     "CreatedAt": "CREATED AT",
 }
+
+
+def _local(text: str) -> str:
+    """Return a time of the wire as Go prints it."""
+    try:
+        instant = read_time(text, now=0)
+    except MoorageError:
+        return text
+    seconds, fraction = divmod(instant, 1_000_000_000)
+    moment = time.localtime(seconds)
+    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
+    return time.strftime("%Y-%m-%d %H:%M:%S", moment) + digits + time.strftime(" %z %Z", moment)
 
 
 @click.command(cls=Command, maximum=0)
@@ -60,10 +75,11 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
             "Name": network.name,
             "Driver": network.driver,
             "Scope": network.scope,
+            "IPv4": str(network.enable_ipv4).lower(),
             "IPv6": str(network.enable_ipv6).lower(),
             "Internal": str(network.internal).lower(),
             "Labels": ",".join(f"{key}={value}" for key, value in sorted((network.labels or {}).items())),
-            "CreatedAt": network.created,
+            "CreatedAt": _local(network.created),
         }
         for network in found
     ]

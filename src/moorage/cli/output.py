@@ -4,6 +4,7 @@ import click
 
 from moorage.api import endpoints
 from moorage.api.containers import ContainerLogsQuery
+from moorage.cli.filters import check_time
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.cli.streaming import print_stream
@@ -30,8 +31,8 @@ def logs(session: Session, /, container: str, **flags: str | bool) -> None:
         follow=bool(flags["follow"]),
         details=bool(flags["details"]),
         timestamps=bool(flags["timestamps"]),
-        since=str(flags["since"]),
-        until=str(flags["until"]),
+        since=check_time(str(flags["since"]), flag="since"),
+        until=check_time(str(flags["until"]), flag="until"),
         tail=str(flags["tail"]),
     )
     request = call(endpoints.CONTAINER_LOGS, path={"id": record.id}, query=query)

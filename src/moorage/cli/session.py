@@ -55,22 +55,27 @@ class Session:
         """
         return self.connection.perform(request)
 
-    def for_each(self, names: Iterable[str], act: Callable[[str], Any]) -> None:
+    def for_each(self, names: Iterable[str], act: Callable[[str], Any], *, summary: str = "") -> None:
         """Act on each name; one that fails is reported and does not stop the others.
 
         The process exits with status 1 if any failed. What `act` returns is printed.
+
+        Args:
+            summary: Printed at the end with the names that failed.
         """
-        failed = False
+        failed: list[str] = []
         for name in names:
             try:
                 printed = act(name)
             except MoorageError as error:
-                failed = True
+                failed.append(name)
                 click.echo(daemon_error(error), err=True)
             else:
                 if printed is not None:
                     click.echo(printed)
         if failed:
+            if summary:
+                click.echo(f"Error: {summary}: {', '.join(failed)}", err=True)
             sys.exit(1)
 
 

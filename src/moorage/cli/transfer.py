@@ -21,6 +21,7 @@ from moorage.cli.tables import shortened
 from moorage.client.calls import call
 from moorage.client.steps import split_tag
 from moorage.errors import InvalidParameterError
+from moorage.oci.reference import parse_reference
 
 _CHUNK: Final = 1 << 20
 
@@ -50,6 +51,7 @@ class TagWithAllTagsError(InvalidParameterError):
 @pass_session
 def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, quiet: bool) -> None:
     """Download an image from a registry."""
+    parse_reference(reference)
     name, tag = split_tag(reference)
     explicit = name != reference
     if all_tags and explicit:
@@ -78,6 +80,7 @@ def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
 @pass_session
 def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, quiet: bool) -> None:
     """Upload an image to a registry."""
+    parse_reference(reference)
     name, tag = split_tag(reference)
     if all_tags and name != reference:
         raise TagWithAllTagsError
@@ -120,6 +123,10 @@ def write_archive(chunks: Iterator[bytes], *, output: str, action: str = "save")
         return
     target = Path(output)
     partial = target.with_name(f".{target.name}.partial")
+    if not target.parent.is_dir():
+        raise ArchiveFileError(
+            f"failed to {action} image: invalid output path: stat {target.parent}: no such file or directory"
+        )
     try:
         with partial.open("wb") as file:
             file.writelines(chunks)

@@ -59,6 +59,8 @@ def ls(session: Session, /, *, filters: tuple[str, ...], format_text: str, quiet
             "Scope": volume.scope,
             "Mountpoint": volume.mountpoint,
             "Labels": ",".join(f"{key}={value}" for key, value in sorted((volume.labels or {}).items())),
+            # Of volumes on this machine alone, a listing knows no more.
+            **dict.fromkeys(("Availability", "Group", "Links", "Size", "Status"), "N/A"),
         }
         for volume in found
     ]
