@@ -132,6 +132,7 @@ class _Feed:
         self._taken = 0
         self._room = asyncio.Event()
         self._closed = False
+        self._ended = False
         self.aborted = False
 
     async def fill(self, source: AsyncIterator[bytes]) -> None:
@@ -159,10 +160,14 @@ class _Feed:
         Raises:
             PumpAbortedError: The source was given up.
         """
+        if self._ended:
+            return b""
         chunk = self._chunks.get()
         if self.aborted:
             raise PumpAbortedError
         if chunk is None:
+            # A decompressor asks again after the end, and nothing more would ever come.
+            self._ended = True
             return b""
         self.note(len(chunk))
         return chunk
