@@ -23,7 +23,7 @@ class Driver(Protocol):
     whiteouts: str
     stacked: bool
 
-    async def prepare_layer(self, directory: Path, *, parent: Path | None) -> None:
+    async def prepare_layer(self, directory: Path, *, parent: Path) -> None:
         """Make the directory that a layer is unpacked into."""
 
     async def prepare_container(self, directory: Path, layers: Sequence[Path]) -> Rootfs:
@@ -40,7 +40,7 @@ class OverlayDriver:
     whiteouts = "overlay"
     stacked = True
 
-    async def prepare_layer(self, directory: Path, *, parent: Path | None) -> None:
+    async def prepare_layer(self, directory: Path, *, parent: Path) -> None:
         """Make an empty directory."""
         await asyncio.to_thread(directory.mkdir, mode=0o755)
 
@@ -65,11 +65,10 @@ class CopyDriver:
     def __init__(self, workers: WorkerPool) -> None:
         self._workers = workers
 
-    async def prepare_layer(self, directory: Path, *, parent: Path | None) -> None:
+    async def prepare_layer(self, directory: Path, *, parent: Path) -> None:
         """Copy the parent."""
         await asyncio.to_thread(directory.mkdir, mode=0o755)
-        if parent is not None:
-            await self._copy(parent, directory)
+        await self._copy(parent, directory)
 
     async def prepare_container(self, directory: Path, layers: Sequence[Path]) -> DirectoryRootfs:
         """Copy the image's top layer, which is all of it."""

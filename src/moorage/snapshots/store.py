@@ -199,7 +199,7 @@ class SnapshotStore:
         staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
         await asyncio.to_thread(staging.mkdir, mode=0o700)
         try:
-            below = None if parent is None else self._diff(parent)
+            below = self._bottom() if parent is None else self._diff(parent)
             await self._driver.prepare_layer(staging / DIFF, parent=below)
             pumped, result = await self._unpack(staging, source, on_progress)
             if expected is not None and pumped.diff_id != expected:
@@ -284,10 +284,12 @@ class SnapshotStore:
         return above is None
 
     def _layers(self, chain_id: ChainID | None) -> Sequence[Path]:
-        bottom = self._root / _BOTTOM / DIFF
-        if chain_id is None:
-            return [bottom]
-        return [*self.lower_dirs(chain_id), bottom] if self._driver.stacked else self.lower_dirs(chain_id)
+        layers = [] if chain_id is None else self.lower_dirs(chain_id)
+        # A copied layer began as a copy of the bottom one.
+        return [*layers, self._bottom()] if self._driver.stacked or not layers else layers
+
+    def _bottom(self) -> Path:
+        return self._root / _BOTTOM / DIFF
 
     def _directory(self, chain_id: ChainID) -> Path:
         return self._root / hex_of(chain_id)
@@ -302,7 +304,7 @@ class SnapshotStore:
     def _load(self) -> Sequence[Path]:
         # Programs with set-user-ID in the layers are for containers, not for the host's users.
         self._root.mkdir(mode=0o700, exist_ok=True)
-        make_mount_points(self._root / _BOTTOM / DIFF)
+        make_mount_points(self._bottom())
         whole, leftovers = scan(self._root)
         for snapshot in whole:
             self._snapshots[snapshot.chain_id] = snapshot

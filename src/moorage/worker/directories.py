@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
 from moorage.worker.failures import about, invalid, quoted
 
@@ -42,15 +43,17 @@ class Directories:
 
     Attributes:
         top_fd: The top directory; stays the caller's.
+        place: Its path, for messages.
         implied: Names of the directories made because a member lies in them.
         stale: Set when something that may have been a parent was replaced: what is open
             is then looked up again, from the next member on.
     """
 
-    __slots__ = ("_kept", "implied", "stale", "top_fd")
+    __slots__ = ("_kept", "implied", "place", "stale", "top_fd")
 
-    def __init__(self, top_fd: int) -> None:
+    def __init__(self, top_fd: int, *, place: bytes = b"/") -> None:
         self.top_fd = top_fd
+        self.place = place
         self.implied: list[bytes] = []
         self.stale = False
         self._kept: dict[bytes, int] = {}
@@ -111,7 +114,7 @@ class Directories:
                 raise
             fd = self._make(cleaned)
         except OSError as error:
-            raise about(error, b"/" + cleaned, "open") from error
+            raise about(error, self.shown(name), "open", kind=ErrorKind.SYSTEM) from error
         self._kept[head] = fd
         return fd
 
@@ -131,11 +134,14 @@ class Directories:
         except FileExistsError:
             pass
         except OSError as error:
-            raise about(error, b"/" + path, "mkdir") from error
+            raise about(error, self.shown(path), "mkdir", kind=ErrorKind.SYSTEM) from error
         finally:
             os.close(parent_fd)
 
-    @staticmethod
-    def _breakout(name: bytes) -> Exception:
+    def shown(self, name: bytes) -> bytes:
+        """Return a member's path for a message."""
+        return self.place.rstrip(b"/") + b"/" + (clean(name) or b"")
+
+    def _breakout(self, name: bytes) -> Exception:
         # Docker's wording of its own guard against the same thing.
-        return invalid(f'{quoted(name)} is outside of "/"')
+        return invalid(f"{quoted(name)} is outside of {quoted(self.place)}")

@@ -15,6 +15,7 @@ import stat
 from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
 from moorage.oci import tar
+from moorage.worker.container_paths import absolute
 from moorage.worker.directories import Directories, clean
 from moorage.worker.failures import JobError, about, invalid, printable, quoted
 from moorage.worker.removal import remove_tree
@@ -75,7 +76,7 @@ class Extraction:
     def __init__(self, top_fd: int, source: ArchiveInput, rules: Rules) -> None:
         self._source = source
         self._rules = rules
-        self._directories = Directories(top_fd)
+        self._directories = Directories(top_fd, place=rules.place)
         # Directories' times and special bits come last: writing into them changes the
         # times, and a set-group-ID bit would change the files' groups.
         self._late: dict[bytes, tuple[int, int]] = {}
@@ -116,7 +117,7 @@ class Extraction:
             self._write_kind(parent_fd, last, member)
         except OSError as error:
             call = _CALLS.get(member.kind, "mknod")
-            raise about(error, b"/" + (clean(member.name) or b""), call, kind=ErrorKind.SYSTEM) from error
+            raise about(error, self._directories.shown(member.name), call, kind=ErrorKind.SYSTEM) from error
 
     def _write_kind(self, parent_fd: int, last: bytes, member: Member) -> None:
         kind = member.kind
@@ -125,7 +126,7 @@ class Extraction:
         elif kind == tar.DIRECTORY:
             self._write_directory(parent_fd, last, member)
         elif kind == tar.HARD_LINK:
-            self._write_link(parent_fd, last, member)
+            self._write_link(member)
         elif kind == tar.SYMLINK:
             self._replacing(parent_fd, last, lambda: os.symlink(member.linkname, last, dir_fd=parent_fd))
             self._describe(parent_fd, last, member)
@@ -202,9 +203,7 @@ class Extraction:
         if stat.S_ISDIR(status.st_mode):
             return False
         if self._rules.keep_kind:
-            raise invalid(
-                f"cannot overwrite non-directory {quoted(self._shown())} with directory {quoted(self._rules.place)}"
-            )
+            raise self._wrong_kind("cannot overwrite non-directory {} with directory {}")
         self._make_room(parent_fd, last)
         os.mkdir(last, mode & _PERMISSIONS, dir_fd=parent_fd)
         if self._rules.whiteouts is not None and is_whiteout(status):
@@ -212,19 +211,27 @@ class Extraction:
             make_opaque(parent_fd, last)
         return True
 
-    def _write_link(self, parent_fd: int, last: bytes, member: Member) -> None:
+    def _write_link(self, member: Member) -> None:
         if clean(member.linkname) is None:
-            raise invalid(f"invalid hardlink {quoted(member.name)} -> {quoted(member.linkname)}")
+            target = absolute(self._rules.place + b"/" + member.linkname)
+            raise invalid(f"invalid hardlink {quoted(target)} -> {quoted(member.linkname)}")
+        try:
+            self._link(member)
+        except FileNotFoundError as error:
+            shown = self._directories.shown
+            call = f"link {printable(shown(member.linkname))}"
+            raise about(error, shown(member.name), call, kind=ErrorKind.SYSTEM) from error
+
+    def _link(self, member: Member) -> None:
         target_fd, target = self._directories.locate_existing(member.linkname)
-        # Locating the target may have closed the parent.
+        # Again, because locating the target may have closed the parent.
         parent_fd, last = self._directories.locate(member.name)
         try:
             os.link(target, last, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
         except FileExistsError:
-            if _same_file(target_fd, target, parent_fd, last):
-                return
-            self._make_room(parent_fd, last)
-            self._write_link(parent_fd, last, member)
+            if not _same_file(target_fd, target, parent_fd, last):
+                self._make_room(parent_fd, last)
+                self._link(member)
 
     def _write_node(self, parent_fd: int, last: bytes, member: Member) -> None:
         device = os.makedev(member.major, member.minor)
@@ -275,17 +282,15 @@ class Extraction:
         status = os.stat(last, dir_fd=parent_fd, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             if self._rules.keep_kind:
-                raise invalid(
-                    f"cannot overwrite directory {quoted(self._shown())} with non-directory {quoted(self._rules.place)}"
-                )
+                raise self._wrong_kind("cannot overwrite directory {} with non-directory {}")
             remove_tree(parent_fd, last)
         else:
             os.unlink(last, dir_fd=parent_fd)
         if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             self._directories.stale = True
 
-    def _shown(self) -> bytes:
-        return self._rules.place.rstrip(b"/") + b"/" + (clean(self._name) or b"")
+    def _wrong_kind(self, message: str) -> JobError:
+        return invalid(message.format(quoted(self._directories.shown(self._name)), quoted(self._rules.place)))
 
     def _finish_directories(self) -> None:
         for path, (mode, mtime_ns) in self._late.items():

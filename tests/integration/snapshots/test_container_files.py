@@ -131,7 +131,7 @@ async def test_marker_files_are_files_when_they_are_copied(stand: Stand) -> None
         ("/abs", file("x"), "extraction point is not a directory"),
         ("/", directory("abs"), 'cannot overwrite non-directory "/abs" with directory "/"'),
         ("/etc/..", file("data"), 'cannot overwrite directory "/data" with non-directory "/"'),
-        ("/data", file("../evil"), '"../evil" is outside of "/"'),
+        ("/data", file("../evil"), '"../evil" is outside of "/data"'),
     ],
 )
 async def test_what_cannot_be_unpacked_has_dockers_words(stand: Stand, path: str, member: bytes, message: str) -> None:

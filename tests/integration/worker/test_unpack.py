@@ -239,7 +239,7 @@ async def test_a_hard_link_reaches_nothing_outside(target: Path, tmp_path: Path,
 
 
 async def test_a_hard_link_out_of_the_layer_has_dockers_words(target: Path) -> None:
-    with pytest.raises(JobInvalidError, match=r'invalid hardlink "h" -> "../../etc/passwd"'):
+    with pytest.raises(JobInvalidError, match=r'invalid hardlink "/etc/passwd" -> "../../etc/passwd"'):
         await unpack(target, hard_link("h", "../../etc/passwd"))
 
 
@@ -261,7 +261,7 @@ async def test_a_link_is_never_written_through(target: Path, tmp_path: Path) -> 
         (encode_header(Member(b"a", uid=1 << 33)) + tar.END, "invalid owner"),
         (archive(file("a", b"x"), file("a/b", b"y")), "not a directory"),
         (archive(file(".wh...")), "invalid whiteout"),
-        (archive(hard_link("a", "b")), "link /a: no such file or directory"),
+        (archive(hard_link("a", "b")), "link /b /a: no such file or directory"),
         (archive(file("n" * 300)), "file name too long"),
     ],
 )
