@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 
@@ -18,7 +19,6 @@ from moorage.runtime.state_file import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from typing import Any, Final
 
     from moorage.runtime.containers import ContainerRecord
@@ -49,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--cgroup", default="", help="run the process in an (existing) sub-cgroup")
     add("--ignore-paused", action="store_true", help="allow exec in a paused container: it starts when that resumes")
     add("container_id", metavar="<container-id>")
-    add("command", nargs="*", metavar="<command> [command options]")
+    # All that follows is the command's, also what looks like an option of ours.
+    add("command", nargs=argparse.REMAINDER, metavar="<command> [command options]")
 
 
 def run(options: argparse.Namespace, invocation: Invocation) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -14,7 +15,6 @@ from moorage.runtime.errors import ContainerStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Collection
 
     from moorage.runtime.invocation import Invocation
@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("-f", "--format", default="table", choices=("table", "json"), help="select one of: table, json")
     parser.add_argument("container_id", metavar="<container-id>")
-    parser.add_argument("ps_options", nargs="*", metavar="ps options", help="as ps takes them, default: -ef")
+    parser.add_argument(
+        "ps_options", nargs=argparse.REMAINDER, metavar="ps options", help="as ps takes them, default: -ef"
+    )
 
 
 def run(options: argparse.Namespace, invocation: Invocation) -> int:
