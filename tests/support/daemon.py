@@ -1,0 +1,320 @@
+"""A real daemon in namespaces of its own, with the real command line beside it.
+
+The network and mount namespaces belong to a holder process and outlive the daemon, as a
+host does: so a test can kill the daemon, start another one and look. Nothing of the
+machine's own network is touched, and tests may run beside each other.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+_HOLDER: Final = """
+import signal
+from moorage.kernel.mount import MountFlag, mount
+from moorage.kernel.namespaces import CloneFlag, unshare
+from moorage.netlink import link
+from moorage.netlink.socket import NetlinkSocket
+unshare(CloneFlag.NEWNET | CloneFlag.NEWNS)
+mount(None, "/", flags=MountFlag.REC | MountFlag.PRIVATE)
+with NetlinkSocket() as socket:
+    socket.send(link.up(1))
+print("ready", flush=True)
+signal.pause()
+"""
+_CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
+IMAGE: Final = "busybox"
+
+
+class CommandError(AssertionError):
+    """A command that must succeed did not."""
+
+
+class Daemon:
+    """One data root, and the daemon that serves it from time to time."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.socket = base / "docker.sock"
+        self.data_root = base / "data"
+        self.exec_root = base / "run"
+        # A cgroup parent of its own tells this daemon's cgroups from everybody else's.
+        self.cgroup_parent = f"/{base.name}"
+        self.log = base / "log"
+        self._holder = subprocess.Popen([sys.executable, "-c", _HOLDER], stdout=subprocess.PIPE, text=True)
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[subprocess.Popen[str]] = []
+
+    # The daemon
+
+    def start(self, *options: str, fault: str = "", wait: bool = True) -> None:
+        """Start the daemon; with a fault it may die before it answers."""
+        command = [
+            *self._enter(), sys.executable, "-c", "from moorage.daemon.main import main; main()",
+            "--data-root", str(self.data_root), "--exec-root", str(self.exec_root), "-H", f"unix://{self.socket}",
+            "--bridge", "moortest0", "--cgroup-parent", self.cgroup_parent, *options,
+        ]  # fmt: skip
+        environment = os.environ | ({"MOORAGE_FAULT": fault} if fault else {})
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the daemon answers."""
+        wait_until(self._answers, what="the daemon to answer", log=self.log)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise CommandError(f"the daemon ended with {self._process.returncode}:\n{self.log.read_text()}")
+        return self.api("GET", "/_ping", check=False) == "OK"
+
+    @property
+    def pid(self) -> int:
+        """The process ID of the daemon."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End the daemon as a crash does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def wait_crashed(self) -> None:
+        """Wait until an armed fault has killed the daemon."""
+        assert self._process is not None
+        assert self._process.wait(timeout=20) == -signal.SIGKILL, self.log.read_text()
+
+    def stop(self) -> None:
+        """End the daemon politely."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+    def restart(self, *options: str) -> None:
+        """Kill the daemon and start another one."""
+        self.kill()
+        self.start(*options)
+
+    # Its clients
+
+    def docker(self, *arguments: str, data: str | None = None, check: bool = True, timeout: float = 30) -> str:
+        """Run the docker command line and return its standard output."""
+        done = self.run(*arguments, data=data, timeout=timeout)
+        if check and done.returncode != 0:
+            raise CommandError(
+                f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}{self._log()}"
+            )
+        return done.stdout.strip()
+
+    def run(self, *arguments: str, data: str | None = None, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
+        """Run the docker command line, whatever comes of it."""
+        return subprocess.run(
+            ["docker", *arguments], input=data, capture_output=True, text=True, timeout=timeout, check=False,
+            env=os.environ | {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.base)},
+        )  # fmt: skip
+
+    def popen(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start the docker command line; `close` ends it if the test does not."""
+        client = subprocess.Popen(
+            ["docker", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.base)},
+        )  # fmt: skip
+        self._clients.append(client)
+        return client
+
+    def inspect(self, name: str, template: str) -> str:
+        """Return one field of a container."""
+        return self.docker("inspect", "-f", "{{" + template + "}}", name)
+
+    def api(self, method: str, path: str, body: Any = None, *, check: bool = True) -> str:
+        """Send one request and return the answer's body."""
+        connection = http.client.HTTPConnection("docker", timeout=20)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.socket))
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        except OSError:
+            if check:
+                raise
+            return ""
+        finally:
+            connection.close()
+        if check and answer.status >= 400:
+            raise CommandError(f"{method} {path}: {answer.status} {text}")
+        return text
+
+    def in_network(self, *command: str) -> str:
+        """Run a command in the daemon's network namespace."""
+        return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=True, timeout=20).stdout
+
+    def load_busybox(self) -> None:
+        """Give the daemon an image made of the host's static busybox."""
+        if f"{IMAGE}:latest" in self.docker("images", "--format", "{{.Repository}}:{{.Tag}}"):
+            return
+        self.docker("import", "--change", 'CMD ["sh"]', str(busybox_archive()), IMAGE)
+
+    # What it leaves
+
+    def reboot(self) -> None:
+        """End everything that a reboot would: the daemon, all shims and containers, and the run root."""
+        self.kill()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.processes(), what="all processes to end", log=self.log)
+        self._remove_cgroups()
+        shutil.rmtree(self.exec_root, ignore_errors=True)
+
+    def processes(self) -> list[int]:
+        """Return launchers, shims, and the processes of containers."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if f"--run-root\0{self.exec_root}".encode() in (entry / "cmdline").read_bytes():
+                        found.add(int(entry.name))
+        for directory in self._cgroups():
+            with contextlib.suppress(OSError):
+                found.update(map(int, (directory / "cgroup.procs").read_text().split()))
+        return sorted(found)
+
+    def leaks(self) -> list[str]:
+        """Return what is left although no container should be."""
+        found = [f"directory {entry.name}" for entry in (self.data_root / "containers").iterdir()]
+        found += [f"bundle {entry.name}" for entry in (self.exec_root / "containers").iterdir()]
+        found += [f"device {name}" for name in self._devices() if name.startswith("veth")]
+        found += [f"cgroup {directory}" for directory in self._cgroups()]
+        found += [f"mount {line}" for line in self._mounts() if str(self.base) in line]
+        return found
+
+    def assert_no_leaks(self) -> None:
+        """Wait a moment for what the kernel takes apart by itself, then insist."""
+        with contextlib.suppress(CommandError):
+            wait_until(lambda: not self.leaks(), what="nothing to be left", seconds=5)
+        assert self.leaks() == [], self._log()
+
+    def close(self) -> None:
+        """Remove everything."""
+        for client in self._clients:
+            client.kill()
+            client.communicate()
+        if self._process is not None and self._process.poll() is None:
+            for container in self.docker("ps", "-aq", check=False).split():
+                self.docker("rm", "-f", container, check=False)
+            self.stop()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with self._holder:
+            self._holder.kill()
+        with contextlib.suppress(CommandError):
+            wait_until(lambda: not self.processes(), what="all processes to end", seconds=5)
+        self._remove_cgroups()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", f"--wd={self.base}"]
+
+    def _devices(self) -> list[str]:
+        lines = Path(f"/proc/{self._holder.pid}/net/dev").read_text().splitlines()[2:]
+        return [line.partition(":")[0].strip() for line in lines]
+
+    def _mounts(self) -> list[str]:
+        return Path(f"/proc/{self._holder.pid}/mountinfo").read_text().splitlines()
+
+    def _cgroups(self) -> list[Path]:
+        roots = [_CGROUP_ROOT, *(entry for entry in _CGROUP_ROOT.iterdir() if entry.is_dir())]
+        return [
+            entry
+            for root in roots
+            if (parent := root / self.cgroup_parent.lstrip("/")).is_dir()
+            for entry in parent.iterdir()
+            if entry.is_dir()
+        ]
+
+    def _remove_cgroups(self) -> None:
+        for root in [_CGROUP_ROOT, *(entry for entry in _CGROUP_ROOT.iterdir() if entry.is_dir())]:
+            parent = root / self.cgroup_parent.lstrip("/")
+            with contextlib.suppress(OSError):
+                for entry in parent.iterdir():
+                    if entry.is_dir():
+                        entry.rmdir()
+                parent.rmdir()
+
+    def _log(self) -> str:
+        return f"\n--- daemon's log ---\n{self.log.read_text()[-4000:]}"
+
+
+@contextlib.contextmanager
+def daemon() -> Iterator[Daemon]:
+    """Have a data root and its namespaces for a block; the daemon is not started yet."""
+    # A socket's path must be short, and pytest's directories are not.
+    made = Daemon(Path(tempfile.mkdtemp(prefix="moor-e2e-")))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 20, log: Path | None = None) -> None:
+    """Wait for a condition outside this process.
+
+    Raises:
+        CommandError: It did not come true.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CommandError(f"waited {seconds} s for {what}\n{log.read_text() if log else ''}")
+        time.sleep(0.02)
+
+
+def busybox_archive() -> Path:
+    """Return a root file system made of the host's static busybox, as a tar archive."""
+    archive = Path(tempfile.gettempdir()) / f"moor-e2e-busybox-{os.getuid()}.tar"
+    if not archive.exists():
+        busybox = shutil.which("busybox")
+        assert busybox is not None
+        with tempfile.TemporaryDirectory() as directory:
+            fill_root(Path(directory), Path(busybox))
+            part = archive.with_suffix(f".{os.getpid()}")
+            subprocess.run(["tar", "-C", directory, "-cf", str(part), "."], check=True)
+            part.rename(archive)
+    return archive
+
+
+def fill_root(root: Path, busybox: Path) -> None:
+    """Make the directories and links of a small system."""
+    for name in ("bin", "etc", "tmp", "root", "var/spool"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin" / "busybox")
+    for applet in applets(busybox):
+        if applet != "busybox":
+            (root / "bin" / applet).symlink_to("busybox")
+    (root / "tmp").chmod(0o1777)
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\nuser:x:1000:\nextra:x:2000:user\n")
+
+
+def applets(busybox: Path) -> Sequence[str]:
+    """Return what busybox can be called as."""
+    return subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
