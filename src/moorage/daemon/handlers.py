@@ -19,6 +19,7 @@ from moorage.engine.containers.resizing import ContainerResizer
 from moorage.engine.containers.restarting import ContainerRestarter
 from moorage.engine.containers.stats import StatsReader
 from moorage.engine.containers.top import ContainerProcesses
+from moorage.engine.containers.unlinking import LinkRemover
 from moorage.engine.containers.updating import ContainerUpdater
 from moorage.engine.containers.waiting import ContainerWaiter
 from moorage.engine.disk_usage import DiskUsageService
@@ -80,6 +81,7 @@ def container_handlers(wiring: Wiring) -> ContainerHandlers:
         ),
         pauser=wiring.pauser,
         remover=wiring.remover,
+        unlinker=LinkRemover(registry=registry, locks=wiring.locks, paths=base.paths),
         renamer=ContainerRenamer(registry=registry, locks=wiring.locks, networks=base.networks.service, events=bus),
         updater=ContainerUpdater(registry=registry, locks=wiring.locks, tasks=base.tasks, events=bus, host=base.facts),
         resizer=ContainerResizer(registry=registry, tasks=base.tasks, events=bus),

@@ -13,6 +13,7 @@ from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import mount_point
+from moorage.engine.containers.links import shown_links
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
@@ -68,7 +69,7 @@ class ContainerInspector:
             driver=self.driver,
             platform=record.definition.platform,
             exec_ids=self.execs.unfinished(record.id) or None,
-            host_config=record.host_config,
+            host_config=msgspec.structs.replace(record.host_config, links=shown_links(record)),
             graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
             mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],
             config=config,

@@ -22,6 +22,7 @@ from moorage.api.containers import (
 )
 from moorage.api.versions import Version
 from moorage.engine.bundles.mounts import mount_point
+from moorage.engine.containers.links import linked_names
 from moorage.engine.containers.list_filters import ListFacts, ListRequest, select
 from moorage.engine.containers.ports import Images, Networks
 from moorage.engine.containers.records import ContainerRecord
@@ -51,7 +52,7 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Cache:
-    pieces: dict[tuple[str, tuple[bool, bool]], _Piece] = field(default_factory=dict)
+    pieces: dict[tuple[str, tuple[bool, bool], tuple[str, ...]], _Piece] = field(default_factory=dict)
     whole_key: object = None
     whole: bytes = b""
 
@@ -79,8 +80,9 @@ class ContainerLister:
             return self._cache.whole
         traits = (version >= _SHOWS_ANNOTATIONS, version >= _SHOWS_HEALTH)
         parts: list[bytes] = []
+        links = linked_names(self.registry.all())
         for record in select(self.registry, request, self.facts):
-            piece = self._piece(record, traits)
+            piece = self._piece(record, traits, tuple(links.get(record.name, ())))
             parts.append(piece.head + _encoder.encode(status_text(record.state, now_ns=now_ns)) + piece.tail)
         self._cache.whole = b"[" + b",".join(parts) + b"]\n"
         self._cache.whole_key = key
@@ -94,18 +96,19 @@ class ContainerLister:
         """
         traits = (version >= _SHOWS_ANNOTATIONS, version >= _SHOWS_HEALTH)
         found: list[ContainerSummary] = []
+        links = linked_names(self.registry.all())
         for record in list(select(self.registry, request, self.facts)):
             sizes = await self.sizes.of(record)
             text = status_text(record.state, now_ns=time.time_ns())
-            summary = self._summary(record, traits)
+            summary = self._summary(record, traits, tuple(links.get(record.name, ())))
             found.append(msgspec.structs.replace(summary, status=text, size_rw=sizes.own, size_root_fs=sizes.whole))
         return found
 
-    def _piece(self, record: ContainerRecord, traits: tuple[bool, bool]) -> _Piece:
-        key = (record.id, traits)
+    def _piece(self, record: ContainerRecord, traits: tuple[bool, bool], links: tuple[str, ...]) -> _Piece:
+        key = (record.id, traits, links)
         piece = self._cache.pieces.get(key)
         if piece is None or piece.record is not record:
-            encoded = _encoder.encode(self._summary(record, traits))
+            encoded = _encoder.encode(self._summary(record, traits, links))
             head, _, tail = encoded.partition(_ENCODED_GAP)
             piece = _Piece(record, head, tail)
             if len(self._cache.pieces) > 4 * len(self.registry) + 64:
@@ -113,13 +116,13 @@ class ContainerLister:
             self._cache.pieces[key] = piece
         return piece
 
-    def _summary(self, record: ContainerRecord, traits: tuple[bool, bool]) -> ContainerSummary:
+    def _summary(self, record: ContainerRecord, traits: tuple[bool, bool], links: tuple[str, ...]) -> ContainerSummary:
         annotations, health = traits
         networks = container_networks(record)
         host = record.host_config
         return ContainerSummary(
             id=record.id,
-            names=[f"/{record.name}"],
+            names=[f"/{record.name}", *links],
             image=self._image_name(record),
             image_id=record.definition.image_id,
             command=_command(record),

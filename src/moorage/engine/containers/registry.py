@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from moorage.engine.containers.errors import AmbiguousPrefixError, ContainerNotFoundError
+from moorage.engine.containers.links import links_of
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
 from moorage.state import containers as table
 from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
@@ -73,7 +74,7 @@ class ContainerRegistry:
         return record
 
     def resolve(self, reference: str) -> ContainerRecord:
-        """Find one record by full ID, name, or unambiguous ID prefix, in this order.
+        """Find one record by full ID, name, name of a link, or unambiguous ID prefix, in this order.
 
         Raises:
             ContainerNotFoundError: Nothing matches.
@@ -83,7 +84,16 @@ class ContainerRegistry:
             return record
         if (container_id := self._names.get(reference.removeprefix("/"))) in self._records:
             return self._records[container_id]
+        if "/" in reference.removeprefix("/"):
+            return self._by_link(reference.removeprefix("/"))
         return self._by_prefix(reference)
+
+    def _by_link(self, name: str) -> ContainerRecord:
+        linking, _, alias = name.rpartition("/")
+        container = links_of(self.resolve(linking)).get(alias)
+        if container is None:
+            raise ContainerNotFoundError(name)
+        return self.resolve(container)
 
     def _by_prefix(self, prefix: str) -> ContainerRecord:
         start = bisect.bisect_left(self._ids, prefix)

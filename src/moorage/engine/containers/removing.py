@@ -24,7 +24,6 @@ from moorage.engine.containers.errors import (
     ContainerStateError,
     NotRunningError,
     RemovalInProgressError,
-    RequestFailedError,
 )
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
@@ -58,13 +57,12 @@ class ContainerRemover:
     forget: Callable[[str], None]
     _underway: set[str] = field(default_factory=set)
 
-    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container.
 
         Args:
             force: Kill it if it runs.
             volumes: Its anonymous volumes too.
-            link: Remove a link and not the container; there are no such links.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
@@ -76,8 +74,6 @@ class ContainerRemover:
         record = self.registry.resolve(reference)
         if record.id in self._underway:
             raise RemovalInProgressError(reference)
-        if link:
-            raise RequestFailedError("Conflict, cannot remove the default link name of the container")
         self._underway.add(record.id)
         await asyncio.shield(self.jobs.start(self._remove(record, reference, force=force, volumes=volumes)))
 

@@ -31,6 +31,7 @@ from moorage.engine.containers.restarting import ContainerRestarter
 from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.top import ContainerProcesses
+from moorage.engine.containers.unlinking import LinkRemover
 from moorage.engine.containers.updating import ContainerUpdater
 from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, parse_condition
 from moorage.server.calls import Call
@@ -55,6 +56,7 @@ class ContainerHandlers:
     restarter: ContainerRestarter
     pauser: ContainerPauser
     remover: ContainerRemover
+    unlinker: LinkRemover
     renamer: ContainerRenamer
     updater: ContainerUpdater
     resizer: ContainerResizer
@@ -170,7 +172,10 @@ class ContainerHandlers:
     async def remove(self, call: Call[containers.ContainerDeleteQuery, NoBody]) -> None:
         """Answer DELETE /containers/{id}."""
         query = call.query
-        await self.remover.remove(call.path["id"], force=query.force, volumes=query.v, link=query.link)
+        if query.link:
+            await self.unlinker.remove(call.path["id"])
+        else:
+            await self.remover.remove(call.path["id"], force=query.force, volumes=query.v)
 
     async def prune(self, call: Call[containers.ContainerPruneQuery, NoBody]) -> containers.ContainerPruneResponse:
         """Answer POST /containers/prune."""

@@ -165,7 +165,7 @@ def test_the_image_fills_what_the_request_leaves_out() -> None:
     )
     request = ContainerConfig(env=["A=mine"], labels={"both": "mine"}, healthcheck=HealthConfig(interval=10**9))
     merged = merge_image_config(request, image)
-    assert merged.env == ["PATH=/bin", "A=mine"]
+    assert merged.env == ["A=mine", "PATH=/bin"]
     assert (merged.entrypoint, merged.cmd) == (["/entry"], ["default"])
     assert merged.labels == {"from": "image", "both": "mine"}
     assert merged.healthcheck == HealthConfig(test=["CMD", "check"], retries=5, interval=10**9)
@@ -191,7 +191,7 @@ def test_a_name_without_a_value_takes_the_variable_away() -> None:
 
 def test_a_name_without_a_value_is_shown_and_hides_the_images_variable() -> None:
     merged = merge_image_config(
-        ContainerConfig(cmd=["a"], env=["FOO", "B=", "A=new"]), ContainerDefaults(env=["A=1", "FOO=2", "PATH=/bin"])
+        ContainerConfig(cmd=["a"], env=["FOO", "B=", "A=new"]), ContainerDefaults(env=("A=1", "FOO=2", "PATH=/bin"))
     )
     assert merged.env == ["FOO", "B=", "A=new", "PATH=/bin"]
     assert "FOO" not in {word.partition("=")[0] for word in environment(merged, hostname="h", home="/", tty=False)}
