@@ -81,13 +81,21 @@ def _listed(found: Iterator[Difference]) -> Iterator[tuple[int, bytes]]:
     for each in found:
         if each.kind == Kind.SAME:
             continue
-        parent = each.path.rpartition(b"/")[0]
-        if each.kind != Kind.CHANGED and parent not in shown:
-            # Whoever adds or removes a file changes its directory, whatever its times say.
-            shown.add(parent)
-            yield int(Kind.CHANGED), parent
+        # Docker shows each directory that holds a change, whether or not it changed itself.
+        for above in _missing(each.path.rpartition(b"/")[0], shown):
+            yield int(Kind.CHANGED), above
         shown.add(each.path)
         yield int(each.kind), each.path
+
+
+def _missing(path: bytes, shown: set[bytes]) -> list[bytes]:
+    """Add a directory and those above it to what is shown; return the new ones, top first."""
+    found: list[bytes] = []
+    while path not in shown:
+        shown.add(path)
+        found.insert(0, path)
+        path = path.rpartition(b"/")[0]
+    return found
 
 
 def _differences(call: Call) -> Iterator[Difference]:

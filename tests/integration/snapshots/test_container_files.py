@@ -194,7 +194,8 @@ async def test_reading_changes_nothing(stand: Stand) -> None:
 
 async def test_changes_are_told_as_docker_tells_them(stand: Stand) -> None:
     rootfs = await stand.container(IMAGE)
-    await change(stand, rootfs, file("etc/passwd", b"changed"), file("data/new/deep", b"1"), directory("usr/bin"))
+    await change(stand, rootfs, file("etc/passwd", b"changed"), file("data/new/deep", b"1"), file("usr/bin/x"))
+    os.utime(own_tree(rootfs) / "usr/bin", ns=(0, 1_600_000_000_123_456_789))
     if isinstance(rootfs, OverlayRootfs):
         os.mknod(rootfs.upper / "abs", stat.S_IFCHR, 0)
     else:
@@ -204,6 +205,7 @@ async def test_changes_are_told_as_docker_tells_them(stand: Stand) -> None:
     assert found == [
         (deleted, "/abs"), (modified, "/data"), (added, "/data/new"), (added, "/data/new/deep"),
         (modified, "/etc"), (modified, "/etc/passwd"),
+        (modified, "/usr"), (modified, "/usr/bin"), (added, "/usr/bin/x"),
     ]  # fmt: skip
 
 
