@@ -11,11 +11,14 @@ from moorage.api.shim import Event, Status
 from moorage.kernel import terminal
 from moorage.logs.opening import open_log
 from moorage.shim.aftermath import clean_up, kill_leftovers
+from moorage.shim.channel import close_all
 from moorage.shim.execs import Execs
 from moorage.shim.exit_record import write_exit_record
 from moorage.shim.faults import Point
 from moorage.shim.memory import MemoryWatch
 from moorage.shim.pipes import Stdio
+from moorage.shim.resolver.server import Resolver
+from moorage.shim.resolver.sockets import DATAGRAMS
 from moorage.shim.session import Session
 from moorage.shim.tolerant_log import TolerantLog
 from moorage.shim.work import Work
@@ -48,8 +51,8 @@ class Container:
 
     __slots__ = (
         "_announce", "_bundle", "_changed", "_children", "_console_fd", "_ended", "_errands", "_faults", "_forwards",
-        "_loop", "_memory", "_pidfd", "_plan", "_root_fd", "_run_root", "_shares_pids", "execs", "log", "pid",
-        "record", "session", "started_at", "status",
+        "_loop", "_memory", "_pidfd", "_plan", "_resolver", "_root_fd", "_run_root", "_shares_pids", "execs", "log",
+        "pid", "record", "session", "started_at", "status",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the composition root of one shim hands it everything
@@ -81,6 +84,7 @@ class Container:
         self._changed = changed
         self._console_fd = self._pidfd = self._root_fd = -1
         self._memory: MemoryWatch | None = None
+        self._resolver: Resolver | None = None
         self._shares_pids = False
         self.pid = 0
         self.started_at = 0
@@ -153,6 +157,8 @@ class Container:
         found |= {"pidfd": self._pidfd, "console": self._console_fd, "root": self._root_fd}
         if self._memory:
             found |= {"oom": self._memory.event_fd, "oom_count": self._memory.count_fd}
+        if self._resolver:
+            found |= self._resolver.descriptors()
         return {role: fd for role, fd in found.items() if fd >= 0}
 
     @property
@@ -163,12 +169,31 @@ class Container:
             and self.session.is_quiet
             and not len(self.execs)
             and self._forwards.is_quiet
+            and not (self._resolver and self._resolver.is_busy)
         )
 
     @property
     def init(self) -> tuple[int, int]:
         """The pid and the pidfd of the init process."""
         return self.pid, self._pidfd
+
+    @property
+    def resolver_path(self) -> str:
+        """The file its name server reads, or will read."""
+        return self._plan.get("resolver", "")
+
+    @property
+    def has_resolver(self) -> bool:
+        """Tell whether it has a name server."""
+        return self._resolver is not None
+
+    def take_resolver(self, descriptors: Mapping[str, int]) -> None:
+        """Serve names from now on, for a container that joined its first such network."""
+        if self._resolver is None and self.status in {Status.RUNNING, Status.PAUSED}:
+            self._resolver = Resolver(self._loop, self.resolver_path, descriptors)
+            self._changed()
+        else:
+            close_all(list(descriptors.values()))
 
     def resize(self, *, rows: int, columns: int) -> None:
         """Change the terminal's size; nothing without one, as in Docker."""
@@ -226,6 +251,8 @@ class Container:
             self._memory = MemoryWatch(
                 self._loop, descriptors["oom"], descriptors["oom_count"], killed=lambda: announce({"event": Event.OOM})
             )
+        if DATAGRAMS in descriptors:
+            self._resolver = Resolver(self._loop, self.resolver_path, descriptors)
         self._children.expect(self.pid, self._pidfd, self._reaped)
 
     def _input_closed(self) -> None:
@@ -269,6 +296,10 @@ class Container:
         self._console_fd = self._pidfd = -1
         # Whoever starts the container again at once finds its ports free.
         self._forwards.close()
+        if self._resolver:
+            # It holds the network namespace, and with it the interfaces.
+            self._resolver.close()
+            self._resolver = None
         self.record = record
         self._changed()
         self._record_when_all_ended()

@@ -25,6 +25,7 @@ from moorage.shim.commands import CommandLine
 from moorage.shim.console_socket import ConsoleSocket
 from moorage.shim.faults import Point
 from moorage.shim.memory import open_memory_events
+from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.started import Started
 
 # A Path costs as much as the system call it stands for.
@@ -76,12 +77,13 @@ class ForeignRuntime:
             self._pidfd = pidfd_open(self._pid)
             self._set_up(console_fd)
             oom_fd, oom_count_fd = self._open_memory_events()
+            resolver = self._open_resolver()
             faults.reach(Point.BEFORE_START)
             self._command.run("start", self._plan["id"])
         except BaseException:
             self.cleanup()
             raise
-        fds = {"pidfd": self._pidfd, "console": console_fd, "oom": oom_fd, "oom_count": oom_count_fd}
+        fds = {"pidfd": self._pidfd, "console": console_fd, "oom": oom_fd, "oom_count": oom_count_fd, **resolver}
         # Whether it has PIDs of its own is the runtime's affair: its `delete` kills what is left.
         return Started(self._pid, shares_pids=False, fds=fds)
 
@@ -186,6 +188,12 @@ class ForeignRuntime:
             raise failure(error) from error
         finally:
             os.close(namespace_fd)
+
+    def _open_resolver(self) -> dict[str, int]:
+        try:
+            return open_if_wanted(self._plan.get("resolver", ""), pid=self._pid)
+        except OSError as error:
+            raise failure(error) from error
 
     def _open_memory_events(self) -> tuple[int, int]:
         try:

@@ -22,6 +22,7 @@ from moorage.shim.forwards import Forwards
 from moorage.shim.loop import Loop
 from moorage.shim.problems import problem
 from moorage.shim.requests import Requests
+from moorage.shim.resolver.sockets import DATAGRAMS, STREAMS
 from moorage.shim.work import load
 
 TYPE_CHECKING = False
@@ -36,7 +37,8 @@ _QUIET = 1.0
 """Seconds without any event after which the attendant ends."""
 _LONGEST_QUIET = 60.0
 """The same for a container that wakes its attendant again and again: each waking costs milliseconds."""
-_WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward"})
+_WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward",
+                     DATAGRAMS, STREAMS})  # fmt: skip
 
 
 def attend(link: Link, kept: bytes, fds: list[int], *, run_root: str, allow_faults: bool) -> None:

@@ -11,11 +11,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from moorage.cgroups.group import Group
+    from moorage.runtime.containment import Containment
     from moorage.shim.loop import Loop
 
 
-def open_memory_events(cgroup: Group) -> tuple[int, int]:
+def open_memory_events(cgroup: Containment) -> tuple[int, int]:
     """Return a descriptor that is readable after each lack of memory, and the file that counts kills.
 
     Both are -1 where the memory controller is missing.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.runtime import joining, process
 from moorage.runtime.containment import open_cgroup, remove_cgroup
+from moorage.runtime.errors import StartError, describe
 from moorage.runtime.hooks import run_hooks_leniently
 from moorage.runtime.launch import Launch, OverlayRootfs
 from moorage.runtime.specification import entries
 from moorage.runtime.state_file import Status, oci_state
 from moorage.shim.faults import Point
 from moorage.shim.memory import open_memory_events
+from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.started import Started
 
 TYPE_CHECKING = False
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.api.shim import LaunchPlan
+    from moorage.runtime.process import InitProcess
     from moorage.shim.faults import Faults
 
 
@@ -65,6 +68,7 @@ class NativeRuntime:
         init = process.create(launch)
         # Before its program can ask for any memory.
         oom_fd, oom_count_fd = open_memory_events(init.cgroup)
+        resolver = self._open_resolver(init)
         faults.reach(Point.BEFORE_START)
         process.start(init)
         fds = {
@@ -73,8 +77,16 @@ class NativeRuntime:
             "root": init.rootfs_fd,
             "oom": oom_fd,
             "oom_count": oom_count_fd,
+            **resolver,
         }
         return Started(init.pid, shares_pids=not _has_own_pids(self._spec), fds=fds)
+
+    def _open_resolver(self, init: InitProcess) -> dict[str, int]:
+        try:
+            return open_if_wanted(self._plan.get("resolver", ""), pid=init.pid)
+        except OSError as error:
+            process.abandon(init)
+            raise StartError(f"failed to set up container networking: {describe(error)}") from error
 
     def adopt(self, pid: int, *, pidfd: int) -> None:
         """Know the init process of a container that another process started."""

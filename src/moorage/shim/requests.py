@@ -150,7 +150,22 @@ class Requests:
 
     def _connect(self, message: Message, _fds: list[int], answer: Answer) -> None:
         self._check_alive()
-        self._send({"work": Work.CONNECT, "interface": message["interface"]}, answer)
+        container = self._container
+        pid, pidfd = container.init
+        work = {
+            "work": Work.CONNECT,
+            "pid": pid,
+            "interface": message["interface"],
+            "resolver": container.resolver_path,
+            "has_resolver": container.has_resolver,
+        }
+
+        def done(result: Message, fds: list[int]) -> None:
+            if fds:
+                container.take_resolver(dict(zip(result.pop("fds"), fds, strict=True)))
+            answer({} if "error" not in result else result)
+
+        self._errands.run(work, fds=[pidfd], done=done)
 
     def _disconnect(self, message: Message, _fds: list[int], answer: Answer) -> None:
         self._check_alive()

@@ -11,7 +11,8 @@ class Started:
             namespace of its own.
         fds: By role, -1 for what there is not: "pidfd"; "console", the terminal's master;
             "root", which keeps the root file system's mount from being taken apart at exit;
-            "oom", readable after each lack of memory; "oom_count", a file with the count.
+            "oom", readable after each lack of memory; "oom_count", a file with the count;
+            and those of `resolver.sockets`.
     """
 
     __slots__ = ("fds", "pid", "shares_pids")

@@ -8,6 +8,7 @@ import os
 
 from moorage.netlink import interface
 from moorage.shim.faults import Faults
+from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.runtimes import open_runtime
 
 TYPE_CHECKING = False
@@ -94,7 +95,8 @@ def _update(runtime: Runtime, message: Message, fds: list[int]) -> Result:
 def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     namespace_fd = _open_network(message["pid"])
     interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
-    return {}, []
+    opened = {} if message["has_resolver"] else open_if_wanted(message["resolver"], pid=message["pid"])
+    return {"fds": list(opened)}, list(opened.values())
 
 
 def _disconnect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:

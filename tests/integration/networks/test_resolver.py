@@ -14,7 +14,7 @@ from moorage.netlink.socket import NetlinkSocket
 from moorage.shim.loop import Loop
 from moorage.shim.resolver import message
 from moorage.shim.resolver.server import Resolver
-from moorage.shim.resolver.sockets import open_sockets
+from moorage.shim.resolver.sockets import DATAGRAMS, NAMESPACE, STREAMS, open_sockets
 from tests.integration.networks.playground import inside, new_namespace
 from tests.support.isolation import in_network_namespace
 
@@ -49,10 +49,8 @@ class Sandbox:
     def open(self) -> Resolver:
         """Return a resolver on new sockets."""
         datagrams_fd, streams_fd = open_sockets(self.namespace_fd)
-        namespace_fd = os.dup(self.namespace_fd)
-        return Resolver(
-            self.loop, str(self.file), datagrams_fd=datagrams_fd, streams_fd=streams_fd, namespace_fd=namespace_fd
-        )
+        descriptors = {DATAGRAMS: datagrams_fd, STREAMS: streams_fd, NAMESPACE: os.dup(self.namespace_fd)}
+        return Resolver(self.loop, str(self.file), descriptors)
 
     def ask(self, name: str, kind: int, *, stream: bool = False, meanwhile: Callable[[], None] | None = None) -> bytes:
         """Return the answer that a program in the sandbox gets."""

@@ -10,13 +10,13 @@ import socket
 from moorage.shim.loop import READ
 from moorage.shim.resolver import message
 from moorage.shim.resolver.exchange import Exchange
-from moorage.shim.resolver.sockets import entered
+from moorage.shim.resolver.sockets import DATAGRAMS, NAMESPACE, STREAMS, entered
 from moorage.shim.resolver.stream import StreamClient
 from moorage.shim.resolver.zones import Directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Final
 
     from moorage.shim.loop import Loop
@@ -30,27 +30,35 @@ _MAX_CONNECTIONS: Final = 64
 
 
 class Resolver:
-    """Answers on the sockets that `sockets.open_sockets` made.
+    """Answers on the sockets that `sockets.open_if_wanted` made.
 
     Args:
         path: Of the resolver file.
-        datagrams_fd, streams_fd, namespace_fd: The sockets, and the container's network
-            namespace; owned from now on.
+        descriptors: The sockets and the container's network namespace, by role; owned
+            from now on.
     """
 
     __slots__ = ("_clients", "_datagrams", "_directory", "_exchanges", "_listener", "_loop", "_namespace_fd")
 
-    def __init__(self, loop: Loop, path: str, *, datagrams_fd: int, streams_fd: int, namespace_fd: int) -> None:
+    def __init__(self, loop: Loop, path: str, descriptors: Mapping[str, int]) -> None:
         self._loop = loop
         self._directory = Directory(path)
-        self._namespace_fd = namespace_fd
-        self._datagrams = socket.socket(fileno=datagrams_fd)
-        self._listener = socket.socket(fileno=streams_fd)
+        self._namespace_fd = descriptors[NAMESPACE]
+        self._datagrams = socket.socket(fileno=descriptors[DATAGRAMS])
+        self._listener = socket.socket(fileno=descriptors[STREAMS])
         self._exchanges: set[Exchange] = set()
         self._clients: set[StreamClient] = set()
         for one, handler in ((self._datagrams, self._datagram), (self._listener, self._accept)):
             one.settimeout(0)
             loop.watch(one.fileno(), READ, handler)
+
+    def descriptors(self) -> dict[str, int]:
+        """Return what another process needs to go on."""
+        return {
+            DATAGRAMS: self._datagrams.fileno(),
+            STREAMS: self._listener.fileno(),
+            NAMESPACE: self._namespace_fd,
+        }
 
     @property
     def is_busy(self) -> bool:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from moorage.netlink.codec import Message
 
 ADDRESS: Final = "127.0.0.11"
+# The roles of the descriptors that one process of a shim hands to the next.
+DATAGRAMS: Final = "resolver_datagrams"
+STREAMS: Final = "resolver_streams"
+NAMESPACE: Final = "resolver_namespace"
 _PORT: Final = 53
 
 
@@ -45,6 +49,27 @@ def open_sockets(namespace_fd: int) -> tuple[int, int]:
             ports = datagrams.getsockname()[1], streams.getsockname()[1]
             nft.commit(netlink, rules(datagrams=ports[0], streams=ports[1]))
         return datagrams.detach(), streams.detach()
+
+
+def open_if_wanted(path: str, *, pid: int) -> dict[str, int]:
+    """Make the sockets for a container that is to have a resolver; return descriptors by role, or none.
+
+    Args:
+        path: Of the resolver file, or "".
+        pid: The init process, whose network namespace is meant.
+
+    Raises:
+        OSError: As `open_sockets`.
+    """
+    if not path or not os.path.exists(path):  # noqa: PTH110 - pathlib is too slow to import here
+        return {}
+    namespace_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        datagrams_fd, streams_fd = open_sockets(namespace_fd)
+    except BaseException:
+        os.close(namespace_fd)
+        raise
+    return {DATAGRAMS: datagrams_fd, STREAMS: streams_fd, NAMESPACE: namespace_fd}
 
 
 @contextlib.contextmanager
