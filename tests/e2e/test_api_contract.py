@@ -22,9 +22,8 @@ pytestmark = pytest.mark.needs("root", "overlay")
 NOT_BUILT = frozenset(
     """
     ContainerAttachWebsocket VolumeUpdate
-    ImageBuild BuildPrune BuildCancel BuildGRPC Session CheckpointList CheckpointCreate CheckpointDelete
-    PluginList GetPluginPrivileges PluginPull PluginInspect PluginDelete PluginEnable PluginDisable PluginUpgrade
-    PluginCreate PluginPush PluginSet
+    ImageBuild BuildCancel BuildGRPC Session CheckpointList CheckpointCreate CheckpointDelete
+    GetPluginPrivileges PluginPull PluginUpgrade PluginCreate PluginPush PluginSet
     SwarmInit SwarmJoin
     """.split()
 )

@@ -32,7 +32,7 @@ from moorage.engine.system import DaemonSettings, SystemService
 from moorage.images.usage import image_usage
 from moorage.registry.credentials import Credentials
 from moorage.registry.gateway import RegistryGateway
-from moorage.server.handlers import cluster
+from moorage.server.handlers import cluster, plugins
 from moorage.server.handlers.container_files import ContainerFileHandlers
 from moorage.server.handlers.container_streams import ContainerStreamHandlers
 from moorage.server.handlers.containers import ContainerHandlers
@@ -59,6 +59,7 @@ def make_router(wiring: Wiring) -> Router:
     ).bind(router)
     VolumeHandlers(service=wiring.base.volumes).bind(router)
     cluster.bind(router)
+    plugins.bind(router)
     return router
 
 
