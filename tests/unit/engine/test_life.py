@@ -288,3 +288,14 @@ async def test_wait_for_a_stopped_container_is_over_at_once(engine: FakeEngine) 
     waiter = ContainerWaiter(engine.registry, engine.watch)
     assert waiter.register("web", condition=WaitCondition.NOT_RUNNING).result().exit_code == 4
     assert not waiter.register("web", condition=WaitCondition.NEXT_EXIT).done()
+
+
+@pytest.mark.parametrize("policy", ["no", "always"])
+@pytest.mark.parametrize("moment", range(0, 24, 2))
+async def test_a_forced_removal_succeeds_at_any_moment_of_an_exit(engine: FakeEngine, policy: str, moment: int) -> None:
+    shim = await engine.run(record(host={"restart_policy": RestartPolicy(name=policy)}))
+    shim.exit(0)
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    await engine.remover.remove("web", force=True)
+    assert engine.stored() == {}

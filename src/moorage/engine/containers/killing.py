@@ -67,13 +67,22 @@ class ContainerKiller:
         """
         ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
         try:
-            await self.send(container_id, signal.SIGKILL)
+            await self._kill_if_running(container_id)
             async with asyncio.timeout(_KILL_SECONDS):
                 await ended
         except TimeoutError:
             raise RequestFailedError("tried to kill container, but did not receive an exit event") from None
         finally:
             ended.cancel()
+
+    async def _kill_if_running(self, container_id: str) -> None:
+        try:
+            await self.send(container_id, signal.SIGKILL)
+        except NotRunningError:
+            record = self.registry.find(container_id)
+            if record is None or not record.state.running:
+                raise
+            # It ended by itself a moment ago; its exit is about to be recorded.
 
     async def send(self, container_id: str, number: int) -> None:
         """Send a signal, and mark the container as stopped by a user if the signal means that.
@@ -108,10 +117,13 @@ class ContainerKiller:
 
     async def _end_wait(self, record: ContainerRecord) -> ContainerRecord | None:
         """Let a container that waits for its restart stay stopped; return it if it started already."""
-        if self.restarts.cancel(record.id):
-            await self.registry.change_state(record.id, running=False, restarting=False)
-            self.watch.notify_stopped(record.id, record.state.exit_code)
-            return None
+        # The lock is held while an exit is recorded, which ends with scheduling the restart,
+        # and while the restart starts: whoever has it next sees one or the other done.
         async with self.locks.hold(record.id):
+            self.restarts.cancel(record.id)
             record = self.registry.get(record.id)
+            if record.state.restarting:
+                await self.registry.change_state(record.id, running=False, restarting=False)
+                self.watch.notify_stopped(record.id, record.state.exit_code)
+                return None
         return record if record.state.running else None
