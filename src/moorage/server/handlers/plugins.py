@@ -5,13 +5,22 @@ every kind of thing; both must hear "none" rather than "not built". Installing a
 building are not built yet, and answer so.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from moorage.api import build, cluster_endpoints, endpoints
+from moorage.api.endpoint import Endpoint
 from moorage.errors import NotFoundError
 from moorage.server.calls import Call
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
+
+
+_ABOUT_ONE: Final[tuple[Endpoint[Any, Any, Any], ...]] = (
+    cluster_endpoints.PLUGIN_INSPECT,
+    cluster_endpoints.PLUGIN_DELETE,
+    cluster_endpoints.PLUGIN_ENABLE,
+    cluster_endpoints.PLUGIN_DISABLE,
+)
 
 
 class PluginNotFoundError(NotFoundError):
@@ -24,12 +33,7 @@ class PluginNotFoundError(NotFoundError):
 def bind(router: Router) -> None:
     """Give the router the answers of an engine without plugins and without a build cache."""
     router.bind(cluster_endpoints.PLUGIN_LIST, list_plugins)
-    for endpoint in (
-        cluster_endpoints.PLUGIN_INSPECT,
-        cluster_endpoints.PLUGIN_DELETE,
-        cluster_endpoints.PLUGIN_ENABLE,
-        cluster_endpoints.PLUGIN_DISABLE,
-    ):
+    for endpoint in _ABOUT_ONE:
         router.bind(endpoint, find_plugin)
     router.bind(endpoints.BUILD_PRUNE, prune_cache)
 
