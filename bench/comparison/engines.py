@@ -175,7 +175,7 @@ def busybox_layer() -> bytes:
             _add(archive, directory, kind=tarfile.DIRTYPE, mode=0o755)
         archive.add(busybox, "bin/busybox")
         for applet in sorted(set(applets) - {"busybox"}):
-            _add(archive, f"bin/{applet}", kind=tarfile.LNKTYPE, link="bin/busybox")
+            _add(archive, f"bin/{applet}", kind=tarfile.LNKTYPE, mode=0o755, link="bin/busybox")
         _add(archive, "etc/passwd", content=b"root:x:0:0:root:/root:/bin/sh\n")
     return buffer.getvalue()
 
