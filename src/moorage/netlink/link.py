@@ -141,6 +141,12 @@ def up(index: int) -> codec.Message:
     return codec.Message(_RTM_NEWLINK, 0, _HEADER.pack(0, 0, index, IFF_UP, IFF_UP), about=f"set link {index} up")
 
 
+def move(index: int, *, namespace_fd: int, name: str) -> codec.Message:
+    """Move a device into another network namespace, under a name in which %d becomes a free number."""
+    body = _HEADER.pack(0, 0, index, 0, 0) + codec.u32(_IFLA_NET_NS_FD, namespace_fd) + codec.text(_IFLA_IFNAME, name)
+    return codec.Message(_RTM_NEWLINK, 0, body, about=f"move link {index} as {name}")
+
+
 def set_mtu(index: int, mtu: int) -> codec.Message:
     """Set a device's maximum transmission unit, in bytes."""
     body = _HEADER.pack(0, 0, index, 0, 0) + codec.u32(_IFLA_MTU, mtu)

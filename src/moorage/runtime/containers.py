@@ -18,6 +18,7 @@ from moorage.cgroups.paths import parse_layout
 from moorage.kernel import pidfd
 from moorage.runtime.containment import cgroup_path
 from moorage.runtime.errors import ContainerStateError
+from moorage.runtime.no_cgroup import NoGroup
 from moorage.runtime.state_file import Status, oci_state
 from moorage.runtime.validation import check_container_id
 
@@ -28,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from moorage.cgroups.group import Group
+    from moorage.runtime.containment import Containment
 
 _STATE: Final = "state.json"
 _CONFIG: Final = "config.json"
@@ -41,7 +42,7 @@ class ContainerRecord:
     Attributes:
         facts: What state.json holds: id, pid, start_time, bundle, rootfs, created, owner,
             cgroups (the text of /proc/self/cgroup at creation: what a relative cgroup
-            path is relative to).
+            path is relative to), no_cgroup (its user may have none).
         spec: The specification at creation.
     """
 
@@ -70,8 +71,10 @@ class ContainerRecord:
         _write(f"{self.directory}/{_CONFIG}", self.spec)
         _write(f"{self.directory}/{_STATE}", self.facts)
 
-    def cgroup(self) -> Group:
+    def cgroup(self) -> Containment:
         """Return the container's cgroup."""
+        if self.facts["no_cgroup"]:
+            return NoGroup(self.pid)
         layout = parse_layout(files.read("/proc/self", "mountinfo"), self.facts["cgroups"])
         return group.open_group(cgroup_path(self.spec, container_id=self.container_id), layout=layout)
 

@@ -5,9 +5,16 @@ Spec: runtime-spec, config-linux.md "Control groups", "Allowed Device list".
 
 from __future__ import annotations
 
+import errno
+import os
+
 from moorage.cgroups import group
 from moorage.cgroups.errors import CgroupError
+from moorage.runtime.no_cgroup import NoGroup
 from moorage.runtime.specification import entries, section
+
+# A Path costs more than the system call it stands for.
+# ruff: noqa: PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from moorage.runtime.specification import Spec
 
     Rule = Mapping[str, Any]
+    Containment = Group | NoGroup
 
 _NUMBERS: Final = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, None))
 # What every container may use whatever its list says, as with runc: nodes can be made of
@@ -55,7 +63,33 @@ def open_cgroup(spec: Spec, *, container_id: str) -> Group:
     return group.open_group(cgroup_path(spec, container_id=container_id), layout=host_layout())
 
 
-def remove_cgroup(cgroup: Group, *, log: Warn) -> None:
+def create_cgroup(cgroup: Containment, *, log: Warn) -> Containment:
+    """Make the cgroup; return it, or what stands for it where the user may make none.
+
+    Raises:
+        OSError: It can't be made, by a user who may make others.
+    """
+    if isinstance(cgroup, NoGroup):
+        return cgroup
+    try:
+        cgroup.create()
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS} or not is_rootless():
+            raise
+        log(f"the container gets no cgroup: {error.strerror}")
+        return NoGroup()
+    return cgroup
+
+
+def is_rootless() -> bool:
+    """Tell whether this process is not the host's root."""
+    if os.geteuid() != 0:
+        return True
+    with open("/proc/self/uid_map") as file:
+        return file.read().split() != ["0", "0", "4294967295"]
+
+
+def remove_cgroup(cgroup: Containment, *, log: Warn) -> None:
     """Remove a container's cgroup, ending what is still in it; what can't be removed is logged."""
     try:
         if cgroup.delete(patience=0):

@@ -7,7 +7,8 @@ import os
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns
 from moorage.netlink import interface
 from moorage.runtime.errors import StartError, describe
-from moorage.runtime.specification import namespace_paths
+from moorage.runtime.net_devices import move_devices
+from moorage.runtime.specification import namespace_paths, section
 from moorage.runtime.sysctls import open_proc_sys, write_sysctls
 
 TYPE_CHECKING = False
@@ -21,18 +22,22 @@ if TYPE_CHECKING:
 def set_up_interfaces(launch: Launch, *, pid: int) -> None:
     """Make the container's interfaces and bring its loopback up.
 
-    Nothing is done in a network namespace that is joined: it has an owner.
+    A network namespace that is joined has an owner; it only gets devices that are moved into it.
 
     Raises:
         StartError: The kernel refuses an interface.
     """
-    if namespace_paths(launch.spec).get("network") != "":
+    devices = section(launch.spec, "linux", "netDevices")
+    path = namespace_paths(launch.spec).get("network")
+    if path != "" and not devices:
         return
-    if not launch.interfaces and not launch.loopback:
+    if path == "" and not launch.interfaces and not launch.loopback and not devices:
         return
     namespace_fd = open_namespace(pid, "network")
     try:
-        interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=launch.loopback)
+        if path == "":
+            interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=launch.loopback)
+        move_devices(devices, namespace_fd=namespace_fd)
         values: dict[str, str] = {}
         for plan in launch.interfaces:
             values.update(plan.get("sysctls") or {})

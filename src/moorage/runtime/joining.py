@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from moorage.cgroups.group import Group
+    from moorage.runtime.containment import Containment
     from moorage.runtime.launch import Warn
     from moorage.runtime.specification import Spec
 
@@ -53,7 +53,7 @@ class Target:
     __slots__ = ("bundle", "cgroup", "container_id", "pid", "pidfd", "spec")
 
     def __init__(
-        self, *, pid: int, pidfd: int, spec: dict[str, Any], container_id: str, bundle: str, cgroup: Group
+        self, *, pid: int, pidfd: int, spec: dict[str, Any], container_id: str, bundle: str, cgroup: Containment
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd

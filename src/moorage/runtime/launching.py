@@ -12,6 +12,7 @@ from moorage.runtime import process
 from moorage.runtime.containers import ContainerRecord, reserve, start_time
 from moorage.runtime.errors import ContainerStateError, InvalidSpecError, StartError, describe
 from moorage.runtime.launch import Launch
+from moorage.runtime.no_cgroup import NoGroup
 
 # A Path costs more than the system call it stands for.
 # ruff: noqa: PTH100, PTH104, PTH118, PTH119, PTH120, PTH123
@@ -84,12 +85,13 @@ def _launch(
     record: ContainerRecord, options: argparse.Namespace, invocation: Invocation, *, waits: bool
 ) -> InitProcess:
     listener = record.listen() if waits else None
+    inherited = int(os.environ.get("LISTEN_FDS") or 0)
     launch = Launch(
-        spec=record.spec,
+        spec=_with_inherited_sockets(record.spec, inherited),
         container_id=record.container_id,
         bundle=record.bundle,
         loopback=True,
-        preserve_fds=options.preserve_fds + int(os.environ.get("LISTEN_FDS") or 0),
+        preserve_fds=options.preserve_fds + inherited,
         no_new_keyring=options.no_new_keyring,
         no_pivot=options.no_pivot,
         start_listener=listener.fileno() if listener is not None else -1,
@@ -111,9 +113,22 @@ def _launch(
     return init
 
 
+def _with_inherited_sockets(spec: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return the specification with what tells the program of sockets that are passed to it.
+
+    Spec: sd_listen_fds(3).
+    """
+    if not count:
+        return spec
+    process = spec.get("process") or {}
+    environment = [*(process.get("env") or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1"]
+    return {**spec, "process": {**process, "env": environment}}
+
+
 def _publish(init: InitProcess, record: ContainerRecord, options: argparse.Namespace) -> None:
     record.facts["pid"] = init.pid
     record.facts["start_time"] = start_time(init.pid)
+    record.facts["no_cgroup"] = isinstance(init.cgroup, NoGroup)
     record.save()
     if options.console_socket:
         send_terminal(options.console_socket, init.console_fd)
@@ -143,6 +158,7 @@ def _facts(container_id: str, bundle: str, spec: dict[str, Any]) -> dict[str, An
         "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z",
         "owner": "root" if os.getuid() == 0 else str(os.getuid()),
         "cgroups": cgroups,
+        "no_cgroup": False,
     }
 
 

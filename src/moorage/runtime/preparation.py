@@ -11,6 +11,7 @@ from moorage.runtime.channel import Channel, Message
 from moorage.runtime.errors import StartError
 from moorage.runtime.idmaps import id_ranges
 from moorage.runtime.namespaces import NamespacePlan
+from moorage.runtime.resctrl import ResctrlGroup
 from moorage.runtime.specification import entries, section
 from moorage.runtime.validation import check_container_id, check_spec
 
@@ -49,6 +50,9 @@ class Preparation:
         self.launch = launch
         linux = section(launch.spec, "linux")
         self.has_outside_hooks = any(entries(launch.spec, "hooks", kind) for kind in _OUTSIDE_HOOKS)
+        if linux.get("intelRdt"):
+            # Refused before anything is made, where the host can't do it.
+            ResctrlGroup(linux["intelRdt"], container_id=launch.container_id)
         self.namespaces = NamespacePlan(launch.spec)
         self.joined_kinds = frozenset(self.namespaces.joined)
         self.root_fd = -1

@@ -12,19 +12,21 @@ import os
 
 from moorage.cgroups.errors import CgroupError
 from moorage.cgroups.paths import Mode
+from moorage.cgroups.v2 import V2Group
 from moorage.kernel import signals
 from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import clone_init, kill_and_reap
-from moorage.runtime.containment import host_layout, open_cgroup, remove_cgroup, resources_of
+from moorage.runtime.containment import create_cgroup, host_layout, open_cgroup, remove_cgroup, resources_of
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.filters import compile_filter
 from moorage.runtime.hooks import run_hooks, run_hooks_leniently
-from moorage.runtime.idmaps import id_ranges, write_maps
+from moorage.runtime.idmaps import host_id, id_ranges, write_maps
 from moorage.runtime.interfaces import set_up_interfaces
 from moorage.runtime.joining import Target
 from moorage.runtime.limits import set_oom_score
 from moorage.runtime.preparation import Preparation
 from moorage.runtime.privileges import grantable
+from moorage.runtime.resctrl import ResctrlGroup
 from moorage.runtime.rootfs import take_away
 from moorage.runtime.specification import entries, namespace_paths, section
 from moorage.runtime.state_file import Status, oci_state
@@ -33,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from moorage.cgroups.group import Group
+    from moorage.runtime.containment import Containment
     from moorage.runtime.launch import Launch, Warn
 
 _EXPECTED = (OSError, CgroupError, EOFError)
@@ -52,7 +54,7 @@ class InitProcess:
 
     __slots__ = ("cgroup", "channel", "cleaned", "console_fd", "launch", "pid", "pidfd", "rootfs_fd")
 
-    def __init__(self, launch: Launch, *, pid: int, pidfd: int, cgroup: Group, channel: Channel) -> None:
+    def __init__(self, launch: Launch, *, pid: int, pidfd: int, cgroup: Containment, channel: Channel) -> None:
         self.launch = launch
         self.pid = pid
         self.pidfd = pidfd
@@ -133,19 +135,19 @@ def _create(preparation: Preparation) -> InitProcess:
     return init
 
 
-def _clone(preparation: Preparation, cgroup: Group) -> InitProcess:
+def _clone(preparation: Preparation, cgroup: Containment) -> InitProcess:
     cgroup_fd = -1
-    if cgroup.version == 2:
+    if isinstance(cgroup, V2Group):
         # A clone can begin in it, which saves moving it: the kernel's slowest operation here.
-        cgroup.create()
-        cgroup_fd = cgroup.open_fd()
+        cgroup = create_cgroup(cgroup, log=preparation.launch.log)
+        cgroup_fd = cgroup.open_fd() if isinstance(cgroup, V2Group) else -1
     parent, child = channel_pair()
     mask = signals.block_all()
     try:
         pid, pidfd = clone_init(preparation, parent, child, cgroup_fd=cgroup_fd)
     except BaseException:
         parent.close()
-        if cgroup.version == 2:
+        if cgroup_fd >= 0:
             cgroup.delete()
         raise
     finally:
@@ -162,10 +164,13 @@ def _provide(init: InitProcess) -> None:
     if linux.get("uidMappings") and not _joins_user_namespace(init.spec):
         write_maps(init.pid, id_ranges(linux["uidMappings"]), id_ranges(linux.get("gidMappings") or ()))
         channel.send(Message.MAPPED)
-    init.cgroup.create()
+    init.cgroup = create_cgroup(init.cgroup, log=launch.log)
     channel.send(Message.CGROUPS_MADE, {"pid": init.pid})
     init.cgroup.apply(resources_of(init.spec))
     init.cgroup.add(init.pid)
+    if linux.get("intelRdt"):
+        ResctrlGroup(linux["intelRdt"], container_id=launch.container_id).enter(init.pid)
+    _delegate_cgroup(init)
     channel.send(Message.ATTACHED)
     score = section(init.spec, "process").get("oomScoreAdj")
     if score is not None:
@@ -173,6 +178,18 @@ def _provide(init: InitProcess) -> None:
     set_up_interfaces(launch, pid=init.pid)
     system_calls = compile_filter(section(linux, "seccomp"), cache=launch.seccomp_cache)
     channel.send_with_filter(Message.GO, {}, system_calls)
+
+
+def _delegate_cgroup(init: InitProcess) -> None:
+    """Hand the cgroup to the container's root, where that can write to it and to nothing above."""
+    linux, cgroup = section(init.spec, "linux"), init.cgroup
+    new = {kind for kind, path in namespace_paths(init.spec).items() if not path}
+    if not isinstance(cgroup, V2Group) or not {"user", "cgroup"} <= new or os.geteuid() != 0:
+        return
+    shown = [entry for entry in entries(init.spec, "mounts") if entry["destination"] == "/sys/fs/cgroup"]
+    if shown and "ro" not in (shown[-1].get("options") or ()):
+        uid, gid = (host_id(id_ranges(linux[name]), 0) for name in ("uidMappings", "gidMappings"))
+        cgroup.delegate(uid=uid, gid=gid)
 
 
 def _joins_user_namespace(spec: dict[str, Any]) -> bool:
@@ -226,6 +243,9 @@ def abandon(init: InitProcess) -> None:
     kill_and_reap(init.pidfd)
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
+    settings = section(init.spec, "linux", "intelRdt")
+    if settings:
+        ResctrlGroup(settings, container_id=init.launch.container_id).leave()
     if "mount" not in namespace_paths(init.spec):
         take_away(init.launch.root_path, log=init.launch.log)
     init.cleaned = True
@@ -277,6 +297,9 @@ def cleanup(init: InitProcess) -> None:
     init.cleaned = True
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
+    settings = section(init.spec, "linux", "intelRdt")
+    if settings:
+        ResctrlGroup(settings, container_id=init.launch.container_id).leave()
     if "mount" not in namespace_paths(init.spec):
         take_away(init.launch.root_path, log=init.launch.log)
     hooks = entries(init.spec, "hooks", "poststop")

@@ -12,8 +12,9 @@ from moorage.runtime import containers
 from moorage.runtime.containment import remove_cgroup
 from moorage.runtime.errors import ContainerStateError
 from moorage.runtime.hooks import run_hooks_leniently
+from moorage.runtime.resctrl import ResctrlGroup
 from moorage.runtime.rootfs import take_away
-from moorage.runtime.specification import entries, namespace_paths
+from moorage.runtime.specification import entries, namespace_paths, section
 from moorage.runtime.state_file import Status
 
 # A Path costs more than the system call it stands for.
@@ -83,6 +84,9 @@ def delete(record: ContainerRecord, invocation: Invocation) -> None:
     """Remove what a stopped container has left, and run its last hooks."""
     state = record.state() | {"status": Status.STOPPED.value}
     remove_cgroup(record.cgroup(), log=invocation.log.warning)
+    settings = section(record.spec, "linux", "intelRdt")
+    if settings:
+        ResctrlGroup(settings, container_id=record.container_id).leave()
     if "mount" not in namespace_paths(record.spec):
         take_away(record.facts["rootfs"], log=invocation.log.warning)
     record.remove()

@@ -55,7 +55,7 @@ def features() -> dict[str, Any]:
             },
             "apparmor": {"enabled": apparmor_enabled()},
             "selinux": {"enabled": selinux_enabled()},
-            "intelRdt": {"enabled": False},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": {
                 "modes": sorted(MemoryPolicy.__members__),
                 "flags": sorted(MemoryPolicyFlag.__members__),
