@@ -14,7 +14,6 @@ from moorage.server.calls import Call
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
 
-
 _ABOUT_ONE: Final[tuple[Endpoint[Any, Any, Any], ...]] = (
     cluster_endpoints.PLUGIN_INSPECT,
     cluster_endpoints.PLUGIN_DELETE,
