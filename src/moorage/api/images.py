@@ -121,7 +121,7 @@ class ImageInspect(Model):
     parent: str = always(default="")
     comment: str = always(default="")
     created: str = ""
-    container: str = ""
+    container: str | None = None
     container_config: dict[str, JSON] | None = None
     docker_version: str = always(default="")
     author: str = always(default="")
@@ -276,7 +276,7 @@ class ImagePruneQuery(Query):
 class ImageCommitQuery(Query):
     """Parameters of POST /commit."""
 
-    container: str = ""
+    container: str | None = None
     repo: str = ""
     tag: str = ""
     comment: str = ""

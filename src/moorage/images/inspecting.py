@@ -52,7 +52,7 @@ class ImageInspector:
             parent=image.parent or "",
             comment=config.comment or (config.history[-1].comment if config.history else ""),
             created=config.created or (_NEVER if version < _WITHOUT_VIRTUAL_SIZE else ""),
-            container=config.container if old else "",
+            container=config.container if old else None,
             container_config=_container_config(config.container_config) if old else None,
             docker_version=config.docker_version,
             author=config.author,

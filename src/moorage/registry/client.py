@@ -1,16 +1,24 @@
 """The way into a registry: from a reference to a repository that answers."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from moorage.errors import MoorageError
 from moorage.oci.reference import Reference
 from moorage.registry.connection import Connection
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.endpoints import Endpoint, RegistrySettings, endpoints_for
-from moorage.registry.errors import LoginRefusedError, RegistryAnswerError, RegistryUnreachableError
+from moorage.registry.errors import (
+    LoginRefusedError,
+    RegistryAnswerError,
+    RegistryUnreachableError,
+    SourceNotFoundError,
+)
 from moorage.registry.repository import Repository
 from moorage.registry.search import FoundRepository, search
 from moorage.registry.transport import Transport
+
+_SHOWN_BODY: Final = 1024
 
 
 class RegistryClient:
@@ -91,11 +99,13 @@ class RegistryClient:
         """Yield what is behind a URL, such as a root filesystem to import.
 
         Raises:
-            RegistryAnswerError: The server has nothing there.
+            SourceNotFoundError: The server has nothing there.
         """
         async with self.transport.request("GET", url) as response:
             if response.status >= 400:
-                raise RegistryAnswerError(f"Got HTTP status code >= 400: {response.status} {response.reason}")
+                shown = (await response.content.read(_SHOWN_BODY)).decode(errors="backslashreplace").strip()
+                text = f"failed to GET {url} with status {response.status} {response.reason}: {shown}"
+                raise SourceNotFoundError(text) if response.status == 404 else RegistryAnswerError(text)
             async for chunk in response.content.iter_any():
                 yield chunk
 

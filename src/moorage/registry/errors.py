@@ -55,6 +55,10 @@ class AccessDeniedError(NotFoundError):
     """The repository does not exist, or these credentials may not see it: registries do not say which."""
 
 
+class SourceNotFoundError(NotFoundError):
+    """There is nothing behind the URL of an import."""
+
+
 class BlobAnswerError(InvalidParameterError):
     """A blob is not what its descriptor promised."""
 

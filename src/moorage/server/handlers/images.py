@@ -19,6 +19,7 @@ from moorage.errors import InvalidParameterError, NotSupportedError
 from moorage.images.assembly import Images
 from moorage.images.feeds import feed
 from moorage.images.progress import Report, bar, status
+from moorage.images.streams import PeekedStream
 from moorage.images.tagging import repository_and_tag
 from moorage.oci.platform import Platform, normalise, parse_platform
 from moorage.oci.reference import Reference, check_digest, is_digest, parse_reference
@@ -170,15 +171,18 @@ class ImageHandlers:
         """Answer GET /images/get."""
         return self._save(call.query.names, platforms=call.query.platform)
 
-    def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
+    async def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
         """Answer POST /images/load."""
         platform = _one_platform(call.query.platform, action="load")
-        chunks = _body(call)
+        archive = PeekedStream(_body(call))
+        # Reading tells a client that asked for leave to send; once the answer has begun, it would not be told.
+        await archive.peek(1)
 
         async def load(report: Report) -> None:
-            await self.services.loader.load(chunks, report=report, quiet=call.query.quiet, platform=platform)
+            await self.services.loader.load(archive.chunks(), report=report, quiet=call.query.quiet, platform=platform)
 
-        return JSONLines(feed(load))
+        # As in Docker, a client hears of a broken archive in the stream, never by a status.
+        return JSONLines(feed(load), eager=True)
 
     async def inspect_remote(self, call: Call[NoQuery, NoBody]) -> images.DistributionInspect:
         """Answer GET /distribution/{name}/json."""
@@ -190,9 +194,11 @@ class ImageHandlers:
 
     async def _download(self, source: str, *, report: Report) -> AsyncIterator[bytes]:
         url = source if urlsplit(source).scheme in {"http", "https"} else f"http://{source}"
-        report(status(f"Downloading from {url}"))
         done = shown = 0
         async for chunk in self.services.registries.client().download(url):
+            if not done:
+                # Not before there is something: until then an error still is a status.
+                report(status(f"Downloading from {url}"))
             done += len(chunk)
             if done - shown >= _SHOWN_EVERY:
                 shown = done
