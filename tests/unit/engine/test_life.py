@@ -291,10 +291,22 @@ async def test_wait_for_a_stopped_container_is_over_at_once(engine: FakeEngine) 
 
 
 @pytest.mark.parametrize("policy", ["no", "always"])
-@pytest.mark.parametrize("moment", range(0, 24, 2))
+@pytest.mark.parametrize("moment", range(0, 40, 2))
 async def test_a_forced_removal_succeeds_at_any_moment_of_an_exit(engine: FakeEngine, policy: str, moment: int) -> None:
     shim = await engine.run(record(host={"restart_policy": RestartPolicy(name=policy)}))
     shim.exit(0)
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    await engine.remover.remove("web", force=True)
+    assert engine.stored() == {}
+
+
+@pytest.mark.parametrize("moment", range(0, 40, 2))
+async def test_a_forced_removal_ends_a_restart_that_is_under_way(engine: FakeEngine, moment: int) -> None:
+    first = await engine.run(record(host=ALWAYS))
+    begun = engine.launcher.next_start()
+    first.exit(0)
+    await begun
     for _ in range(moment):
         await asyncio.sleep(0)
     await engine.remover.remove("web", force=True)

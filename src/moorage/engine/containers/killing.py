@@ -4,6 +4,7 @@ Spec: Engine API, POST /containers/{id}/kill.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import signal
 from dataclasses import dataclass
@@ -65,24 +66,32 @@ class ContainerKiller:
         Raises:
             NotRunningError: It does not run.
         """
-        ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
         try:
-            await self._kill_if_running(container_id)
             async with asyncio.timeout(_KILL_SECONDS):
-                await ended
+                await self._end_once(container_id)
+                # The exit that was seen may have been one of its own, which led to a restart.
+                with contextlib.suppress(NotRunningError):
+                    while self._runs(container_id):
+                        await self._end_once(container_id)
         except TimeoutError:
             raise RequestFailedError("tried to kill container, but did not receive an exit event") from None
+
+    async def _end_once(self, container_id: str) -> None:
+        ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
+        try:
+            await self.send(container_id, signal.SIGKILL)
+            await ended
+        except NotRunningError:
+            # It ended by itself a moment ago, and its exit may not be recorded yet.
+            if not self._runs(container_id):
+                raise
+            await ended
         finally:
             ended.cancel()
 
-    async def _kill_if_running(self, container_id: str) -> None:
-        try:
-            await self.send(container_id, signal.SIGKILL)
-        except NotRunningError:
-            record = self.registry.find(container_id)
-            if record is None or not record.state.running:
-                raise
-            # It ended by itself a moment ago; its exit is about to be recorded.
+    def _runs(self, container_id: str) -> bool:
+        record = self.registry.find(container_id)
+        return record is not None and record.state.running
 
     async def send(self, container_id: str, number: int) -> None:
         """Send a signal, and mark the container as stopped by a user if the signal means that.
@@ -97,7 +106,7 @@ class ContainerKiller:
         if stops:
             record = await self._mark_stopped(record)
         if record.state.restarting:
-            started = await self._end_wait(record)
+            started = await self._end_wait(record, stops=stops)
             if started is None:
                 return
             record = started
@@ -115,7 +124,7 @@ class ContainerKiller:
             return record
         return await self.registry.change_state(record.id, manually_stopped=True)
 
-    async def _end_wait(self, record: ContainerRecord) -> ContainerRecord | None:
+    async def _end_wait(self, record: ContainerRecord, *, stops: bool) -> ContainerRecord | None:
         """Let a container that waits for its restart stay stopped; return it if it started already."""
         # The lock is held while an exit is recorded, which ends with scheduling the restart,
         # and while the restart starts: whoever has it next sees one or the other done.
@@ -126,4 +135,7 @@ class ContainerKiller:
                 await self.registry.change_state(record.id, running=False, restarting=False)
                 self.watch.notify_stopped(record.id, record.state.exit_code)
                 return None
-        return record if record.state.running else None
+            if not record.state.running:
+                return None
+            # The start that ended the wait knew nothing of the mark.
+            return await self._mark_stopped(record) if stops else record
