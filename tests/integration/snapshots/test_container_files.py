@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import stat
+import sys
 import tarfile
 from pathlib import Path
 
@@ -267,15 +268,46 @@ async def test_a_copy_keeps_hard_links_and_links(stand: Stand, tmp_path: Path) -
     assert (volume / "abs").readlink() == Path("/etc/passwd")
 
 
-async def test_a_running_container_is_reached_through_its_process(stand: Stand) -> None:
-    process = await asyncio.create_subprocess_exec("sleep", "60")
+# A container as the kernel sees it: its own mount namespace, its own root, a volume in it.
+CONTAINER = """
+import os, sys, time
+from moorage.kernel import mount
+from moorage.kernel.mount import MountFlag, UnmountFlag
+from moorage.kernel.namespaces import CloneFlag, unshare
+unshare(CloneFlag.NEWNS)
+mount.mount(None, "/", flags=MountFlag.REC | MountFlag.PRIVATE)
+mount.mount(sys.argv[1], sys.argv[1], flags=MountFlag.BIND)
+os.chdir(sys.argv[1])
+mount.pivot_root(".", ".")
+mount.umount2(".", UnmountFlag.DETACH)
+mount.mount("tmpfs", "/volume", "tmpfs")
+os.mkdir("/volume/inside")
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+async def test_a_running_container_shows_its_volumes_but_exports_none(stand: Stand, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "volume").mkdir(parents=True)
+    (root / "file").write_text("text")
+    (root / "escape").symlink_to(tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CONTAINER, str(root), stdout=asyncio.subprocess.PIPE
+    )
     try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
         files = ContainerFiles(root=RunningRoot(process.pid))
-        assert (await stand.jobs.archive_stat(files, "/etc/passwd")).size > 0
-        async with stand.jobs.archive_get(files, "/etc/passwd") as found:
-            assert found.stat is not None
-            assert found.stat.name == "passwd"
-            assert len(b"".join([chunk async for chunk in found])) >= 1024
+        assert list(await read(stand, files, "/")) == ["", "/escape", "/file", "/volume", "/volume/inside"]
+        await stand.jobs.archive_put(files, "/volume/inside", stream(archive(file("put", b"x"))))
+        assert list(await read(stand, files, "/volume/inside")) == ["inside", "inside/put"]
+        with pytest.raises(PathNotFoundError):
+            await stand.jobs.archive_put(files, "/escape", stream(archive(file("put", b"x"))))
+        async with stand.jobs.export(files) as chunks:
+            data = b"".join([chunk async for chunk in chunks])
+        with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+            assert opened.getnames() == ["escape", "file", "volume"]
     finally:
         process.kill()
         await process.wait()
