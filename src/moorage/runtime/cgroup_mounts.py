@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import posixpath
 
 from moorage.kernel import mount_fd
 from moorage.kernel.libc import AT_FDCWD, AT_RECURSIVE
@@ -72,7 +71,7 @@ class CgroupMount:
                 if self._unified:
                     self._attach_unified(target_fd)
                 else:
-                    self._attach_hierarchies(root_fd, target_fd)
+                    self._attach_hierarchies(target_fd)
             finally:
                 os.close(target_fd)
         except OSError as error:
@@ -102,7 +101,7 @@ class CgroupMount:
         attach_tree(tree_fd, target_fd)
         os.close(tree_fd)
 
-    def _attach_hierarchies(self, root_fd: int, target_fd: int) -> None:
+    def _attach_hierarchies(self, target_fd: int) -> None:
         options = self._mount.options
         holder_fd = self._holder_fd
         attach_tree(holder_fd, target_fd)
@@ -113,7 +112,8 @@ class CgroupMount:
                 if controller != name and not controller.startswith("name="):
                     os.symlink(name, controller, dir_fd=holder_fd)
             tree_fd = self._trees.pop(name)
-            place_fd = destinations.open_directory(root_fd, posixpath.join(self._mount.destination, name))
+            # The holder is ours alone, so nobody can have put a link there.
+            place_fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=holder_fd)
             attach_tree(tree_fd, place_fd)
             os.close(place_fd)
             os.close(tree_fd)

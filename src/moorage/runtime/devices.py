@@ -71,14 +71,39 @@ class Devices:
         Raises:
             StartError: A node can't be made.
         """
-        for entry in self.nodes:
-            try:
-                if entry["path"] in self.borrowed:
-                    _attach_node(root_fd, entry["path"], self.borrowed.pop(entry["path"]))
-                else:
-                    _make_node(root_fd, entry)
-            except OSError as error:
-                raise StartError(f"error creating device node {entry['path']}: {describe(error)}") from error
+        directories = _Directories(root_fd)
+        try:
+            for entry in self.nodes:
+                self._create(directories, entry)
+        finally:
+            directories.close()
+
+    def _create(self, directories: _Directories, entry: Mapping[str, Any]) -> None:
+        path = destinations.clean(entry["path"])
+        try:
+            if entry["path"] in self.borrowed:
+                _attach_node(directories.root_fd, path, self.borrowed.pop(entry["path"]))
+            else:
+                _make_node(directories, path, entry)
+        except OSError as error:
+            raise StartError(f"error creating device node {path}: {describe(error)}") from error
+
+
+class _Directories:
+    """Directories below the root, opened once: most nodes are in the same one."""
+
+    def __init__(self, root_fd: int) -> None:
+        self.root_fd = root_fd
+        self._open: dict[str, int] = {}
+
+    def get(self, path: str) -> int:
+        if path not in self._open:
+            self._open[path] = destinations.open_directory(self.root_fd, path)
+        return self._open[path]
+
+    def close(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
 
 
 def _borrow(path: str) -> int:
@@ -97,22 +122,21 @@ def _attach_node(root_fd: int, path: str, tree_fd: int) -> None:
         os.close(tree_fd)
 
 
-def _make_node(root_fd: int, entry: Mapping[str, Any]) -> None:
-    directory, name = posixpath.split(destinations.clean(entry["path"]))
+def _make_node(directories: _Directories, path: str, entry: Mapping[str, Any]) -> None:
+    directory, name = posixpath.split(path)
     mode = entry.get("fileMode")
     mode = 0o666 if mode is None else mode & 0o7777
     number = os.makedev(entry.get("major") or 0, entry.get("minor") or 0)
-    directory_fd = destinations.open_directory(root_fd, directory)
+    directory_fd = directories.get(directory)
     try:
         os.mknod(name, _KINDS[entry["type"]] | mode, number, dir_fd=directory_fd)
-        owner, group = entry.get("uid") or 0, entry.get("gid") or 0
-        if owner or group:
-            os.chown(name, owner, group, dir_fd=directory_fd, follow_symlinks=False)
     except FileExistsError:
         # The image's own, or one a mount brought along.
         _check_node(directory_fd, name, kind=_KINDS[entry["type"]], number=number)
-    finally:
-        os.close(directory_fd)
+        return
+    owner, group = entry.get("uid") or 0, entry.get("gid") or 0
+    if owner or group:
+        os.chown(name, owner, group, dir_fd=directory_fd, follow_symlinks=False)
 
 
 def _check_node(directory_fd: int, name: str, *, kind: int, number: int) -> None:

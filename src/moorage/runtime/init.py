@@ -19,8 +19,9 @@ from moorage.runtime.devices import Devices, create_links, is_set_up_here
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.filters import SystemCallFilter
 from moorage.runtime.hooks import run_hooks
+from moorage.runtime.interfaces import set_loopback_up, sets_loopback_up_itself
 from moorage.runtime.keyrings import join_keyring
-from moorage.runtime.labels import exec_labels
+from moorage.runtime.labels import exec_labels, mount_label
 from moorage.runtime.mounts import PreparedMount, attach, prepare
 from moorage.runtime.options import PROPAGATION
 from moorage.runtime.specification import entries, namespace_paths, section
@@ -79,6 +80,7 @@ class Init:
         self._root_fd = -1
         self._console_fd = -1
         self._proc_sys_fd = -1
+        self._label = mount_label(self._linux.get("mountLabel") or "")
         self._has_own_mounts = "mount" in namespace_paths(self._spec)
         self._propagation = PROPAGATION.get(self._linux.get("rootfsPropagation") or "", 0)
         self._transition: Transition
@@ -90,7 +92,7 @@ class Init:
         if self._has_own_mounts:
             rootfs.isolate_mounts(self._propagation)
         # Before the others: mountinfo lists mounts in the order of their making.
-        self._root_fd = self._preparation.open_root(label=self._linux.get("mountLabel") or "")
+        self._root_fd = self._preparation.open_root(label=self._label)
         mounts = self._gather_mounts()
         self._build_root(mounts)
         self._transition.check()
@@ -103,7 +105,10 @@ class Init:
 
     def wait_and_start(self) -> None:
         """Wait for the order, run the last hooks and become the program."""
-        channel = self._preparation.wait_for_start(self._channel)
+        kept = [fd for label in self._transition.labels for fd in label.fds]
+        if self._filter is not None and self._filter.listener_fd >= 0:
+            kept.append(self._filter.listener_fd)
+        channel = self._preparation.wait_for_start(self._channel, kept=kept)
         if channel is not self._channel:
             # Another process ordered it, and that one learns how it went.
             self._channel = channel
@@ -122,6 +127,8 @@ class Init:
             # Without this we are nobody in the new namespace.
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+        if sets_loopback_up_itself(self._launch):
+            set_loopback_up()
         plan.enter_time_namespace()
 
     def _take_over(self) -> None:
@@ -153,7 +160,7 @@ class Init:
         gathered: list[PreparedMount | CgroupMount] = []
         for number, entry in enumerate(entries(self._spec, "mounts")):
             mapping_fd = self._preparation.mapping_fds.get(number, userns_fd)
-            prepared = prepare(entry, bundle=bundle, userns_fd=mapping_fd)
+            prepared = prepare(entry, bundle=bundle, userns_fd=mapping_fd, label=self._label)
             gathered.append(self._cgroup_mount(prepared) if prepared.is_cgroup else prepared)
         if userns_fd >= 0:
             os.close(userns_fd)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns
-from moorage.netlink import interface
+from moorage.netlink import interface, link
+from moorage.netlink.socket import NetlinkSocket
 from moorage.runtime.errors import StartError, describe
 from moorage.runtime.net_devices import move_devices
 from moorage.runtime.specification import namespace_paths, section
@@ -31,12 +32,13 @@ def set_up_interfaces(launch: Launch, *, pid: int) -> None:
     path = namespace_paths(launch.spec).get("network")
     if path != "" and not devices:
         return
-    if path == "" and not launch.interfaces and not launch.loopback and not devices:
+    loopback = launch.loopback and not sets_loopback_up_itself(launch)
+    if path == "" and not launch.interfaces and not loopback and not devices:
         return
     namespace_fd = open_namespace(pid, "network")
     try:
         if path == "":
-            interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=launch.loopback)
+            interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=loopback)
         move_devices(devices, namespace_fd=namespace_fd)
         values: dict[str, str] = {}
         for plan in launch.interfaces:
@@ -47,6 +49,21 @@ def set_up_interfaces(launch: Launch, *, pid: int) -> None:
         raise StartError(f"failed to set up container networking: {describe(error)}") from error
     finally:
         os.close(namespace_fd)
+
+
+def sets_loopback_up_itself(launch: Launch) -> bool:
+    """Tell whether the child is the one to bring the loopback up.
+
+    In a user namespace of its own it can, and an unprivileged parent can't enter there.
+    """
+    paths = namespace_paths(launch.spec)
+    return launch.loopback and paths.get("network") == "" and paths.get("user") == ""
+
+
+def set_loopback_up() -> None:
+    """Bring the loopback of the caller's own network namespace up."""
+    with NetlinkSocket() as netlink:
+        netlink.send(link.up(link.LOOPBACK_INDEX))
 
 
 def _write_inside(values: Mapping[str, Any], namespace_fd: int) -> None:

@@ -286,7 +286,7 @@ class _Joined:
         if not process.get("terminal"):
             console.take_stdio(joining.stdio)
         labels = exec_labels(process)
-        enters_user_namespace = not _is_own_user_namespace(target.pid)
+        in_user_namespace = joined or not _is_own_user_namespace(target.pid)
         _, payload, fds = self._channel.receive()
         system_calls = SystemCallFilter.from_message(payload.get("filter"), fds)
         limits.set_affinity(affinity.get("final") or "")
@@ -299,7 +299,7 @@ class _Joined:
             process,
             labels=labels,
             preserve_fds=joining.preserve_fds,
-            in_user_namespace=joined or enters_user_namespace,
+            in_user_namespace=in_user_namespace,
         )
         self._prepare(transition)
         state = oci_state(

@@ -32,6 +32,11 @@ class ExecLabel:
         self._text = text
         self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors it needs."""
+        return [self._fd]
+
     def apply(self) -> None:
         """Have the next exec take the label.
 
@@ -73,6 +78,11 @@ def apparmor_enabled() -> bool:
             return file.read(1) == "Y"
     except OSError:
         return False
+
+
+def mount_label(label: str) -> str:
+    """Return a label for new file systems, "" where the kernel knows none: there it means nothing."""
+    return label if label and selinux_enabled() else ""
 
 
 def selinux_enabled() -> bool:

@@ -34,6 +34,8 @@ _REC: Final = int(MountFlag.REC)
 _CGROUP_TYPES: Final = frozenset({"cgroup", "cgroup2"})
 # Kernel file systems are read-only by mount, never by superblock: that one may be shared.
 _KERNEL_TYPES: Final = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay"})
+# These have labels of the kernel's own.
+_UNLABELLED_TYPES: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 # Only these may be covered inside /proc: programs trust the rest of it to be the kernel's.
 _COVERABLE_IN_PROC: Final = frozenset(
     f"/proc/{name}"
@@ -58,13 +60,15 @@ class PreparedMount:
     """One mount on its way.
 
     Attributes:
+        label: SELinux context of everything in a new file system, or "".
         tree_fd: The detached mount, ready to be attached; -1 if one is only changed.
         is_directory: Whether a bind mount's source is a directory.
     """
 
-    __slots__ = ("destination", "fstype", "is_directory", "options", "source", "tree_fd")
+    __slots__ = ("destination", "fstype", "is_directory", "label", "options", "source", "tree_fd")
 
-    def __init__(self, entry: Mapping[str, Any]) -> None:
+    def __init__(self, entry: Mapping[str, Any], *, label: str = "") -> None:
+        self.label = label
         self.destination = destinations.clean(entry["destination"])
         self.options: MountOptions = parse_options(entry.get("options") or ())
         self.source: str = entry.get("source") or ""
@@ -85,18 +89,19 @@ class PreparedMount:
         return self.fstype in _CGROUP_TYPES and not self.options.bind
 
 
-def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int) -> PreparedMount:
+def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int, label: str = "") -> PreparedMount:
     """Read one mount of the specification, and make it; only its place is left open.
 
     Args:
         bundle: What a relative source is relative to.
+        label: SELinux context of new file systems that keep one, or "".
         userns_fd: The user namespace that owners are mapped by, if they are: one with the
             mount's own mappings, or else the container's; -1 without any.
 
     Raises:
         StartError: The source is missing, or the kernel refuses an option.
     """
-    prepared = PreparedMount(entry)
+    prepared = PreparedMount(entry, label=label)
     if prepared.options.idmap and not prepared.options.bind:
         raise InvalidSpecError(f"mount {prepared.destination}: only a bind mount can be ID-mapped")
     if prepared.options.remount or prepared.is_cgroup:
@@ -203,6 +208,8 @@ def new_file_system(prepared: PreparedMount) -> int:
     fs_fd = mount_fd.fsopen(prepared.fstype)
     try:
         configure(fs_fd, source=prepared.source, options=options)
+        if prepared.label and prepared.fstype not in _UNLABELLED_TYPES:
+            mount_fd.fsconfig(fs_fd, mount_fd.FsConfig.SET_STRING, "context", prepared.label)
         if options.read_only and prepared.fstype not in _KERNEL_TYPES:
             mount_fd.fsconfig(fs_fd, mount_fd.FsConfig.SET_FLAG, "ro")
         mount_fd.fsconfig(fs_fd, mount_fd.FsConfig.CMD_CREATE)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 
+from moorage.kernel.close_range import close_range
 from moorage.kernel.idmap import open_user_namespace
 from moorage.runtime import destinations, rootfs
 from moorage.runtime.channel import Channel, Message
 from moorage.runtime.errors import StartError
 from moorage.runtime.idmaps import id_ranges
+from moorage.runtime.labels import mount_label
 from moorage.runtime.namespaces import NamespacePlan
 from moorage.runtime.resctrl import ResctrlGroup
 from moorage.runtime.specification import entries, section
@@ -20,6 +22,8 @@ from moorage.runtime.validation import check_container_id, check_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from moorage.runtime.launch import Launch
 
 _OUTSIDE_HOOKS = ("prestart", "createRuntime", "createContainer")
@@ -67,7 +71,7 @@ class Preparation:
             _make_directory(launch.root_path)
             if "user" in self.namespaces.new or "user" in self.joined_kinds:
                 # The layers' attributes are the host's: only the host may mount them.
-                self.root_fd = rootfs.open_overlay(launch.rootfs, label=linux.get("mountLabel") or "")
+                self.root_fd = rootfs.open_overlay(launch.rootfs, label=mount_label(linux.get("mountLabel") or ""))
 
     def open_root(self, *, label: str) -> int:
         """Return the root's detached mount, made now if the parent has not."""
@@ -88,8 +92,11 @@ class Preparation:
             # What is wrong with it is said when it is entered.
             return
 
-    def wait_for_start(self, channel: Channel) -> Channel:
+    def wait_for_start(self, channel: Channel, *, kept: Sequence[int]) -> Channel:
         """Wait in the child for the order to start; return whom to report to.
+
+        Args:
+            kept: Descriptors that are still needed, if the wait may be long.
 
         Raises:
             StartError: Something else arrived.
@@ -97,6 +104,8 @@ class Preparation:
         """
         if self.launch.start_listener >= 0:
             channel.close()
+            # Whoever called may wait for the end of a pipe that we inherited.
+            _close_all_but((self.launch.start_listener, *kept), first=3 + self.launch.preserve_fds)
             with socket.socket(fileno=self.launch.start_listener) as listener:
                 connection, _ = listener.accept()
             channel = Channel(connection)
@@ -113,6 +122,14 @@ class Preparation:
         if self.root_fd >= 0:
             os.close(self.root_fd)
             self.root_fd = -1
+
+
+def _close_all_but(kept: Sequence[int], *, first: int) -> None:
+    for fd in sorted(kept):
+        if fd > first:
+            close_range(first, fd - 1)
+        first = max(first, fd + 1)
+    close_range(first)
 
 
 def _make_directory(path: str) -> None:

@@ -39,6 +39,9 @@ def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
     Raises:
         StartError: A directory is missing, or the kernel refuses the combination.
     """
+    if not rootfs.lower:
+        # An image without layers: the kernel makes no overlay of one directory.
+        return clone_directory(rootfs.upper)
     try:
         fs_fd = mount_fd.fsopen("overlay")
         try:

@@ -38,10 +38,11 @@ class Transition:
     """One process on its way to its program.
 
     Attributes:
+        labels: To be set for the exec.
         warnings: What could not be granted, to be reported before `run`.
     """
 
-    __slots__ = ("_entered", "_labels", "_preserve", "_process", "_program", "_sets", "warnings")
+    __slots__ = ("_entered", "_preserve", "_process", "_program", "_sets", "labels", "warnings")
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Transition:
         in_user_namespace: bool,
     ) -> None:
         self._process = process
-        self._labels = labels
+        self.labels = labels
         self._preserve = preserve_fds
         self._sets = capability_sets(process, in_user_namespace=in_user_namespace)
         self._program: Program | None = None
@@ -88,7 +89,7 @@ class Transition:
             raise StartError("process property must not be empty")
         self._inherit()
         limits.set_priorities(self._process)
-        for label in self._labels:
+        for label in self.labels:
             label.apply()
         restricted = bool(self._process.get("noNewPrivileges"))
         if restricted:
