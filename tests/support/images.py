@@ -100,8 +100,8 @@ class Engine:
             catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
         )
         self.saver = ImageSaver(catalog=catalog, blobs=blobs, events=events)
-        self.importer = ImageImporter(writer=writer, blobs=blobs, pins=pins, events=events)
-        self.committer = ImageCommitter(writer=writer, blobs=blobs, pins=pins, events=events)
+        self.importer = ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
+        self.committer = ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         self.remover = ImageRemover(catalog=catalog, users=self.users, events=events, collector=collector)
         self.pruner = ImagePruner(catalog=catalog, snapshots=snapshots, remover=self.remover, events=events)
         self.tagger = ImageTagger(catalog=catalog, events=events)

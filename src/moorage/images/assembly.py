@@ -84,9 +84,9 @@ class Images:
         return cls(
             catalog=catalog,
             collector=collector,
-            committer=ImageCommitter(writer=writer, blobs=blobs, pins=pins, events=events),
+            committer=ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
             historian=ImageHistorian(catalog=catalog),
-            importer=ImageImporter(writer=writer, blobs=blobs, pins=pins, events=events),
+            importer=ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
             inspector=ImageInspector(catalog=catalog, snapshots=snapshots),
             lister=ImageLister(catalog=catalog, users=users),
             loader=ImageLoader(

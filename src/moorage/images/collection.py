@@ -85,6 +85,15 @@ class ImageCollector:
             size=sum(snapshot.size for snapshot in removed),
         )
 
+    @contextlib.asynccontextmanager
+    async def cleaning(self) -> AsyncIterator[None]:
+        """Do work that stores content, and collect what it leaves if it fails or is given up."""
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(self.collect())
+            raise
+
     async def _remove_snapshots(self) -> AsyncIterator[Snapshot]:
         parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
         needed = self._needed(parents)

@@ -5,7 +5,7 @@ Spec: Engine API, POST /commit.
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from moorage.api.containers import ContainerConfig
 from moorage.api.timestamps import format_time
 from moorage.content.store import BlobStore
-from moorage.images.collection import ChainPins
+from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.events import publish_image_event
 from moorage.images.ports import EventPublisher
 from moorage.images.records import Image
@@ -50,6 +50,7 @@ class ImageCommitter:
 
     writer: ImageWriter
     blobs: BlobStore
+    collector: ImageCollector
     pins: ChainPins
     events: EventPublisher
 
@@ -59,6 +60,14 @@ class ImageCommitter:
         Args:
             changes: Tar of a layer; without a member it adds no layer.
         """
+        names = [commit.name.with_default_tag()] if commit.name else []
+        async with self.collector.cleaning():
+            image = await self._store(commit, changes=changes, names=names)
+        for name in names:
+            publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=name.familiar)
+        return image
+
+    async def _store(self, commit: Commit, *, changes: AsyncIterator[bytes], names: Sequence[Reference]) -> Image:
         parent = commit.parent
         with self.blobs.hold() as hold, self.pins.hold_unnamed(), self._hold_parent(parent):
             if parent is not None:
@@ -67,16 +76,12 @@ class ImageCommitter:
             if layer is not None:
                 hold.add(layer.blob.digest)
             blobs = [one.blob for one in parent.layers] if parent else []
-            names = [commit.name.with_default_tag()] if commit.name else []
-            image = await self.writer.add_image(
+            return await self.writer.add_image(
                 _config(commit, layer=layer),
                 layers=[*blobs, layer.blob] if layer else blobs,
                 names=names,
                 parent=parent.id if parent else None,
             )
-        for name in names:
-            publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=name.familiar)
-        return image
 
     def _hold_parent(self, parent: Image | None) -> contextlib.AbstractContextManager[None]:
         return self.pins.hold(parent.chain_ids if parent else ())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from moorage.api.timestamps import format_time
 from moorage.content.store import BlobStore
 from moorage.images.changes import apply_changes
-from moorage.images.collection import ChainPins
+from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.events import publish_image_event
 from moorage.images.ports import EventPublisher
 from moorage.images.records import Image
@@ -26,6 +26,7 @@ class ImageImporter:
 
     writer: ImageWriter
     blobs: BlobStore
+    collector: ImageCollector
     pins: ChainPins
     events: EventPublisher
 
@@ -52,6 +53,23 @@ class ImageImporter:
             raise InvalidReferenceError("cannot import digest reference")
         defaults = apply_changes(ContainerDefaults(), changes)
         target = platform or host_platform()
+        names = [name.with_default_tag()] if name else []
+        async with self.collector.cleaning():
+            image = await self._store(chunks, message=message, defaults=defaults, target=target, names=names)
+        publish_image_event(self.events, "import", image=image, actor_id=image.id, name=image.id)
+        for one in names:
+            publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=one.familiar)
+        return image
+
+    async def _store(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        message: str,
+        defaults: ContainerDefaults,
+        target: Platform,
+        names: Sequence[Reference],
+    ) -> Image:
         with self.blobs.hold() as hold, self.pins.hold_unnamed():
             layer = await self.writer.add_layer(chunks, below=None)
             hold.add(layer.blob.digest)
@@ -66,9 +84,4 @@ class ImageImporter:
                 rootfs=RootFS(diff_ids=(layer.snapshot.diff_id,)),
                 history=(HistoryEntry(created=created, comment=message),),
             )
-            names = [name.with_default_tag()] if name else []
-            image = await self.writer.add_image(config, layers=[layer.blob], names=names)
-        publish_image_event(self.events, "import", image=image, actor_id=image.id, name=image.id)
-        for one in names:
-            publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=one.familiar)
-        return image
+            return await self.writer.add_image(config, layers=[layer.blob], names=names)

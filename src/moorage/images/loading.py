@@ -15,7 +15,6 @@ import msgspec
 
 from moorage.api.progress import ProgressMessage
 from moorage.content.store import BlobStore
-from moorage.errors import MoorageError
 from moorage.images.archive_contents import ArchiveContents, read_contents
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
@@ -79,14 +78,11 @@ class ImageLoader:
         Raises:
             MoorageError: The archive is broken, or holds no image. Images before the broken one stay loaded.
         """
-        try:
+        async with self.collector.cleaning():
             with self.blobs.hold() as hold:
                 contents = await read_contents(chunks, blobs=self.blobs, hold=hold)
                 found = await self._find(contents, wanted=platform or host_platform())
                 images = [await self._store(one, report=report, quiet=quiet) for one in found]
-        except MoorageError:
-            await self.collector.collect()
-            raise
         if not any(one.names for one in found):
             for image in images:
                 report(ProgressMessage(stream=f"Loaded image ID: {image.id}\n"))

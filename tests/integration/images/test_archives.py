@@ -1,5 +1,6 @@
 """Images into archives and out of them."""
 
+import asyncio
 import bz2
 import gzip
 import hashlib
@@ -7,6 +8,7 @@ import io
 import json
 import lzma
 import tarfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,34 @@ async def test_import_of_garbage_leaves_nothing(engine: Engine) -> None:
         await engine.import_(b"x" * 2048)
     assert engine.blobs.list() == []
     assert engine.snapshots.list() == []
+
+
+async def test_import_of_nothing_is_an_empty_image(engine: Engine) -> None:
+    image = await engine.import_(b"")
+    assert tree(engine, image) == {}
+
+
+async def test_work_that_is_given_up_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+    archive = docker_archive(BASE, TOP, tags=["app:1"])
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield archive[:-3000]
+        arrived.set()
+        await asyncio.Event().wait()
+
+    for start in (
+        lambda: engine.loader.load(stalling(), report=lambda _: None),
+        lambda: engine.importer.import_archive(stalling(), message=""),
+    ):
+        arrived = asyncio.Event()
+        work = asyncio.ensure_future(start())
+        await arrived.wait()
+        work.cancel()
+        await asyncio.wait({work})
+        assert engine.catalog.images() == []
+        assert engine.blobs.list() == []
+        assert engine.snapshots.list() == []
+        assert list((tmp_path / "content" / "ingest").iterdir()) == []
 
 
 async def test_inspection_has_every_field(engine: Engine) -> None:
