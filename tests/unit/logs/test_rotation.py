@@ -1,5 +1,6 @@
 """Log files that start again at a size."""
 
+import contextlib
 import gzip
 import os
 from pathlib import Path
@@ -33,7 +34,9 @@ def test_old_files_are_compressed_before_the_next_rotation(tmp_path: Path) -> No
     file.write(b"2222\n")
     file.write(b"3333\n4444\n")
     assert gzip.decompress((tmp_path / "x.2.gz").read_bytes()) == b"2222\n"
-    os.wait()  # the compressor of x.1: the shim reaps it with everything else
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()  # the compressor of x.1: a shim leaves it to its keeper
     file.close()
     assert sorted(contents(tmp_path)) == ["x", "x.1.gz", "x.2.gz"]
 
