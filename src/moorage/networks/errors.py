@@ -121,6 +121,13 @@ class NotAttachedError(ForbiddenError):
         super().__init__(f"container {container} is not connected to network {network}")
 
 
+class LinkedContainerError(SystemFailureError):
+    """A container is linked to one that does not run, or is not on the default network."""
+
+    def __init__(self, container: str, alias: str) -> None:
+        super().__init__(f"Cannot link to a non running container: /{container} AS {alias}")
+
+
 class InvalidPortError(InvalidParameterError):
     """A port or a range of ports makes no sense."""
 

@@ -89,6 +89,13 @@ class Sandboxes:
         """Return a running container's sandbox."""
         return self._open.get(container_id)
 
+    def named(self, reference: str) -> Sandbox | None:
+        """Return the sandbox of the running container with this name or ID."""
+        for sandbox in self._open.values():
+            if reference in {sandbox.container_name, sandbox.container_id, sandbox.container_id[:12]}:
+                return sandbox
+        return None
+
     def on_network(self, network_id: str) -> Iterator[tuple[Sandbox, Endpoint]]:
         """Yield the running containers of a network."""
         for sandbox in list(self._open.values()):

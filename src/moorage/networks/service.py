@@ -10,6 +10,7 @@ from moorage.api.containers import PortSummary
 from moorage.api.networks import EndpointSettings
 from moorage.api.versions import MAXIMUM, Version
 from moorage.networks import bridge, endpoint, names
+from moorage.networks.errors import LinkedContainerError
 from moorage.networks.host_files import HostFiles
 from moorage.networks.models import (
     DEFAULT_NETWORK,
@@ -167,15 +168,15 @@ class NetworkService:
         return names.hosts_file(entries, ipv6=self.sandboxes.host_has_ipv6)
 
     def _linked(self, request: SandboxRequest) -> list[tuple[str, str]]:
-        by_name = {one.container_name: one for one in self.sandboxes.all()}
         entries = []
         for link in request.links:
-            container, alias = names.link_names(link)
-            for one in by_name[container].endpoints if container in by_name else ():
-                if one.network_name == DEFAULT_NETWORK:
-                    other = by_name[container]
-                    known = dict.fromkeys((alias, other.hostname, other.container_name))
-                    entries.append((one.ipv4.partition("/")[0], " ".join(filter(None, known))))
+            reference, alias = names.link_names(link)
+            other = self.sandboxes.named(reference)
+            address = on_default_network(other) if other else ""
+            if other is None or not address:
+                raise LinkedContainerError(reference, f"/{request.container_name}/{alias}")
+            known = dict.fromkeys((alias, other.hostname, other.container_name))
+            entries.append((address, " ".join(filter(None, known))))
         return entries
 
     def _host_gateways(self) -> tuple[str, ...]:
@@ -195,6 +196,12 @@ class NetworkService:
         if routing_was_off:
             marker.touch()
         return self.options.forward_guard and marker.exists()
+
+
+def on_default_network(sandbox: Sandbox) -> str:
+    """Return a container's address on the default network, "" if it has none."""
+    found = (one.ipv4 for one in sandbox.endpoints if one.network_name == DEFAULT_NETWORK)
+    return next(found, "").partition("/")[0]
 
 
 def ensure_bridge(network: Network) -> None:

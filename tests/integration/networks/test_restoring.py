@@ -1,11 +1,15 @@
 """What a daemon that was killed finds, and makes of it, when it starts again."""
 
+import asyncio
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from moorage.api.networks import NetworkCreateRequest
+from moorage.networks import bridge
 from moorage.networks.errors import PortTakenError
 from moorage.networks.models import NetworkOptions, PortBinding
 from tests.integration.networks.playground import HOST_ON_LAN, Playground, in_namespace, inside, listen, reaches
@@ -95,6 +99,34 @@ def test_a_flushed_ruleset_comes_back_with_the_next_change(tmp_path: Path) -> No
         host.run("second", ports={"80/tcp": (PortBinding(host_port="8081"),)})
         assert "tcp . 8080 : 172.17.0.2 . 80" in ruleset()
         assert "tcp . 8081 : 172.17.0.3 . 80" in ruleset()
+
+    on_host(tmp_path, body)
+
+
+def test_a_network_whose_creation_or_removal_was_cut_is_whole_again(tmp_path: Path) -> None:
+    """In between there is a row and no device, whichever way it was going."""
+
+    def body(host: Playground) -> None:
+        network = asyncio.run(host.networks.creator.create(NetworkCreateRequest(name="cut")))
+        bridge.delete(network.bridge)
+        bridge.delete("moorage0")
+        restart(host)
+        assert {network.bridge, "moorage0"} <= {name for _, name in socket.if_nameindex()}
+        assert network.bridge in ruleset()
+        asyncio.run(host.networks.remover.remove("cut"))
+        assert network.bridge not in ruleset()
+
+    on_host(tmp_path, body)
+
+
+def test_a_sandbox_that_was_never_stored_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        empty = ruleset()
+        _, opened = host.run("web", ports=WEB)
+        opened.close_listeners()
+        restart(host)
+        assert ruleset() == empty
+        assert not list((tmp_path / "networks" / "resolvers").iterdir())
 
     on_host(tmp_path, body)
 

@@ -14,6 +14,7 @@ from moorage.networks.errors import (
     ActiveEndpointsError,
     AddressInUseError,
     AlreadyAttachedError,
+    LinkedContainerError,
     NetworkNotFoundError,
     PredefinedNetworkRemovalError,
     SubnetOverlapError,
@@ -183,6 +184,17 @@ def test_the_gateway_priority_chooses_the_default_route(tmp_path: Path) -> None:
         )
         routed = {one.network_name: one.default_route4 for one in opened.sandbox.endpoints}
         assert routed == {"bridge": False, "front": True}
+
+    on_host(tmp_path, body)
+
+
+def test_a_link_needs_a_running_container(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        host.run("db")
+        host.run("web", links=("db:sql",))
+        assert "172.17.0.2\tsql db\n" in host.containers.read_file("web", "hosts")
+        with pytest.raises(LinkedContainerError, match="Cannot link to a non running container: /gone AS /other/sql"):
+            host.run("other", links=("gone:sql",))
 
     on_host(tmp_path, body)
 
