@@ -167,6 +167,7 @@ class Wiring:
         return ContainerCreator(
             registry=base.registry,
             images=self.images.catalog,
+            pins=self.images.pins,
             networks=base.networks.service,
             snapshots=base.snapshots,
             mounts=self.mounts,
@@ -282,7 +283,7 @@ class Wiring:
     @cached_property
     def logs(self) -> ContainerLogs:
         """Reads logs."""
-        return ContainerLogs(registry=self.base.registry, paths=self.base.paths, read=_no_logs)
+        return ContainerLogs(registry=self.base.registry, paths=self.base.paths, watch=self.watch)
 
     @cached_property
     def attacher(self) -> ContainerAttacher:
@@ -353,7 +354,3 @@ def read_seccomp_profile(config: DaemonConfig) -> str:
         return Path(profile).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"opening seccomp profile ({profile}) failed: {error.strerror}") from None
-
-
-def _no_logs(*_):
-    raise RuntimeError

@@ -3,16 +3,26 @@
 Spec: Engine API, GET /containers/{id}/logs.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from moorage.api.timestamps import read_time
 from moorage.engine.containers.attaching import AttachRequest
 from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.waiting import ExitWatch, WaitCondition
+from moorage.logs.decoding import Selection
 from moorage.logs.options import log_path
+from moorage.logs.reading import parse_selection, read_log
+
+_SECOND: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +53,15 @@ class ContainerLogs:
 
     registry: ContainerRegistry
     paths: ContainerPaths
-    read: Callable[[ContainerRecord, Path, LogRequest], AsyncIterator[bytes]]
+    watch: ExitWatch
 
     def open(self, reference: str, request: LogRequest) -> LogSource:
         """Return a container's log.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
-            RequestRefusedError: Neither stream is asked for, or the driver cannot be read.
+            InvalidParameterError: Neither stream is asked for, a time is none, or the
+                driver cannot be read.
         """
         if not (request.stdout or request.stderr):
             raise RequestRefusedError("Bad parameters: you must choose at least one stream")
@@ -58,9 +69,46 @@ class ContainerLogs:
         path = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
         if path is None:
             raise RequestRefusedError("configured logging driver does not support reading")
-        return LogSource(chunks=self.read(record, path, request), multiplexed=not record.config.tty)
+        selection = parse_selection(
+            stdout=request.stdout,
+            stderr=request.stderr,
+            since=_unix(request.since),
+            until=_unix(request.until),
+            tail=request.tail,
+            timestamps=request.timestamps,
+            details=request.details,
+            multiplexed=not record.config.tty,
+        )
+        follows = request.follow and record.state.running
+        chunks = self._follow(record, path, selection) if follows else read_log(path, selection)
+        return LogSource(chunks=chunks, multiplexed=not record.config.tty)
 
     def past(self, record: ContainerRecord, request: AttachRequest) -> AsyncIterator[bytes]:
-        """Yield what a container said so far, as an attach with `logs` sends it."""
+        """Return what a container said so far, as an attach with `logs` sends it."""
         asked = LogRequest(stdout=request.stdout, stderr=request.stderr)
         return self.open(record.id, asked).chunks
+
+    async def _follow(self, record: ContainerRecord, path: Path, selection: Selection) -> AsyncGenerator[bytes]:
+        """Yield a log as it grows, until the container stops: all it said is logged by then."""
+        stopped = asyncio.Event()
+        ended = self.watch.register(record.id, WaitCondition.NEXT_EXIT)
+        ended.add_done_callback(lambda _: stopped.set())
+        current = self.registry.find(record.id)
+        if current is None or not current.state.running:
+            stopped.set()
+        try:
+            log = read_log(path, selection, stopped=stopped)
+            assert isinstance(log, AsyncGenerator)  # noqa: S101 - it is closed, not left to the collector
+            async with contextlib.aclosing(log) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            ended.cancel()
+
+
+def _unix(text: str) -> str:
+    """Return a time in any form Docker's clients use as seconds since the epoch."""
+    if not text:
+        return ""
+    seconds, nanoseconds = divmod(read_time(text, now=time.time_ns()), _SECOND)
+    return f"{seconds}.{nanoseconds:09d}"

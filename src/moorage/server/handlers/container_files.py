@@ -91,7 +91,7 @@ class ContainerFileHandlers:
             changes=tuple(query.changes),
             config=call.body,
         )
-        return IDResponse(id=await self.committer.commit(query.container, request))
+        return IDResponse(id=await self.committer.commit(query.container or "", request))
 
 
 async def _closing(stack: contextlib.AsyncExitStack, archive: Archive) -> AsyncIterator[bytes]:
