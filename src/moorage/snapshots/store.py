@@ -49,6 +49,7 @@ class SnapshotStore:
         self._running: dict[ChainID, asyncio.Future[None]] = {}
         # Layers whose implied directories wait for the layers below.
         self._unadopted: set[ChainID] = set()
+        self._adopting = asyncio.Lock()
         self._sync = FileSystemSync(data_root)
 
     @classmethod
@@ -250,18 +251,28 @@ class SnapshotStore:
             self._unadopted.add(snapshot.chain_id)
 
     async def _adopt_ready(self) -> None:
-        """Complete the directories of layers whose stack is now whole."""
-        for chain_id in [*self._unadopted]:
-            parent = self._snapshots[chain_id].parent
-            if parent is None or not self._is_whole(parent):
-                continue
-            self._unadopted.discard(chain_id)
-            implied = self._directory(chain_id) / IMPLIED
-            arguments = {"target": str(self._diff(chain_id)), "lower": [str(path) for path in self.lower_dirs(parent)]}
-            with implied.open("rb") as names:
-                async with working(self._workers, "adopt_directories", arguments, fds=[names.fileno()]) as worker:
-                    await worker.result()
-            await asyncio.to_thread(implied.unlink)
+        """Complete the directories of layers whose stack is now whole, from the bottom up."""
+        # One at a time: a layer takes its attributes from one that has its own already.
+        async with self._adopting:
+            for chain_id in [*self._unadopted]:
+                for ready in self._ready_to_adopt(chain_id):
+                    await self._adopt(ready)
+                    self._unadopted.discard(ready)
+
+    def _ready_to_adopt(self, chain_id: ChainID) -> Sequence[ChainID]:
+        if not self._is_whole(chain_id):
+            return []
+        stacked = [snapshot.chain_id for snapshot in self._walk(chain_id)]
+        return [each for each in reversed(stacked) if each in self._unadopted]
+
+    async def _adopt(self, chain_id: ChainID) -> None:
+        _, *lower = self.lower_dirs(chain_id)
+        implied = self._directory(chain_id) / IMPLIED
+        arguments = {"target": str(self._diff(chain_id)), "lower": [str(path) for path in lower]}
+        with implied.open("rb") as names:
+            async with working(self._workers, "adopt_directories", arguments, fds=[names.fileno()]) as worker:
+                await worker.result()
+        await asyncio.to_thread(implied.unlink)
 
     async def _wait_for(self, chain_id: ChainID) -> None:
         while chain_id not in self._snapshots:

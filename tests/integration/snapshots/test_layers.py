@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from moorage.content.compression import CorruptStreamError
-from moorage.oci.digest import DiffID, stack
+from moorage.oci.digest import DiffID, chain_ids, stack
 from moorage.snapshots.errors import (
     DiffIDMismatchError,
     JobInvalidError,
@@ -89,6 +89,21 @@ async def test_implied_directories_are_completed_when_the_parent_comes_late(stan
     top_dir, _ = store.lower_dirs(stack(stack(None, base_id), top_id))
     assert stat.S_IMODE((top_dir / "data").stat().st_mode) == 0o1777
     assert sorted(path.name for path in top_dir.parent.iterdir()) == ["complete", "diff"]
+
+
+async def test_layers_that_imply_directories_can_be_applied_all_at_once(stand: Stand) -> None:
+    layers = [archive(*BASE), *(archive(file(f"data/{index}", b"1")) for index in range(6))]
+    diff_ids = [DiffID("sha256:" + hashlib.sha256(data).hexdigest()) for data in layers]
+    chains = chain_ids(diff_ids)
+    await asyncio.gather(
+        *(
+            stand.store.apply(parent=below, diff_id=diff_id, source=stream(data))
+            for below, diff_id, data in zip([None, *chains], diff_ids, layers, strict=False)
+        )
+    )
+    found = await exported(stand, await stand.store.prepare_container("c", chains[-1]))
+    assert found["data"].mode == 0o1777
+    assert len([name for name in found if name.startswith("data/")]) == 8
 
 
 async def test_compressed_layers_have_the_diff_id_of_their_content(stand: Stand) -> None:
