@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def input(self, data: bytes) -> None:
             """Take what a client typed."""
 
-        def input_ended(self, client: Client) -> None:
+        def input_ended(self) -> None:
             """Learn that a client will send no more."""
 
         def flushed(self) -> None:
@@ -222,7 +222,7 @@ class Client:
         self._at_end = True
         if held := self._keys.finish():
             self._streams.input(held)
-        self._streams.input_ended(self)
+        self._streams.input_ended()
         if not self._output_open or self._linger is not None:
             self.close()
         self.update()

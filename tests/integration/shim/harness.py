@@ -19,6 +19,7 @@ from moorage.api.shim import ANCILLARY_SPACE, MAX_PACKET, MSG_CMSG_CLOEXEC, fram
 LAUNCHER = Path(moorage.__file__).parent / "launcher"
 BUSYBOX = Path("/bin/busybox")
 PATIENCE = 10.0
+EXPECTED = ("started", "exited", "oom", "exec_exited", "detached", "log_failed")
 NAMESPACES = ("pid", "mount", "ipc", "uts", "network")
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"]
 # Closed with the launcher: a test that failed must not warn about its sockets as well.
@@ -58,6 +59,7 @@ class Control:
                     return self.events.pop(position)
             message = self.receive()
             assert message is not None, f"the shim hung up before {name}"
+            assert message["event"] in {name, *EXPECTED}, message
             self.events.append(message)
 
     def wait_closed(self) -> None:
@@ -84,7 +86,8 @@ class Bundle:
         self.log = run_root / f"{name}.log"
         self.cgroup = f"/moorage-test-{os.getpid()}/{name}"
         self.spec: dict[str, Any] = {
-            "ociVersion": "1.2.0",
+            # Not a newer one: crun refuses what it does not know.
+            "ociVersion": "1.0.2",
             "process": {
                 "args": list(arguments),
                 "cwd": "/",

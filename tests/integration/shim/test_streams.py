@@ -180,3 +180,15 @@ def test_killed_container_has_logged_what_it_wrote(launcher: Launcher) -> None:
     control.call("kill", signal=signal.SIGKILL)
     control.event("exited")
     assert bundle.logged().encode() == said
+
+
+def test_client_that_sends_no_more_still_gets_the_answer(launcher: Launcher) -> None:
+    client, given = attach(stdin=True, multiplex=False)
+    bundle = launcher.bundle("sh", "-c", "read x; sleep 0.1; echo got $x")
+    bundle.plan["stdin"] = "open"
+    control = launcher.run(bundle, clients=(given,))
+    client.sendall(b"word\n")
+    client.shutdown(socket.SHUT_WR)
+    control.event("exited")
+    control.call("release")
+    assert read_to_end(client) == b"got word\n"
