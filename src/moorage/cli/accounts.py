@@ -130,7 +130,7 @@ def login(session: Session, /, server: str | None, *, password: str, password_st
         password = sys.stdin.readline().rstrip("\r\n")
     elif password:
         click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
-    if not (username and (password or password_stdin)) and not sys.stdin.isatty():
+    if not (username and password) and not sys.stdin.isatty():
         raise CredentialsError("Error: Cannot perform an interactive login from a non TTY device")
     username = username or input("Username: ").strip()
     password = password or getpass.getpass("Password: ")

@@ -41,7 +41,7 @@ def events(
 
     def show(message: EventMessage) -> None:
         if format_text == "json":
-            text = msgspec.json.encode(message).decode()
+            text = msgspec.json.encode(message, order="deterministic").decode()
         else:
             text = event_line(message) if template is None else template.render(_for_template(message))
         sys.stdout.write(f"{text}\n")

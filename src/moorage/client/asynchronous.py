@@ -28,9 +28,9 @@ _READ_SIZE: Final = 256 * 1024
 class AsyncExchange:
     """One request that was sent, and its answer as it comes."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, *, bodiless: bool = False) -> None:
         self._stream = reader
-        self._parser = ResponseReader()
+        self._parser = ResponseReader(bodiless=bodiless)
         self._early: list[bytes] = []
 
     async def head(self) -> Head:
@@ -101,7 +101,7 @@ class AsyncConnection:
                     body=request.body,
                 )
             )
-            yield AsyncExchange(reader)
+            yield AsyncExchange(reader, bodiless=request.method == "HEAD")
         finally:
             writer.close()
 

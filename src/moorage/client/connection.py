@@ -28,9 +28,9 @@ class Exchange:
         socket: After an upgrade, the raw stream; `leftover` was read from it already.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, bodiless: bool = False) -> None:
         self.socket = sock
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(bodiless=bodiless)
         self._early: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -173,7 +173,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        return Exchange(sock)
+        return Exchange(sock, bodiless=request.method == "HEAD")
 
     @staticmethod
     def _upload(sock: socket.socket, body: Iterable[bytes]) -> None:

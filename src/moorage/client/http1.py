@@ -57,9 +57,15 @@ class ResponseReader:
         leftover: Bytes behind an upgraded head, which belong to the raw stream.
     """
 
-    __slots__ = ("_chunks", "_headers", "_parser", "complete", "head", "leftover")
+    __slots__ = ("_bodiless", "_chunks", "_headers", "_parser", "complete", "head", "leftover")
 
-    def __init__(self) -> None:
+    def __init__(self, *, bodiless: bool = False) -> None:
+        """Make a reader of one answer.
+
+        Args:
+            bodiless: The request was a HEAD: a length in the answer announces no body.
+        """
+        self._bodiless = bodiless
         self.head: Head | None = None
         self.complete = False
         self.leftover = b""
@@ -111,6 +117,7 @@ class ResponseReader:
             self._headers = {}
             return
         self.head = Head(status=status, headers=self._headers)
+        self.complete = self._bodiless
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
