@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -91,6 +89,8 @@ def start_engine(connection: Connection) -> None:
     Raises:
         EngineUnreachableError: It did not come up.
     """
+    import subprocess  # noqa: PLC0415 - every command imports this module, and few start an engine
+
     directory = Path(connection.address.path).parent
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "start.lock").open("w") as lock:
@@ -119,6 +119,8 @@ def start_engine(connection: Connection) -> None:
 
 def _daemon_command() -> list[str]:
     beside = Path(sys.argv[0]).resolve().parent / "moord"
+    import shutil  # noqa: PLC0415 - as above
+
     found = str(beside) if beside.exists() else shutil.which("moord")
     return [found] if found else [sys.executable, "-m", "moorage.daemon.main"]
 
