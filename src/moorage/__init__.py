@@ -13,8 +13,8 @@
 `connect_async` gives the same with ``await``.
 """
 
-from typing import TYPE_CHECKING
-
+# Not typing's own: that import costs more than all else that `moor-oci` does first.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from moorage.client.asynchronous import AsyncEngine
     from moorage.client.blocking import Engine

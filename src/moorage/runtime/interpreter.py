@@ -16,7 +16,7 @@ from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD
 from moorage.kernel.mount_fd import MountAttr
 
 # A Path costs more than the system call it stands for.
-# ruff: noqa: PTH100, PTH120, PTH123
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ def protect_interpreter(arguments: Sequence[str]) -> None:
     tree_fd = mount_fd.open_tree(AT_FDCWD, _EXECUTABLE, flags)
     read_only = mount_fd.mount_attributes(attr_set=MountAttr.RDONLY)
     mount_fd.mount_setattr(tree_fd, "", AT_EMPTY_PATH, read_only)
-    program_fd = os.open(f"/proc/self/fd/{tree_fd}", os.O_PATH | os.O_CLOEXEC)
-    package = os.path.dirname(os.path.abspath(__file__))
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
     base: str = getattr(sys, "_base_executable", None) or sys.executable
-    os.execve(program_fd, [base, "-I", "-S", package, *arguments], _environment())  # noqa: S606
+    os.execve(tree_fd, [base, "-I", "-S", program, *arguments], _environment())  # noqa: S606
 
 
 def _environment() -> dict[str, str]:

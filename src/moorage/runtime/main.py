@@ -39,6 +39,13 @@ COMMANDS: Final = {
 _ENTERING: Final = frozenset({"create", "run", "exec"})
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help of a fixed width: asking for the terminal's loads modules that no call needs."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that fails as runc does, with exit status 1."""
 
@@ -51,11 +58,12 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if not _ENTERING.isdisjoint(given):
+        # Before anything else is loaded, which would only have to be loaded again.
+        protect_interpreter(given)
     options = _global_parser().parse_args(given)
     if options.command not in COMMANDS:
         _global_parser().error(f"no such command: {options.command}")
-    if options.command in _ENTERING:
-        protect_interpreter(given)
     sys.exit(_run(options))
 
 
@@ -64,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     errors = importlib.import_module("moorage.runtime.errors")
     cgroup_errors = importlib.import_module("moorage.cgroups.errors")
     module = importlib.import_module(f"moorage.runtime.commands.{options.command}")
-    parser = Parser(prog=f"moor-oci {options.command}", description=COMMANDS[options.command])
+    parser = Parser(prog=f"moor-oci {options.command}", description=COMMANDS[options.command], formatter_class=Help)
     module.configure(parser)
     parsed = parser.parse_args(options.arguments)
     invocation = Invocation(options)
@@ -85,7 +93,7 @@ def _global_parser() -> Parser:
         prog="moor-oci",
         description="Open Container Initiative runtime",
         epilog=f"commands:\n{listing}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("--root", default=default_root(), help="root directory for storage of container state")
     parser.add_argument("--log", default="", help="set the log file to write to (default is stderr)")

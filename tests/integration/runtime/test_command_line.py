@@ -18,7 +18,7 @@ from tests.integration.runtime.bundles import cgroup_path, make_rootfs, remove_c
 
 pytestmark = pytest.mark.needs("root")
 
-PROGRAM = [sys.executable, "-I", "-S", str(Path(moorage.runtime.__file__).parent)]
+PROGRAM = [sys.executable, "-I", "-S", str(Path(moorage.runtime.__file__).with_name("__main__.py"))]
 
 
 class CommandLine:
