@@ -80,6 +80,15 @@ def test_an_exit_is_recorded_once(own: Daemon, fault: str) -> None:
     own.assert_no_leaks()
 
 
+def test_a_stop_that_was_cut_still_stops(own: Daemon) -> None:
+    run = ("run", "-d", "--name", "told", "busybox", "sh", "-c", "trap 'exit 4' TERM; sleep 100 & wait")
+    crash(own, "kill:sent", "stop", "told", prepare=[run])
+    wait_until(lambda: own.inspect("told", ".State.Status") == "exited", what="the exit", log=own.log)
+    assert own.inspect("told", ".State.ExitCode") == "4"
+    own.docker("rm", "told")
+    own.assert_no_leaks()
+
+
 @pytest.mark.parametrize("fault", ["exit:network-closed", "remove:marked", "remove:volumes-gone", "remove:record-gone"])
 def test_an_rm_container_is_removed_after_all(own: Daemon, fault: str) -> None:
     crash(own, fault, "run", "--rm", "--name", "brief", "-v", "/v", "busybox", "true")

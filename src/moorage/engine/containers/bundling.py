@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig, Ulimit
 from moorage.engine.bundles.devices import DeviceRule, HostDevice, all_host_devices, collect_devices
 from moorage.engine.bundles.host_facts import HostFacts
@@ -26,6 +27,7 @@ from moorage.engine.containers.errors import (
     RestartingError,
 )
 from moorage.engine.containers.groups import ContainerGroups
+from moorage.engine.containers.link_environment import link_environment
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
@@ -96,8 +98,8 @@ class Bundler:
         spec = build_spec(
             BundleInputs(
                 container_id=record.id,
-                hostname=self._hostname(record),
-                config=record.config,
+                hostname=self.hostname(record),
+                config=self._config(record),
                 host_config=self._host_config(record),
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
@@ -130,6 +132,13 @@ class Bundler:
         if sandbox is not None:
             launch.update(self.networks.launch_fields(sandbox))
         return Bundle(spec=spec, launch=launch)
+
+    def _config(self, record: ContainerRecord) -> ContainerConfig:
+        """Return the configuration with the variables of links, which its own override."""
+        linked = link_environment(record, self.registry.resolve)
+        if not linked:
+            return record.config
+        return msgspec.structs.replace(record.config, env=[*linked, *(record.config.env or ())])
 
     def _host_config(self, record: ContainerRecord) -> HostConfig:
         """Return the host configuration with the daemon's defaults for what it does not name."""
@@ -175,7 +184,8 @@ class Bundler:
                 _write_in_place(directory / name, content)
         return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
 
-    def _hostname(self, record: ContainerRecord) -> str:
+    def hostname(self, record: ContainerRecord) -> str:
+        """Return the name that a container sees as its own, empty if it is the host's."""
         if record.host_config.uts_mode == "host":
             return ""
         other = joined_container(record.host_config.network_mode)

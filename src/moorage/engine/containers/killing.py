@@ -10,6 +10,7 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
+from moorage.engine import faults
 from moorage.engine.bundles.validation import parse_signal
 from moorage.engine.containers.errors import NotRunningError, RequestFailedError
 from moorage.engine.containers.locks import ContainerLocks
@@ -112,6 +113,7 @@ class ContainerKiller:
             record = started
         task = self.tasks.get(container_id)
         await task.kill(number)
+        faults.point("kill:sent")
         if record.state.paused and stops:
             # A frozen process cannot act on its signal.
             await task.resume()
