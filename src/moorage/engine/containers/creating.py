@@ -9,6 +9,7 @@ import dataclasses
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,7 +22,7 @@ from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
 from moorage.engine.bundles.validation import check_create
-from moorage.engine.containers.errors import RequestRefusedError
+from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.mounting import MountPreparer, check_bind_sources, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name
 from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
@@ -31,6 +32,7 @@ from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
 from moorage.networks.errors import NetworkNotFoundError
+from moorage.networks.names import link_names
 from moorage.oci.digest import ChainID
 from moorage.oci.platform import host_platform, parse_platform
 from moorage.state.containers import NameTakenError
@@ -95,6 +97,10 @@ class ContainerCreator:
         host_config, more = check_create(config, self._with_defaults(request), host=self.host, log=self.defaults.log)
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
+        with _parameters_of_the_request():
+            self._check_links(host_config)
+            host_config = self._resolve_modes(host_config)
+            mounts = self._plan_mounts(config, host_config)
         record = ContainerRecord(
             id=container_id,
             name="",
@@ -104,9 +110,9 @@ class ContainerCreator:
                 image_id=image.id,
                 chain_ids=tuple(image.chain_ids),
                 config=_with_hostname(config, host_config, container_id),
-                host_config=self._resolve_modes(host_config),
+                host_config=host_config,
                 attachments=attachments_for(config, host_config, request.networking_config),
-                mounts=self._plan_mounts(config, host_config),
+                mounts=mounts,
             ),
         )
         if joined_container(host_config.network_mode) is None:
@@ -140,6 +146,15 @@ class ContainerCreator:
             if (reference := joined_container(mode)) is not None
         }
         return msgspec.structs.replace(host_config, **resolved) if resolved else host_config
+
+    def _check_links(self, host_config: HostConfig) -> None:
+        links = host_config.links if host_config.network_mode == "bridge" else None
+        for link in links or ():
+            container, _ = link_names(link)
+            try:
+                self.registry.resolve(container)
+            except ContainerNotFoundError as error:
+                raise RequestRefusedError(f"could not get container for {container}: {error}") from error
 
     def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
         inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
@@ -181,6 +196,15 @@ class ContainerCreator:
                 self.registry.reserve_name(candidate, container_id)
                 return candidate
         raise RequestRefusedError(f"no free name for container {container_id}")
+
+
+@contextlib.contextmanager
+def _parameters_of_the_request() -> Iterator[None]:
+    """Refuse a container that is not there as a wrong parameter: not found means the image, to clients."""
+    try:
+        yield
+    except ContainerNotFoundError as error:
+        raise RequestRefusedError(str(error)) from error
 
 
 def _with_hostname(config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:

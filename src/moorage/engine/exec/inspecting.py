@@ -3,9 +3,12 @@
 Spec: Engine API, GET /exec/{id}/json.
 """
 
+import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moorage.api.exec import ExecInspectResponse, ExecProcessConfig
+from moorage.engine.containers.attaching import DEFAULT_DETACH_KEYS
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.exec.table import ExecTable
 
@@ -42,6 +45,11 @@ class ExecInspector:
             open_stderr=added.stderr,
             can_remove=False,
             container_id=added.container_id,
-            detach_keys="".join(chr(key) for key in added.detach_keys),
+            detach_keys=_shown_keys(added.detach_keys),
             pid=added.pid,
         )
+
+
+def _shown_keys(keys: Sequence[int]) -> str:
+    # Bytes in JSON, as Go writes them; nobody asked for the default.
+    return "" if tuple(keys) == DEFAULT_DETACH_KEYS else base64.b64encode(bytes(keys)).decode()
