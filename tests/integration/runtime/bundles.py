@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,45 +162,58 @@ class Bundle:
 
     def run_here(self, *arguments: str, change: Change | None = None, **launch: Any) -> dict[str, Any]:
         """Run a command to its end in this process; only in a forked child."""
-        facts: dict[str, Any] = {"code": -1, "error": "", "output": "", "warnings": self.warnings}
-        output_fd = os.memfd_create("output")
-        try:
-            init = process.create(self.launch(*arguments, change=change, stdio=output_fd, **launch))
-            process.start(init)
-        except StartError as error:
-            facts |= {"code": error.exit_code, "error": error.message}
-            return facts
-        facts["code"] = pidfd.wait(init.pidfd)
-        facts["output"] = read_all(init.console_fd if init.console_fd >= 0 else output_fd)
-        process.cleanup(init)
+        with open_output() as output_fd:
+            try:
+                init = process.create(self.launch(*arguments, change=change, stdio=output_fd, **launch))
+                process.start(init)
+            except StartError as error:
+                return self._facts(code=error.exit_code, error=error.message)
+            code = pidfd.wait(init.pidfd)
+            facts = self._facts(code=code, output=read_all(init.console_fd if init.console_fd >= 0 else output_fd))
+            process.cleanup(init)
         return facts
 
     def start_here(self, *arguments: str, change: Change | None = None) -> process.InitProcess:
         """Start a command and leave it running; only in a forked child."""
-        null_fd = os.open("/dev/null", os.O_RDWR)
-        init = process.create(self.launch(*arguments, change=change, stdio=null_fd))
-        process.start(init)
+        with open_output() as output_fd:
+            init = process.create(self.launch(*arguments, change=change, stdio=output_fd))
+            process.start(init)
         return init
 
     def add_here(self, init: process.InitProcess, *arguments: str, **description: Any) -> dict[str, Any]:
         """Run a further command to its end; only in a forked child."""
-        facts: dict[str, Any] = {"code": -1, "error": "", "output": "", "warnings": self.warnings}
-        output_fd = os.memfd_create("output")
         described = {**init.spec["process"], "args": list(arguments), **description}
-        try:
-            added = joining.exec_process(init.target(), described, stdio=(output_fd, output_fd, output_fd))
-        except StartError as error:
-            facts |= {"code": error.exit_code, "error": error.message}
-            return facts
-        facts["code"] = pidfd.wait(added.pidfd)
-        facts["output"] = read_all(added.console_fd if added.console_fd >= 0 else output_fd)
+        with open_output() as output_fd:
+            try:
+                added = joining.exec_process(init.target(), described, stdio=(output_fd, output_fd, output_fd))
+            except StartError as error:
+                return self._facts(code=error.exit_code, error=error.message)
+            code = pidfd.wait(added.pidfd)
+            facts = self._facts(code=code, output=read_all(added.console_fd if added.console_fd >= 0 else output_fd))
+            for fd in (added.pidfd, added.console_fd):
+                if fd >= 0:
+                    os.close(fd)
         return facts
+
+    def _facts(self, *, code: int, error: str = "", output: str = "") -> dict[str, Any]:
+        # What was warned of at the end is still to come.
+        return {"code": code, "error": error, "output": output, "warnings": self.warnings}
 
     def end_here(self, init: process.InitProcess) -> None:
         """Kill a running container; only in a forked child."""
         pidfd.pidfd_send_signal(init.pidfd, signal.SIGKILL)
         pidfd.wait(init.pidfd)
         process.cleanup(init)
+
+
+@contextlib.contextmanager
+def open_output() -> Iterator[int]:
+    """Lend a file in memory."""
+    fd = os.memfd_create("output")
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def read_all(fd: int) -> str:

@@ -1,9 +1,15 @@
 """A container begins, runs its program and ends; or fails as Docker's users know it."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from moorage.runtime import process
+from moorage.runtime.containers import start_time
+from moorage.runtime.containment import open_cgroup
 from tests.integration.runtime.bundles import Bundle, Spec, isolated
 
 pytestmark = pytest.mark.needs("root")
@@ -112,3 +118,50 @@ def test_init_that_dies_on_the_way_is_reported(bundle: Bundle) -> None:
 
     outcome = bundle.run("true", change=change)
     assert "failed to write sysctl net.ipv4.no_such_key=1" in outcome.error
+
+
+@pytest.mark.needs("overlay")
+def test_starts_leave_no_descriptor_process_or_cgroup(tmp_path: Path) -> None:
+    bundle = Bundle(tmp_path, overlay=True)
+
+    def terminal(spec: Spec) -> None:
+        spec["process"]["terminal"] = True
+
+    def everything() -> int:
+        bundle.run_here("true")
+        bundle.run_here("true", change=terminal)
+        bundle.run_here("nosuch")
+        bundle.run_here("true", change=lambda spec: spec["root"].clear())
+        init = bundle.start_here("sleep", "60")
+        bundle.add_here(init, "nosuch")
+        bundle.add_here(init, "true")
+        bundle.end_here(init)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def body() -> list[bool]:
+        same = everything() == everything()
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+        groups = list(Path("/sys/fs/cgroup").glob(f"*/moorage-test-{os.getpid()}-*/*/cgroup.procs"))
+        return [same, children == "", groups == []]
+
+    assert isolated(body) == [True, True, True]
+
+
+def test_created_container_ends_with_the_process_that_would_start_it(bundle: Bundle) -> None:
+    def body() -> list[bool]:
+        reader, writer = os.pipe()
+        launch = bundle.launch("sleep", "60", stdio=writer)
+        creator = os.fork()
+        if creator == 0:
+            init = process.create(launch)
+            os.write(writer, str(init.pid).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(creator, 0)
+        pid = int(os.read(reader, 20))
+        deadline = time.monotonic() + 5
+        while alive := bool(start_time(pid)):
+            assert time.monotonic() < deadline
+        gone = open_cgroup(launch.spec, container_id="c1").delete(patience=2)
+        return [alive, gone]
+
+    assert isolated(body) == [False, True]
