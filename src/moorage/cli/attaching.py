@@ -68,7 +68,11 @@ def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: bool) 
         exit_status = begin_wait(session, identity, condition="next-exit" if start else "not-running")
         if start:
             session.perform(call(endpoints.CONTAINER_START, path={"id": identity}))
-        stack.enter_context(following_size(container_resizer(session, identity), tty=tty))
+        resize = container_resizer(session, identity)
+        if tty and not start and (found := terminal.size()):
+            # A change of size makes the program draw its prompt again for who comes late.
+            resize(found[0] + 1, found[1] + 1)
+        stack.enter_context(following_size(resize, tty=tty))
         converse(exchange, stdin=target.stdin, tty=tty)
         record = session.perform(call(endpoints.CONTAINER_INSPECT, path={"id": identity}))
         if record.state is not None and record.state.running and tty:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Final
 
 import click
@@ -102,34 +101,32 @@ def _size(container: ContainerSummary) -> str:
 
 
 def ports_text(ports: Iterable[PortSummary]) -> str:
-    """Return published and exposed ports as ``ps`` prints them, neighbours as ranges."""
-    ordered = sorted(
-        ports, key=lambda port: (port.ip, port.type, port.public_port - port.private_port, port.private_port)
-    )
-    # Ports form a range while address, protocol, and the distance between inside and
-    # outside stay the same and each follows the one before.
-    numbered = enumerate(ordered)
-    groups = groupby(
-        numbered,
-        key=lambda pair: (
-            pair[1].ip,
-            pair[1].type,
-            bool(pair[1].public_port) and pair[1].public_port - pair[1].private_port,
-            pair[1].private_port - pair[0],
-        ),
-    )
-    return ", ".join(_ports_range([port for _, port in group]) for _, group in groups)
+    """Return published and exposed ports as ``ps`` prints them.
+
+    Neighbours are one range, unless the port outside is another than inside: Docker lists
+    those one by one, behind the others.
+    """
+    ended: list[str] = []
+    moved: list[str] = []
+    groups: dict[tuple[str, str], tuple[int, int]] = {}
+    for port in sorted(ports, key=lambda port: (port.private_port, port.ip, port.public_port, port.type)):
+        key, number = (port.ip, port.type), port.private_port
+        if port.ip and port.public_port != number:
+            moved.append(f"{_bracketed(port.ip)}:{port.public_port}->{number}/{port.type}")
+            continue
+        first, last = groups.get(key, (number, number - 1))
+        if last + 1 != number:
+            ended.append(_range_text(key, first, last))
+            first = number
+        groups[key] = (first, number)
+    return ", ".join([*ended, *(_range_text(key, *span) for key, span in groups.items()), *moved])
 
 
-def _ports_range(group: list[PortSummary]) -> str:
-    first, last = group[0], group[-1]
-    inside = _span(first.private_port, last.private_port)
-    if not first.public_port:
-        return f"{inside}/{first.type}"
-    address = f"[{first.ip}]" if ":" in first.ip else first.ip
-    outside = _span(first.public_port, last.public_port)
-    return f"{address}:{outside}->{inside}/{first.type}" if address else f"{outside}->{inside}/{first.type}"
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}-{last}"
+def _range_text(key: tuple[str, str], first: int, last: int) -> str:
+    address, kind = key
+    span = str(first) if first == last else f"{first}-{last}"
+    return f"{_bracketed(address)}:{span}->{span}/{kind}" if address else f"{span}/{kind}"

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from moorage.api.containers import ContainerConfig, ContainerCreateRequest, HealthConfig
 from moorage.api.host_config import (
     DeviceMapping,
@@ -35,13 +37,19 @@ _STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
 def create_request(
-    image: str, command: Sequence[str], flags: Mapping[str, Any], *, detached: bool
+    image: str,
+    command: Sequence[str],
+    flags: Mapping[str, Any],
+    *,
+    detached: bool,
+    console_size: tuple[int, int] | None = None,
 ) -> ContainerCreateRequest:
     """Return the request that the flags stand for.
 
     Args:
         flags: By the names in `container_flags`.
         detached: ``run -d``: nothing is attached.
+        console_size: Rows and columns of the user's terminal.
 
     Raises:
         FlagError: In Docker's words.
@@ -51,7 +59,7 @@ def create_request(
     config = _config(image, command, flags, attached=frozenset() if detached else attached_streams(flags))
     return ContainerCreateRequest(
         **_fields_of(config),
-        host_config=_host_config(flags, bindings),
+        host_config=msgspec.structs.replace(_host_config(flags, bindings), console_size=console_size or (0, 0)),
         networking_config=_networking(flags),
     )
 

@@ -63,7 +63,8 @@ def run(
     if not detach:
         terminal.require_terminal(interactive=flags["interactive"], tty_wanted=flags["tty"])
     try:
-        request = create_request(image, command, flags, detached=detach)
+        size = terminal.size() if flags["tty"] else None
+        request = create_request(image, command, flags, detached=detach, console_size=size)
         identity = create_container(session, request, flags)
         status = (
             _start_detached(session, identity)

@@ -1,0 +1,62 @@
+"""Templates: what ``--format`` does."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.cli.templates.rendering import Template
+from moorage.cli.templates.tokens import TemplateError
+
+VALUE: dict[str, Any] = {
+    "Name": "web",
+    "State": {"Running": True, "Pid": 7},
+    "Labels": {"b": "2", "a": "1"},
+    "List": ["x", "y"],
+    "Ports": {"80/tcp": [{"HostPort": "8080"}]},
+    "None": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Name}}", "web"),
+        ("{{ .State.Running }} {{.State.Pid}}", "true 7"),
+        ("{{json .State}}", '{"Pid":7,"Running":true}'),
+        ("{{.Labels}} {{.List}}", "map[a:1 b:2] [x y]"),
+        ("{{range .List}}<{{.}}>{{end}}", "<x><y>"),
+        ("{{range $i, $v := .List}}{{$i}}{{$v}}{{end}}", "0x1y"),
+        ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", "a=1;b=2;"),
+        ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
+        ("{{if eq .Name `db`}}1{{else if eq .Name `web`}}2{{end}}", "2"),
+        ("{{with .State}}{{.Pid}}{{end}}", "7"),
+        ('{{index .Labels "a"}}', "1"),
+        ('{{(index (index .Ports "80/tcp") 0).HostPort}}', "8080"),
+        ("{{len .List}} {{upper .Name}} {{join .List `,`}}", "2 WEB x,y"),
+        ("{{.Name | upper | printf `%s!`}}", "WEB!"),
+        (r"{{.Name}}\t{{.Name}}", "web\tweb"),
+        ("a {{- .Name -}} b", "awebb"),
+        ("{{/* nothing */}}x", "x"),
+        ("{{.None}}", "<no value>"),
+        ("{{and .State.Running (not false)}}", "true"),
+    ],
+)
+def test_rendering(template: str, text: str) -> None:
+    assert Template(template).render(VALUE) == text
+
+
+@pytest.mark.parametrize(
+    "template", ["{{", "{{.Name", "{{if .Name}}", "{{end}}", "{{(.Name}}", "{{.Nope}}", "{{nope .Name}}"]
+)
+def test_templates_that_fail(template: str) -> None:
+    with pytest.raises(TemplateError):
+        Template(template).render(VALUE)
+
+
+@given(st.text(alphabet='{}.$|() "`abN:=-', max_size=20))
+def test_any_text_renders_or_is_refused(text: str) -> None:
+    with contextlib.suppress(TemplateError):
+        Template(text).render(VALUE)
