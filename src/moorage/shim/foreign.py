@@ -12,7 +12,7 @@ import os
 
 from moorage.cgroups import group
 from moorage.cgroups.errors import CgroupError
-from moorage.kernel import mount, namespaces, terminal
+from moorage.kernel import mount, namespaces, prctl, terminal
 from moorage.kernel.mount import MountFlag
 from moorage.kernel.namespaces import CloneFlag
 from moorage.kernel.pidfd import pidfd_open
@@ -95,6 +95,9 @@ class ForeignRuntime:
         self, description: Mapping[str, Any], *, stdio: tuple[int, int, int], console_size: tuple[int, int] | None
     ) -> tuple[int, int, int]:
         """Run one more program in it; return its pid, pidfd, and its terminal's master or -1."""
+        # The process shall become a child of this one, which does not reap it: it may end before
+        # its pidfd is opened, and the keeper would reap it at once.
+        prctl.set_child_subreaper(reap=True)
         prefix = f"{self._bundle}/exec-{os.getpid()}"
         with open(f"{prefix}.json", "w", encoding="utf-8") as file:
             json.dump(description, file)

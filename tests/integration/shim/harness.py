@@ -167,13 +167,13 @@ class Bundle:
 class Launcher:
     """A real launcher, and everything started through it."""
 
-    def __init__(self, run_root: Path, *, pool: int = 1) -> None:
+    def __init__(self, run_root: Path, *, pool: int = 1, prefix: tuple[str, ...] = ()) -> None:
         self.run_root = run_root
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-I", "-S", str(LAUNCHER), "--socket", str(theirs.fileno()),
+                    *prefix, sys.executable, "-I", "-S", str(LAUNCHER), "--socket", str(theirs.fileno()),
                     "--run-root", str(run_root), "--pool", str(pool), "--allow-faults",
                 ],
                 pass_fds=[theirs.fileno()],
@@ -275,9 +275,13 @@ def _remove_cgroup(path: str) -> None:
 
 
 @contextlib.contextmanager
-def running_launcher(run_root: Path, *, pool: int = 1) -> Iterator[Launcher]:
-    """Have a launcher, and leave nothing of what it started."""
-    launcher = Launcher(run_root, pool=pool)
+def running_launcher(run_root: Path, *, pool: int = 1, prefix: tuple[str, ...] = ()) -> Iterator[Launcher]:
+    """Have a launcher, and leave nothing of what it started.
+
+    Args:
+        prefix: A command that runs the launcher in its own place.
+    """
+    launcher = Launcher(run_root, pool=pool, prefix=prefix)
     try:
         yield launcher
     finally:

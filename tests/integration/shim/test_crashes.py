@@ -45,7 +45,8 @@ def wait_until_asleep(pid: int) -> int:
 @pytest.fixture
 def fifo_bundle(launcher: Launcher) -> Bundle:
     """A container that prints each line it is sent, and ends with "end"."""
-    script = "while read x < /tmp/fifo; do echo $x; [ $x = end ] && exit 9; done"
+    # It may read an end of file where a former writer has not yet closed.
+    script = 'while :; do read x < /tmp/fifo && echo $x; [ "$x" = end ] && exit 9; done'
     bundle = launcher.bundle("sh", "-c", script)
     os.mkfifo(bundle.rootfs / "tmp" / "fifo")
     return bundle
@@ -169,7 +170,10 @@ def test_killed_attendant_is_replaced(launcher: Launcher, fifo_bundle: Bundle) -
     control = launcher.run(fifo_bundle)
     tell(fifo_bundle, "one")
     pid = control.call("state")["pid"]
-    (attendant,) = [child for child in children(parent(pid)) if child != pid]
+    attendants: list[int] = []
+    while not attendants:  # the list of children may miss some while others come and go
+        attendants = [child for child in children(parent(pid)) if child != pid]
+    (attendant,) = attendants
     os.kill(attendant, signal.SIGKILL)
     tell(fifo_bundle, "two")
     assert fifo_bundle.connect().call("state")["status"] == "running"

@@ -1,11 +1,12 @@
 """Other runtimes, driven by their command line."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.shim.harness import Bundle, Launcher, attach, demultiplex, read_to_end
+from tests.integration.shim.harness import Bundle, Launcher, attach, demultiplex, read_to_end, running_launcher
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -13,6 +14,17 @@ RUNTIMES = [
     pytest.param("/usr/sbin/runc", marks=pytest.mark.needs("runc")),
     pytest.param("/usr/bin/crun", marks=pytest.mark.needs("crun")),
 ]
+
+
+# crun refuses hybrid control groups as long as there is any controller in the second hierarchy.
+WITHOUT_HYBRID = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", WITHOUT_HYBRID, "sh")
+    with running_launcher(tmp_path_factory.mktemp("run"), pool=2, prefix=prefix) as launcher:
+        yield launcher
 
 
 @pytest.fixture(params=RUNTIMES)

@@ -97,8 +97,7 @@ def test_limits_of_a_running_container_can_be_changed(launcher: Launcher) -> Non
     bundle = launcher.bundle("sleep", "100")
     control = launcher.run(bundle)
     assert control.call("update", resources={"pids": {"limit": 77}})["ok"]
-    (limit,) = Path("/sys/fs/cgroup").glob(f"**{bundle.cgroup}/pids.max") or [None]
-    assert limit is not None
+    (limit,) = Path("/sys/fs/cgroup").glob(f"**{bundle.cgroup}/pids.max")
     assert limit.read_text() == "77\n"
 
 
