@@ -48,7 +48,10 @@ def clone_init(preparation: Preparation, parent: Channel, child: Channel, *, cgr
 
 
 def clone_into(pid_namespace_fd: int, *, flags: int = 0, cgroup_fd: int = -1) -> tuple[int, int]:
-    """Clone as `namespaces.clone3`, the child in another PID namespace unless the fd is -1."""
+    """Clone as `namespaces.clone3`, the child in another PID namespace unless the fd is -1.
+
+    The child has none of the caller's signal handlers: those are the parent's business.
+    """
     if pid_namespace_fd < 0:
         return namespaces.clone3(flags | CloneFlag.CLEAR_SIGHAND, cgroup_fd=cgroup_fd)
     own_fd = namespaces.open_namespace("self", "pid")

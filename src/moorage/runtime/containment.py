@@ -114,7 +114,8 @@ def device_rules(rules: Sequence[Rule]) -> list[Rule]:
     if not complete or not _is_for_all(complete[0]):
         complete.insert(0, _DENY_ALL)
     if not (_is_for_all(complete[-1]) and complete[-1].get("allow")):
-        complete += [rule for rule in _ALWAYS if not _has(complete, rule)]
+        known = {_key(rule) for rule in complete}
+        complete += [rule for rule in _ALWAYS if _key(rule) not in known]
     return complete
 
 
@@ -122,6 +123,5 @@ def _is_for_all(rule: Rule) -> bool:
     return rule.get("type") in {None, "", "a"} and rule.get("major") is None and rule.get("minor") is None
 
 
-def _has(rules: Sequence[Rule], wanted: Rule) -> bool:
-    keys = ("allow", "type", "major", "minor", "access")
-    return any(all(rule.get(key) == wanted.get(key) for key in keys) for rule in rules)
+def _key(rule: Rule) -> tuple[Any, ...]:
+    return rule.get("allow"), rule.get("type"), rule.get("major"), rule.get("minor"), rule.get("access")

@@ -10,7 +10,7 @@ import os
 
 from moorage.cgroups import group
 from moorage.cgroups.errors import CgroupError
-from moorage.kernel import namespaces, prctl, signals
+from moorage.kernel import namespaces, prctl
 from moorage.kernel.namespaces import NAMESPACES
 from moorage.runtime import console, limits
 from moorage.runtime.channel import Channel, Message, channel_pair
@@ -164,22 +164,15 @@ def _start(joining: Joining) -> ExecProcess:
 
 
 def _clone(joining: Joining, parent: Channel, child: Channel) -> ExecProcess:
-    mask = signals.block_all()
-    try:
-        if os.geteuid() == 0:
-            pid, pidfd = clone_into(_pid_namespace(joining.target))
-            if pid == 0:
-                parent.close()
-                _run(joining, child, stage=False)
-            child.close()
-        else:
-            stage = Stage(
-                parent, child, join=lambda: _join(joining.target), run=lambda: _run(joining, child, stage=True)
-            )
-            pid, pidfd = stage.clone()
-    finally:
-        # Only the parent comes here.
-        signals.restore_mask(mask)
+    if os.geteuid() == 0:
+        pid, pidfd = clone_into(_pid_namespace(joining.target))
+        if pid == 0:
+            parent.close()
+            _run(joining, child, stage=False)
+        child.close()
+    else:
+        stage = Stage(parent, child, join=lambda: _join(joining.target), run=lambda: _run(joining, child, stage=True))
+        pid, pidfd = stage.clone()
     return ExecProcess(pid=pid, pidfd=pidfd)
 
 

@@ -13,7 +13,6 @@ import os
 from moorage.cgroups.errors import CgroupError
 from moorage.cgroups.paths import Mode
 from moorage.cgroups.v2 import V2Group
-from moorage.kernel import signals
 from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import clone_init, kill_and_reap
 from moorage.runtime.containment import create_cgroup, host_layout, open_cgroup, remove_cgroup, resources_of
@@ -142,7 +141,6 @@ def _clone(preparation: Preparation, cgroup: Containment) -> InitProcess:
         cgroup = create_cgroup(cgroup, log=preparation.launch.log)
         cgroup_fd = cgroup.open_fd() if isinstance(cgroup, V2Group) else -1
     parent, child = channel_pair()
-    mask = signals.block_all()
     try:
         pid, pidfd = clone_init(preparation, parent, child, cgroup_fd=cgroup_fd)
     except BaseException:
@@ -152,7 +150,6 @@ def _clone(preparation: Preparation, cgroup: Containment) -> InitProcess:
         raise
     finally:
         # Only the parent comes here.
-        signals.restore_mask(mask)
         if cgroup_fd >= 0:
             os.close(cgroup_fd)
     return InitProcess(preparation.launch, pid=pid, pidfd=pidfd, cgroup=cgroup, channel=parent)
