@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # As many links as the kernel itself follows in one path.
 _MOST_LINKS: Final = 40
+# Plain integers here and elsewhere: combining flags of an enum costs as much as several system calls.
+_WITHOUT_LINKS: Final = int(Resolve.IN_ROOT | Resolve.NO_MAGICLINKS | Resolve.NO_SYMLINKS)
 
 
 def clean(path: str) -> str:
@@ -74,8 +76,7 @@ def open_plain_directory(root_fd: int, path: str) -> int:
     For /proc and /sys: a link in the image may not choose where they appear.
     """
     os.close(open_directory(root_fd, path))
-    resolve = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS | Resolve.NO_SYMLINKS
-    return openat2(root_fd, path, os.O_PATH | os.O_DIRECTORY, 0, resolve)
+    return openat2(root_fd, path, os.O_PATH | os.O_DIRECTORY, 0, _WITHOUT_LINKS)
 
 
 def _make_directories(root_fd: int, path: str, *, links: int) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _CLONE: Final = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC
+_RESTRICTED: Final = int(MountAttr.RDONLY | MountAttr.NOSUID | MountAttr.NODEV)
 
 
 def host_null() -> int:
@@ -83,7 +84,7 @@ def _empty_directory() -> int:
         mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "nr_inodes", "1")
         mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "nr_blocks", "1")
         mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
-        return mount_fd.fsmount(fs_fd, attributes=MountAttr.RDONLY | MountAttr.NOSUID | MountAttr.NODEV)
+        return mount_fd.fsmount(fs_fd, attributes=_RESTRICTED)
     finally:
         os.close(fs_fd)
 

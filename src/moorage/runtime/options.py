@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # (bits to clear, bits to set). The access time modes are one field: all of it is
 # cleared whenever one of them is chosen, as mount_setattr(2) demands.
 _ATIME = int(MountAttr.ATIME)
+_RDONLY = int(MountAttr.RDONLY)
 _ATTRIBUTES: Final[Mapping[str, tuple[int, int]]] = {
     "ro": (0, int(MountAttr.RDONLY)),
     "rw": (int(MountAttr.RDONLY), 0),
@@ -126,7 +127,7 @@ class MountOptions:
     @property
     def read_only(self) -> bool:
         """Whether nothing may be written through the mount."""
-        return bool((self.attr_set | self.recursive_set) & MountAttr.RDONLY)
+        return bool((self.attr_set | self.recursive_set) & _RDONLY)
 
 
 def parse_options(words: Iterable[str]) -> MountOptions:

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 _OPEN_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NAME_OF_OVERLAY: Final = "overlay"
+_REC: Final = int(MountFlag.REC)
+_SHARED: Final = int(MountFlag.SHARED)
+_UNBINDABLE: Final = int(MountFlag.UNBINDABLE)
+_DEFAULT_PROPAGATION: Final = int(MountFlag.SLAVE | MountFlag.REC)
+_SLAVE: Final = mount_fd.mount_attributes(propagation=int(MountFlag.SLAVE))
+_PRIVATE: Final = mount_fd.mount_attributes(propagation=int(MountFlag.PRIVATE))
+_READ_ONLY: Final = mount_fd.mount_attributes(attr_set=int(MountAttr.RDONLY))
+_DETACH: Final = int(UnmountFlag.DETACH)
 
 
 def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
@@ -92,7 +100,7 @@ def _overlay_by_path(rootfs: OverlayRootfs, label: str) -> int:
         try:
             return clone_directory(rootfs.upper)
         finally:
-            mount.umount2(rootfs.upper, UnmountFlag.DETACH)
+            mount.umount2(rootfs.upper, _DETACH)
     finally:
         os.fchdir(here_fd)
         os.close(here_fd)
@@ -123,10 +131,10 @@ def isolate_mounts(propagation: int) -> None:
             what the host mounts later, and gives nothing back.
     """
     # What is unbindable could not even be copied into the container: that waits for `finish_root`.
-    chosen = 0 if propagation & MountFlag.UNBINDABLE else propagation
-    flags = chosen or int(MountFlag.SLAVE | MountFlag.REC)
-    recursive = AT_RECURSIVE if flags & MountFlag.REC else 0
-    attributes = mount_fd.mount_attributes(propagation=flags & ~int(MountFlag.REC))
+    chosen = 0 if propagation & _UNBINDABLE else propagation
+    flags = chosen or _DEFAULT_PROPAGATION
+    recursive = AT_RECURSIVE if flags & _REC else 0
+    attributes = mount_fd.mount_attributes(propagation=flags & ~_REC)
     mount_fd.mount_setattr(AT_FDCWD, "/", recursive, attributes)
 
 
@@ -138,10 +146,9 @@ def attach_root(root_fd: int, place: str, *, propagation: int) -> None:
         place: An existing directory.
         propagation: As for `isolate_mounts`.
     """
-    if propagation & MountFlag.SHARED:
+    if propagation & _SHARED:
         # pivot_root(2) refuses a shared parent, and the host must not see this mount.
-        private = mount_fd.mount_attributes(propagation=MountFlag.PRIVATE)
-        mount_fd.mount_setattr(AT_FDCWD, _mount_point_of(place), 0, private)
+        mount_fd.mount_setattr(AT_FDCWD, _mount_point_of(place), 0, _PRIVATE)
         set_propagation(root_fd, int(MountFlag.PRIVATE))
     place_fd = os.open(place, _OPEN_DIRECTORY)
     try:
@@ -199,9 +206,8 @@ def _pivot(old_fd: int) -> None:
     mount.pivot_root(".", ".")
     os.fchdir(old_fd)
     # Unmounting must not travel back to the host.
-    slave = mount_fd.mount_attributes(propagation=MountFlag.SLAVE)
-    mount_fd.mount_setattr(old_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, slave)
-    mount.umount2(".", UnmountFlag.DETACH)
+    mount_fd.mount_setattr(old_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, _SLAVE)
+    mount.umount2(".", _DETACH)
 
 
 def _cover(root_fd: int) -> None:
@@ -212,8 +218,8 @@ def _cover(root_fd: int) -> None:
 def finish_root(*, propagation: int, read_only: bool) -> None:
     """Give the new root its propagation, and forbid writing to it if asked."""
     if propagation:
-        recursive = AT_RECURSIVE if propagation & MountFlag.REC else 0
-        attributes = mount_fd.mount_attributes(propagation=propagation & ~int(MountFlag.REC))
+        recursive = AT_RECURSIVE if propagation & _REC else 0
+        attributes = mount_fd.mount_attributes(propagation=propagation & ~_REC)
         mount_fd.mount_setattr(AT_FDCWD, "/", recursive, attributes)
     if read_only:
-        mount_fd.mount_setattr(AT_FDCWD, "/", 0, mount_fd.mount_attributes(attr_set=MountAttr.RDONLY))
+        mount_fd.mount_setattr(AT_FDCWD, "/", 0, _READ_ONLY)
