@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moorage.cgroups.errors import CgroupError
+
 
 class StartError(Exception):
     """A container, or a program in one, could not be started.
@@ -31,6 +33,8 @@ def failure(error: BaseException) -> StartError:
         return error
     if isinstance(error, OSError):
         return StartError(describe(error))
+    if isinstance(error, CgroupError):
+        return StartError(str(error))
     return StartError(f"{type(error).__name__}: {error}")
 
 

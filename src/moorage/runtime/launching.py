@@ -8,6 +8,7 @@ import os
 import socket
 import time
 
+from moorage.cgroups.systemd_paths import parse_unit_path
 from moorage.runtime import process
 from moorage.runtime.containers import ContainerRecord, reserve, start_time
 from moorage.runtime.errors import ContainerStateError, InvalidSpecError, StartError, describe
@@ -71,6 +72,8 @@ def create_container(
     bundle = os.path.abspath(options.bundle or ".")
     spec = read_spec(os.path.join(bundle, options.config))
     _check_terminal(spec, options)
+    if invocation.systemd_cgroup:
+        _name_unit(spec, options.container_id)
     directory = reserve(invocation.root, options.container_id)
     record = ContainerRecord(directory, facts=_facts(options.container_id, bundle, spec), spec=spec)
     try:
@@ -145,17 +148,33 @@ def _check_terminal(spec: dict[str, Any], options: argparse.Namespace) -> None:
         raise ContainerStateError("cannot use console socket if runc will not detach or allocate tty")
 
 
+def _name_unit(spec: dict[str, Any], container_id: str) -> None:
+    """Have systemd make the cgroup: its path becomes the name of a unit.
+
+    Raises:
+        InvalidSpecError: It is the name of something else.
+    """
+    linux = spec.setdefault("linux", {})
+    path = linux.get("cgroupsPath") or f":moor-oci:{container_id}"
+    if parse_unit_path(path) is None:
+        raise InvalidSpecError(
+            f'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got {path!r} instead'
+        )
+    linux["cgroupsPath"] = path
+
+
 def _facts(container_id: str, bundle: str, spec: dict[str, Any]) -> dict[str, Any]:
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         cgroups = file.read()
     root = (spec.get("root") or {}).get("path") or ""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return {
         "id": container_id,
         "pid": 0,
         "start_time": 0,
         "bundle": bundle,
         "rootfs": os.path.join(bundle, root),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z",
+        "created": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z",
         "owner": "root" if os.getuid() == 0 else str(os.getuid()),
         "cgroups": cgroups,
         "no_cgroup": False,
