@@ -99,7 +99,15 @@ class Keeper:
                 self._sleep()
             elif time.monotonic() - self._forked_at < _PATIENCE:
                 time.sleep(_PATIENCE)
-            self._sock = self._fork()
+            self._sock = self._fork_patiently()
+
+    def _fork_patiently(self) -> _socket.socket:
+        while True:
+            try:
+                return self._fork()
+            except OSError:
+                # No more processes or memory: the container goes on, and its pipes hold what it writes.
+                time.sleep(_PATIENCE)
 
     def _fork(self) -> _socket.socket:
         ours, theirs = socket_pair()
