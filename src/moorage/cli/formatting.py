@@ -42,5 +42,5 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
 def _row_json(row: Row) -> str:
     # Go escapes what means something in HTML. These occur in strings only, so replacing
     # them in the whole text is right.
-    text = to_json(dict(row))
+    text = to_json(dict(sorted(row.items())))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -25,7 +25,7 @@ VALUE: dict[str, Any] = {
     [
         ("{{.Name}}", "web"),
         ("{{ .State.Running }} {{.State.Pid}}", "true 7"),
-        ("{{json .State}}", '{"Pid":7,"Running":true}'),
+        ("{{json .State}}", '{"Running":true,"Pid":7}'),
         ("{{.Labels}} {{.List}}", "map[a:1 b:2] [x y]"),
         ("{{range .List}}<{{.}}>{{end}}", "<x><y>"),
         ("{{range $i, $v := .List}}{{$i}}{{$v}}{{end}}", "0x1y"),
