@@ -1,11 +1,15 @@
 """Control groups of containers: limits in force, and nothing left."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from moorage.cgroups.group import detect
+from moorage.cgroups.paths import Layout
+from moorage.runtime import containment
 from tests.integration.runtime.bundles import Bundle, Spec, isolated
 
 pytestmark = pytest.mark.needs("root")
@@ -88,3 +92,51 @@ def test_processes_left_behind_are_ended(bundle: Bundle) -> None:
 def test_value_that_the_host_can_not_set_is_named(bundle: Bundle) -> None:
     change = with_resources(hugepageLimits=[{"pageSize": "3MB", "limit": 1}])
     assert "hugetlb" in bundle.run("true", change=change).error
+
+
+def on_the_unified_hierarchy(body: Callable[[], Any]) -> Any:
+    """Run a function as on a host whose only hierarchy is the unified one."""
+    unified = detect().unified
+    if unified is None:
+        pytest.skip("no unified hierarchy is mounted")
+
+    def child() -> Any:
+        containment._known_layouts[:] = [Layout((), unified)]
+        return body()
+
+    return isolated(child)
+
+
+def test_child_begins_in_its_cgroup_of_the_unified_hierarchy(bundle: Bundle) -> None:
+    def body() -> Any:
+        init = bundle.start_here("sleep", "60")
+        facts = bundle.add_here(init, "cat", "/proc/self/cgroup", "/proc/1/cgroup")
+        directory = init.cgroup.directories.get("") or next(iter(init.cgroup.directories.values()))
+        bundle.end_here(init)
+        return [facts["output"], init.spec["linux"]["cgroupsPath"], Path(directory).exists()]
+
+    output, path, exists = on_the_unified_hierarchy(body)
+    assert output.splitlines().count(f"0::{path}") == 2
+    assert not exists
+
+
+def test_unified_hierarchy_is_shown_from_the_containers_cgroup_on(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["linux"]["namespaces"].append({"type": "cgroup"})
+        spec["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})
+
+    script = "cat /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs"
+    output = on_the_unified_hierarchy(lambda: bundle.run_here("sh", "-c", script, change=change))["output"]
+    assert "0::/" in output.splitlines()
+    assert "1" in output.splitlines()
+
+
+def test_device_rules_of_the_unified_hierarchy(bundle: Bundle) -> None:
+    def change(spec: Spec) -> None:
+        spec["linux"]["devices"] = [{"path": "/dev/port2", "type": "c", "major": 1, "minor": 4, "fileMode": 0o666}]
+
+    script = "busybox head -c 1 /dev/zero > /dev/null && echo good; busybox head -c 1 /dev/port2"
+    facts = on_the_unified_hierarchy(lambda: bundle.run_here("sh", "-c", script, change=change))
+    assert facts["error"] == ""
+    assert "good" in facts["output"]
+    assert "Operation not permitted" in facts["output"]
