@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from moorage.content.collection import collect
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
+from moorage.images.errors import explained_disk_errors
 from moorage.images.ports import ImageUsers
 from moorage.oci.digest import ChainID
 from moorage.snapshots.records import Snapshot
@@ -89,7 +90,8 @@ class ImageCollector:
     async def cleaning(self) -> AsyncIterator[None]:
         """Do work that stores content, and collect what it leaves if it fails or is given up."""
         try:
-            yield
+            with explained_disk_errors():
+                yield
         except BaseException:
             await asyncio.shield(self.collect())
             raise

@@ -1,6 +1,9 @@
 """What can be wrong with an image, in Docker's words: clients match them."""
 
-from moorage.errors import ConflictError, InvalidParameterError, NotFoundError
+import contextlib
+from collections.abc import Iterator
+
+from moorage.errors import ConflictError, InvalidParameterError, NotFoundError, SystemFailureError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference
@@ -48,6 +51,23 @@ class ReferenceInUseError(ConflictError):
 
 class UnusableImageError(InvalidParameterError):
     """A manifest and its image config do not make an image that runs here."""
+
+
+class DiskFailureError(SystemFailureError):
+    """The disk did not take what was to be stored; worded as Go words it."""
+
+    def __init__(self, error: OSError) -> None:
+        reason = (error.strerror or str(error)).lower()
+        super().__init__(f"{error.filename}: {reason}" if error.filename else reason)
+
+
+@contextlib.contextmanager
+def explained_disk_errors() -> Iterator[None]:
+    """Turn failures of the disk into errors that a client can be told."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskFailureError(error) from error
 
 
 def short_id(digest: str) -> str:

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from moorage.errors import InvalidParameterError
+from moorage.errors import InvalidParameterError, MoorageError
 from moorage.images.errors import short_id
 from moorage.images.flights import Flights
 from moorage.images.progress import Meter, Report, bar, step
 from moorage.oci.digest import ChainID, DiffID, Digest, chain_ids
+from moorage.registry.errors import RegistryAnswerError, RegistryError, RegistryUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -133,9 +134,10 @@ class _LayerFetch:
                 # What was already unpacked, or is being unpacked for another request, has not read the stream.
                 async for _ in chunks:
                     pass
-            except InvalidParameterError:
-                # Wrong bytes must not be what the next attempt goes on from.
-                await ingest.restart()
+            except (MoorageError, OSError) as error:
+                # Wrong bytes must not be what the next attempt goes on from, and a full disk needs its space back.
+                if not isinstance(error, RegistryError | RegistryAnswerError | RegistryUnreachableError):
+                    await ingest.restart()
                 raise
 
     async def _unpack(self, source: Path | AsyncIterator[bytes]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from moorage.errors import MoorageError
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins
-from moorage.images.errors import UnusableImageError
+from moorage.images.errors import UnusableImageError, explained_disk_errors
 from moorage.images.events import publish_image_event
 from moorage.images.flights import Flights
 from moorage.images.layers import LayerFetcher, PlannedLayer, plan_layers
@@ -115,7 +115,8 @@ class ImagePuller:
 
         async def start(report: Report) -> None:
             pull = _Pull(reference=reference, platform=platform, report=report)
-            await self._pull_anywhere(pull, credentials=credentials)
+            with explained_disk_errors():
+                await self._pull_anywhere(pull, credentials=credentials)
 
         await self._flights.join((reference.canonical, platform, credentials), start, report=report)
 

@@ -114,7 +114,11 @@ class RegistryClient:
             self.transport, endpoint=endpoint, credentials=credentials, repository="", actions="", offline=True
         )
         await connection.ping()
-        async with connection.call("GET", "/v2/", accept=frozenset({200, 401})) as response:
-            if response.status == 401:
-                raise LoginRefusedError(f"login attempt to {response.url} failed with status: 401 Unauthorized")
-        return connection.authenticator.refresh_token
+        url = connection.url("/v2/")
+        try:
+            async with connection.call("GET", "/v2/", accept=frozenset({200, 401})) as response:
+                if response.status == 200:
+                    return connection.authenticator.refresh_token
+        except LoginRefusedError as error:
+            raise LoginRefusedError(f'Get "{url}": {error}') from error
+        raise LoginRefusedError(f"login attempt to {url} failed with status: 401 Unauthorized")
