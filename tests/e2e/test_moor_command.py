@@ -36,7 +36,7 @@ def both(daemon: Daemon, *words: str) -> tuple[tuple[str, str, int], tuple[str, 
 
     return (
         (plain(genuine.stdout), plain(genuine.stderr), genuine.returncode),
-        (mine.stdout.strip(), mine.stderr.strip(), mine.returncode),
+        (plain(mine.stdout), plain(mine.stderr), mine.returncode),
     )
 
 
