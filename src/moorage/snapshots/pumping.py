@@ -5,13 +5,14 @@ reader can't take yet stops the thread, which stops the stream's source.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
 import os
 import queue
+import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -26,10 +27,6 @@ Source = Path | AsyncIterator[bytes]
 _BUFFER: Final = 8 << 20
 _PIPE: Final = 1 << 20
 _READ: Final = 1 << 20
-
-# Threads that wait for a slow stream must not keep others from working: these are many,
-# and separate from the loop's own few.
-_threads: Final = ThreadPoolExecutor(max_workers=256, thread_name_prefix="pump")
 
 
 class PumpAbortedError(Exception):
@@ -71,7 +68,7 @@ async def pump(source: Source, *, out_fd: int, on_progress: Callable[[int], None
     """
     feed = _Feed(on_progress)
     reader = _FileReader(source, feed) if isinstance(source, Path) else feed
-    thread = asyncio.get_running_loop().run_in_executor(_threads, _run, reader, out_fd)
+    thread = asyncio.wrap_future(_start(reader, out_fd))
     # If nobody awaits it any more, its error has been told in another way.
     thread.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
@@ -81,6 +78,26 @@ async def pump(source: Source, *, out_fd: int, on_progress: Callable[[int], None
     except BaseException:
         feed.abort()
         raise
+
+
+def _start(reader: "_Feed | _FileReader", out_fd: int) -> concurrent.futures.Future[Pumped]:
+    """Run a pump in a thread of its own.
+
+    Not one of the loop's few threads: it may wait long for a slow stream, and would keep
+    others from working. Starting one costs nothing beside a layer.
+    """
+    future: concurrent.futures.Future[Pumped] = concurrent.futures.Future()
+    # From here on cancelling has no effect: the thread has a pipe to close.
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(_run(reader, out_fd))
+        except BaseException as error:  # noqa: BLE001 - the last frame of the thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="pump", daemon=True).start()
+    return future
 
 
 def _run(reader: "_Feed | _FileReader", out_fd: int) -> Pumped:
