@@ -158,7 +158,7 @@ def top(session: Session, /, container: str, ps_args: tuple[str, ...]) -> None:
     query = ContainerTopQuery(ps_args=" ".join(ps_args))
     table = session.perform(call(endpoints.CONTAINER_TOP, path={"id": container}, query=query))
     rows = [table.titles or [], *(table.processes or [])]
-    click.echo(tabbed("\t".join(row) for row in rows), nl=False)
+    click.echo(tabbed(("\t".join(row) for row in rows), narrowest=20), nl=False)
 
 
 @click.command(cls=Command, usage="CONTAINER [PRIVATE_PORT[/PROTO]]", minimum=1, maximum=2)

@@ -10,21 +10,21 @@ _PADDING: Final = 3
 _NARROWEST: Final = 10
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows in columns; the first row is the heading."""
+def table(rows: Iterable[Sequence[str]], *, narrowest: int = _NARROWEST) -> str:
+    """Return rows in columns at least so wide; the first row is the heading."""
     lines = [list(row) for row in rows]
     if not lines:
         return ""
-    widths = [max(_NARROWEST, *(len(line[column]) + _PADDING for line in lines)) for column in range(len(lines[0]) - 1)]
+    widths = [max(narrowest, *(len(line[column]) + _PADDING for line in lines)) for column in range(len(lines[0]) - 1)]
     return "".join(
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) + line[-1] + "\n"
         for line in lines
     )
 
 
-def tabbed(lines: Iterable[str]) -> str:
+def tabbed(lines: Iterable[str], *, narrowest: int = _NARROWEST) -> str:
     """Return lines whose cells are separated by tabs, in columns."""
-    return table([line.split("\t") for line in lines])
+    return table([line.split("\t") for line in lines], narrowest=narrowest)
 
 
 def human_size(count: float, *, digits: int = 4) -> str:
