@@ -55,7 +55,7 @@ def pid_file(path: Path) -> Iterator[None]:
     """
     with contextlib.suppress(OSError, ValueError):
         other = int(path.read_text(encoding="ascii"))
-        if other != os.getpid() and Path(f"/proc/{other}").exists():
+        if other != os.getpid() and _is_daemon(other):
             raise PidFileError(path, other)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{os.getpid()}\n", encoding="ascii")
@@ -63,3 +63,10 @@ def pid_file(path: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _is_daemon(pid: int) -> bool:
+    """Tell whether a process is a living daemon: not a zombie, nor a stranger who got the number later."""
+    process = Path(f"/proc/{pid}")
+    state = (process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    return state not in {"Z", "X"} and b"moor" in (process / "cmdline").read_bytes()

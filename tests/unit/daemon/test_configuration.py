@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,26 @@ def test_one_daemon_per_data_root(tmp_path: Path) -> None:
         pass
 
 
-def test_a_pid_file_of_a_living_process_is_respected(tmp_path: Path) -> None:
+def test_a_pid_file_of_a_living_daemon_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "pid"
-    path.write_text(f"{os.getppid()}\n")
-    with pytest.raises(PidFileError, match="is still running"), pid_file(path):
-        pass
-    path.write_text("999999999\n")
+    with subprocess.Popen(["sh", "-c", "echo; read moord"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        path.write_text(f"{other.pid}\n")
+        with pytest.raises(PidFileError, match="is still running"), pid_file(path):
+            pass
+        other.kill()
+        # It is a zombie until it is waited for, and a zombie serves nobody.
+        other.stdout.read()
+        with pid_file(path):
+            assert int(path.read_text()) == os.getpid()
+
+
+@pytest.mark.parametrize("number", ["1", "999999999", "nonsense", ""])
+def test_a_pid_file_of_anybody_else_is_taken_over(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "pid"
+    path.write_text(number)
     with pid_file(path):
         assert int(path.read_text()) == os.getpid()
     assert not path.exists()
