@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import ssl
 import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -77,6 +78,7 @@ class FakeRegistry:
     seen: list[Seen] = field(default_factory=list)
     granted: Counter[str] = field(default_factory=Counter)
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @property
     def host(self) -> str:
@@ -87,7 +89,7 @@ class FakeRegistry:
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         assert site._server is not None
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
