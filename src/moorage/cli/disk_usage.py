@@ -143,7 +143,10 @@ def df(session: Session, /, *, format_text: str, verbose: bool, unexpected: obje
 
 def _show_details(found: DiskUsage, *, format_text: str) -> None:
     images = [row for image in found.images or () for row in image_rows(image)]
-    containers = [container_row(container, full=False) for container in found.containers or ()]
+    containers = [
+        {**container_row(container, full=False), "Size": human_size(container.size_rw, digits=3)}
+        for container in found.containers or ()
+    ]
     volumes = [
         {
             "Name": volume.name,
