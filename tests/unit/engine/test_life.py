@@ -145,7 +145,7 @@ async def test_an_rm_container_is_gone_with_its_anonymous_volumes(engine: FakeEn
     assert engine.stored() == {}
     assert list(engine.volumes.volumes) == ["data"]
     await exited(engine)
-    assert engine.actions() == ["start", "die", "destroy"]
+    assert engine.actions() == ["mount", "mount", "start", "unmount", "unmount", "die", "destroy"]
     assert not engine.paths.directory(ID).exists()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from moorage.engine import faults
 from moorage.engine.containers.bundle_files import read_exit_file, remove_bundle
 from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.mounting import publish_unmounts
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, Networks
 from moorage.engine.containers.records import ContainerRecord, ContainerState
@@ -113,6 +114,7 @@ class ContainerExits:
         else:
             await self.registry.set_state(record.id, state)
         faults.point("exit:recorded")
+        publish_unmounts(self.events, record)
         self._publish_die(record, ended)
         self.watch.notify_stopped(record.id, ended.code)
         released = self.jobs.start(task.release(), key=f"release:{record.id}")

@@ -15,7 +15,7 @@ from typing import Any
 from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
 from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
 from moorage.engine.containers.errors import RequestFailedError
-from moorage.engine.containers.ports import FileJobs, Volumes
+from moorage.engine.containers.ports import EventPublisher, FileJobs, Volumes
 from moorage.engine.containers.records import ContainerRecord
 from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
@@ -113,6 +113,27 @@ class MountPreparer:
         if mount_options(volume) is None or mount.subpath:
             return entries
         return [spec_mount(volume, destination=mount.destination, options=entries[0]["options"])]
+
+
+def publish_mounts(events: EventPublisher, record: ContainerRecord) -> None:
+    """Publish that a container which starts uses its volumes."""
+    for mount in record.definition.mounts:
+        if mount.kind is MountKind.VOLUME:
+            attributes = {
+                "container": record.id,
+                "destination": mount.destination,
+                "driver": mount.driver,
+                "propagation": mount.propagation,
+                "read/write": str(mount.writable).lower(),
+            }
+            events.publish("volume", "mount", mount.name, attributes)
+
+
+def publish_unmounts(events: EventPublisher, record: ContainerRecord) -> None:
+    """Publish that a container which ended uses its volumes no longer."""
+    for mount in record.definition.mounts:
+        if mount.kind is MountKind.VOLUME:
+            events.publish("volume", "unmount", mount.name, {"container": record.id, "driver": mount.driver})
 
 
 def _make_source(source: str) -> None:

@@ -26,6 +26,7 @@ from moorage.engine.containers.errors import (
     StartRefusedError,
 )
 from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.mounting import publish_mounts
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, Networks, ShimLauncher
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
@@ -134,6 +135,7 @@ class ContainerStarter:
         faults.point("start:running")
         self.registry.put_state(record.id, dataclasses.replace(running, pid=started.pid, started_at_ns=started.at_ns))
         record = self.registry.get(record.id)
+        publish_mounts(self.events, record)
         self.events.publish("container", "start", record.id, record.event_attributes())
         self.on_started(record)
 
