@@ -123,3 +123,10 @@ def test_a_node_outside_a_swarm_says_so(client: docker.DockerClient) -> None:
     assert refusal(client.api.leave_swarm) == (503, "This node is not part of a swarm")
     status, message = refusal(client.services.list)
     assert (status, message.partition(".")[0]) == (503, "This node is not a swarm manager")
+
+
+def test_pruning_nothing_lists_nothing(client: docker.DockerClient) -> None:
+    assert client.containers.prune() == {"ContainersDeleted": None, "SpaceReclaimed": 0}
+    assert client.networks.prune() == {"NetworksDeleted": None}
+    assert client.volumes.prune() == {"VolumesDeleted": [], "SpaceReclaimed": 0}
+    assert client.images.prune() == {"ImagesDeleted": None, "SpaceReclaimed": 0}

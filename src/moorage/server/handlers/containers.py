@@ -180,7 +180,7 @@ class ContainerHandlers:
     async def prune(self, call: Call[containers.ContainerPruneQuery, NoBody]) -> containers.ContainerPruneResponse:
         """Answer POST /containers/prune."""
         pruned = await self.pruner.prune(call.query.filters)
-        return containers.ContainerPruneResponse(containers_deleted=[*pruned.ids], space_reclaimed=pruned.bytes)
+        return containers.ContainerPruneResponse(containers_deleted=[*pruned.ids] or None, space_reclaimed=pruned.bytes)
 
 
 def adapt(request: ContainerCreateRequest, version: Version) -> ContainerCreateRequest:
