@@ -25,7 +25,9 @@ from moorage.logs.following import LogWatch
 _CHUNK: Final = 1024 * 1024
 _SMALL: Final = 64 * 1024
 """Less than this is converted at once: handing it to a thread takes longer."""
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 50
+_SETTLING: Final = 0.002
+"""Seconds in which a rotation is over."""
 _TIME: Final = re.compile(r"(?P<seconds>-?[0-9]+)(?:\.(?P<fraction>[0-9]{1,9}))?")
 
 
@@ -127,7 +129,7 @@ async def _open_once_there(path: Path, tail: int | None, watch: LogWatch, stoppe
     attempts = _ATTEMPTS
     while True:
         is_last = stopped.is_set()
-        watch.take_rotations()
+        _, moves = watch.take()
         try:
             opened = await _open(path, tail)
         except FileNotFoundError:
@@ -137,9 +139,10 @@ async def _open_once_there(path: Path, tail: int | None, watch: LogWatch, stoppe
             continue
         attempts -= 1
         # From here on every rotation must be counted, and none that came before.
-        if not attempts or not watch.take_rotations():
+        if not attempts or (moves >= 0 and moves == watch.moves()):
             return opened
         opened.close()
+        await asyncio.sleep(_SETTLING)
 
 
 class _Successors:
@@ -155,21 +158,23 @@ class _Successors:
 
     def take(self) -> bool:
         """Append them to the open files; tell whether there is anything new to read."""
-        self._behind += self._watch.take_rotations()
+        rotations, moves = self._watch.take()
+        self._behind += rotations
         while self._behind:
             found = [open_rotated(self._path, number) for number in range(self._behind - 1, 0, -1)]
             found.append(self._open_current())
-            rotations = self._watch.take_rotations()
-            if not rotations and found[-1] is not None:
+            is_settled = moves >= 0 and moves == self._watch.moves()
+            if is_settled and found[-1] is not None:
                 self._files.extend(file for file in found if file)
                 self._behind = 0
                 return True
             for file in found:
                 if file:
                     file.close()
-            if not rotations:
+            if is_settled:
                 # Between the renaming of the old file and the making of the new one, which wakes us.
                 return False
+            rotations, moves = self._watch.take()
             self._behind += rotations
         if self._files[0].was_emptied():
             self._files[0].position = 0

@@ -8,6 +8,7 @@ Standard library only, without pathlib (an import of 4 ms): it runs in the shim.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import zlib
 
@@ -101,13 +102,18 @@ class RotatingFile:
             self._start_compressor(f"{self._path}.1")
 
     def _start_compressor(self, path: str) -> None:
+        # Locked before the fork, and the lock is the child's as well: whoever rotates next, even
+        # from another process, finds it.
+        target_fd = os.open(f"{path}.gz.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        fcntl.flock(target_fd, fcntl.LOCK_EX)
         pid = os.fork()
         if pid == 0:
             try:
-                _compress(path)
+                _compress(path, target_fd)
             finally:
                 # Never unwind into the parent's event loop.
                 os._exit(0)
+        os.close(target_fd)
         try:
             self._compressor_fd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -115,6 +121,8 @@ class RotatingFile:
 
     def _wait_for_compressor(self) -> None:
         if self._compressor_fd < 0:
+            # A former writer of this log may have left one running.
+            _wait_for_lock(f"{self._path}.1.gz.tmp")
             return
         # By descriptor: the process may have been reaped with the others, and its ID reused.
         with contextlib.suppress(ChildProcessError):
@@ -139,21 +147,32 @@ def _cut_torn_line(fd: int) -> int:
     return position
 
 
-def _compress(path: str) -> None:
-    """Replace a file by its gzip, in a forked child that closes everything it inherited.
+def _compress(path: str, target_fd: int) -> None:
+    """Replace a file by its gzip, in a forked child that closes everything else it inherited.
 
     Held open, the container's pipes would hide from either side that the other one is gone.
     """
-    os.closerange(3, 1 << 16)
-    temporary = f"{path}.gz.tmp"
+    os.closerange(3, target_fd)
+    os.closerange(target_fd + 1, 1 << 16)
     packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    with open(path, "rb", buffering=0) as source, open(temporary, "wb", buffering=0) as target:
-        os.fchmod(target.fileno(), 0o640)
+    with open(path, "rb", buffering=0) as source, open(target_fd, "wb") as target:
         while chunk := source.read(_COPY_SIZE):
             target.write(packer.compress(chunk))
         target.write(packer.flush())
-    os.rename(temporary, f"{path}.gz")
-    os.unlink(path)
+        target.flush()
+        os.rename(f"{path}.gz.tmp", f"{path}.gz")
+        os.unlink(path)
+
+
+def _wait_for_lock(path: str) -> None:
+    """Wait for whoever writes a file, and remove what somebody who was killed left of it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.close(fd)
+    _unlink(path)
 
 
 def _unlink(path: str) -> None:

@@ -80,3 +80,19 @@ def test_reopening_follows_a_moved_file(tmp_path: Path) -> None:
     file.write(b"new\n")
     file.close()
     assert contents(tmp_path) == {"moved": b"old\n", "x": b"new\n"}
+
+
+def test_next_writer_waits_for_the_last_one_s_compressor(tmp_path: Path) -> None:
+    first = RotatingFile(str(tmp_path / "x"), max_size=4_000_000, max_file=3, compress=True)
+    first.write(b"1234567\n" * 600_000)
+    first.close()
+    second = RotatingFile(str(tmp_path / "x"), max_size=4, max_file=3, compress=True)
+    second.write(b"abcd\nefgh\n")
+    second.close()
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    assert gzip.decompress((tmp_path / "x.1.gz").read_bytes()) == b"abcd\n"
+    packed = gzip.decompress((tmp_path / "x.2.gz").read_bytes())
+    assert packed == b"1234567\n" * (len(packed) // 8)
+    assert not list(tmp_path.glob("*.tmp"))
