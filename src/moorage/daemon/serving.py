@@ -9,6 +9,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator
+from typing import Final
 
 from moorage.api.versions import DOCKER_RELEASE
 from moorage.daemon.config import DaemonConfig
@@ -17,6 +18,9 @@ from moorage.daemon.handlers import make_router
 from moorage.daemon.wiring import Wiring
 from moorage.server.application import Application
 from moorage.server.listener import Listener, TLSFiles, listen
+
+# Streams such as events never end by themselves, so this is how long a stop takes.
+_GRACE: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +82,7 @@ def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
 async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
     wiring.restarts.cancel_all()
     wiring.health.stop_all()
-    await asyncio.gather(*(listener.close() for listener in listeners))
+    await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
     await base.jobs.finish(timeout=base.config.shutdown_timeout)
     base.tasks.close()
     base.launcher.stop()

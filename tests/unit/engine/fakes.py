@@ -110,6 +110,9 @@ class FakeNetworks:
     def port_summaries(self, container: ContainerNetworks) -> list[PortSummary]:
         return []
 
+    def sandbox(self, container_id: str) -> Sandbox | None:
+        return None
+
     def rename(self, container_id: str, name: str) -> None:
         self.renamed.append((container_id, name))
 

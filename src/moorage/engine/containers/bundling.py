@@ -4,6 +4,7 @@ Everything here is worked out anew at every start: users from the image's files,
 of mounts, namespaces to join, ports and addresses.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,6 +39,7 @@ from moorage.logs.options import LoggedContainer, log_path, log_plan
 from moorage.networks.models import Sandbox
 from moorage.oci.digest import ChainID
 
+_UNEDITED = "resolv.conf.hash"
 _NETWORK_FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
 _JOINED_NAMESPACES = {"network_mode": ("network", "net"), "ipc_mode": ("ipc", "ipc"), "pid_mode": ("pid", "pid")}
 
@@ -181,7 +183,8 @@ class Bundler:
         directory = self.paths.directory(other or record.id)
         if other is None:
             for name, content in self.networks.files(sandbox_request(record), sandbox).items():
-                _write_in_place(directory / name, content)
+                if name != "resolv.conf" or _is_ours(directory):
+                    _write_in_place(directory / name, content)
         return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
 
     def hostname(self, record: ContainerRecord) -> str:
@@ -260,6 +263,22 @@ def _write_in_place(path: Path, content: str) -> None:
     # The inode may be bind-mounted in another container that shares this network.
     with path.open("w", encoding="utf-8") as file:
         file.write(content)
+        if path.name == "resolv.conf":
+            file.flush()
+            # What a file that nobody edited looks like, for the next start.
+            (path.parent / _UNEDITED).write_text(_stamp(path), encoding="ascii")
+
+
+def _is_ours(directory: Path) -> bool:
+    """Tell whether a container's resolv.conf is as it was written, or missing: a user's edit is kept."""
+    try:
+        return (directory / _UNEDITED).read_text(encoding="ascii") == _stamp(directory / "resolv.conf")
+    except FileNotFoundError:
+        return True
+
+
+def _stamp(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _stdin(record: ContainerRecord) -> str:

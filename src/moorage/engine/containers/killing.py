@@ -117,8 +117,15 @@ class ContainerKiller:
         if record.state.paused and stops:
             # A frozen process cannot act on its signal.
             await task.resume()
-            record = self.registry.put_state(container_id, dataclasses.replace(record.state, paused=False))
+            record = self._thawed(record)
         self.events.publish("container", "kill", container_id, record.event_attributes(signal=str(number)))
+
+    def _thawed(self, record: ContainerRecord) -> ContainerRecord:
+        # It may have ended of the signal already, and its exit been recorded.
+        current = self.registry.find(record.id)
+        if current is None or not current.state.paused:
+            return record
+        return self.registry.put_state(record.id, dataclasses.replace(current.state, paused=False))
 
     async def _mark_stopped(self, record: ContainerRecord) -> ContainerRecord:
         # Without a policy nothing ever asks, so that commit can be saved.

@@ -74,6 +74,9 @@ class Networks(Protocol):
     def port_summaries(self, container: ContainerNetworks) -> list[PortSummary]:
         """Return a container's ports as a list shows them."""
 
+    def sandbox(self, container_id: str) -> Sandbox | None:
+        """Return a running container's sandbox as it is now."""
+
     def rename(self, container_id: str, name: str) -> None:
         """Let the names of a running container follow a rename."""
 

@@ -44,8 +44,10 @@ class ContainerRenamer:
             except MoorageError as error:
                 error.args = (f"Error when allocating new name: {error}",)
                 raise
-            renamed = dataclasses.replace(record, name=chosen)
+            self.networks.rename(container_id, chosen)
+            # The sandbox carries the name too, and a restarted daemon rebuilds from it.
+            sandbox = self.networks.sandbox(container_id)
+            state = dataclasses.replace(record.state, sandbox=sandbox) if sandbox else record.state
+            renamed = dataclasses.replace(record, name=chosen, state=state)
             await self.registry.save(renamed)
-            if renamed.state.running:
-                self.networks.rename(container_id, chosen)
         self.events.publish("container", "rename", container_id, renamed.event_attributes(oldName=f"/{record.name}"))
