@@ -39,6 +39,7 @@ from moorage.logs.options import LoggedContainer, log_path, log_plan
 from moorage.networks.models import Sandbox
 from moorage.oci.digest import ChainID
 
+_OLDEST_VERSION = "1.0.2"
 _UNEDITED = "resolv.conf.hash"
 _NETWORK_FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
 _JOINED_NAMESPACES = {"network_mode": ("network", "net"), "ipc_mode": ("ipc", "ipc"), "pid_mode": ("pid", "pid")}
@@ -117,6 +118,10 @@ class Bundler:
                 seccomp_default=self.defaults.seccomp_profile,
             )
         )
+        runtime = self._runtime(record)
+        if runtime is not None:
+            # Runtimes that Debian still ships refuse a minor version they do not know.
+            spec["ociVersion"] = _OLDEST_VERSION
         launch = {
             "id": record.id,
             "rootfs": self._rootfs(record),
@@ -128,7 +133,7 @@ class Bundler:
             # A namespace of its own needs its loopback even without any interface.
             "loopback": host_config.network_mode != "host" and sandbox is not None,
             "forwards": [],
-            "runtime": self._runtime(record),
+            "runtime": runtime,
             "cgroup": spec["linux"]["cgroupsPath"],
         }
         if sandbox is not None:
