@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from moorage.kernel import mount, mount_fd
+from moorage.kernel import mount, mount_fd, overlay
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag, UnmountFlag
 from moorage.kernel.mount_fd import FsConfig, MountAttr
@@ -61,7 +61,7 @@ def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise _overlay_error(error) from error
-    # Before Linux 6.5 layers can't be given one by one, and no option is longer than 255 bytes.
+    # Before Linux 6.5 layers can't be given one by one.
     try:
         return _overlay_by_path(rootfs, label)
     except OSError as error:
@@ -85,29 +85,12 @@ def _configure_overlay(fs_fd: int, rootfs: OverlayRootfs, label: str) -> None:
 
 
 def _overlay_by_path(rootfs: OverlayRootfs, label: str) -> int:
-    """Make the overlay by mount(2), on its own upper directory for a moment."""
-    # The kernel reads one page of options: relative paths leave room for more layers.
-    base = os.path.commonpath([*rootfs.lower, rootfs.upper, rootfs.work])
-    layers = ":".join(_escape(os.path.relpath(layer, base)) for layer in rootfs.lower)
-    upper, work = (_escape(os.path.relpath(path, base)) for path in (rootfs.upper, rootfs.work))
-    data = f"lowerdir={layers},upperdir={upper},workdir={work}"
-    data += ",volatile" if rootfs.volatile else ""
-    data += f',context="{label}"' if label else ""
-    here_fd = os.open(".", _OPEN_DIRECTORY)
-    try:
-        os.chdir(base)
-        mount.mount(_NAME_OF_OVERLAY, rootfs.upper, "overlay", 0, data)
-        try:
-            return clone_directory(rootfs.upper)
-        finally:
-            mount.umount2(rootfs.upper, _DETACH)
-    finally:
-        os.fchdir(here_fd)
-        os.close(here_fd)
-
-
-def _escape(path: str) -> str:
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+    options = ["volatile"] if rootfs.volatile else []
+    if label:
+        options.append(f'context="{label}"')
+    return overlay.mount_overlay(
+        rootfs.upper, lower=rootfs.lower, upper=rootfs.upper, work=rootfs.work, options=",".join(options)
+    )
 
 
 def clone_directory(path: str) -> int:

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 
-from moorage.kernel import mount_fd
+from moorage.kernel import mount_fd, overlay
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag, UnmountFlag, umount2
 from moorage.kernel.mount_fd import FsConfig, MountAttr
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _CLONE = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC
+# A host may turn these on by default. A layer must be understood by itself, and an
+# attribute in it must not point elsewhere.
+_SELF_CONTAINED = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
 
 
 def isolate() -> None:
@@ -125,32 +128,30 @@ def _open_stopped(root: Root, *, writable: bool) -> int:
 
 
 def _open_overlay(layers: Sequence[str], *, upper: str = "", work: str = "") -> int:
+    try:
+        return _configure_overlay(layers, upper=upper, work=work)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Before Linux 6.5 layers can't be given one by one.
+    options = ",".join(f"{name}={value}" for name, value in _SELF_CONTAINED)
+    return overlay.mount_overlay(upper or layers[0], lower=layers, upper=upper, work=work, options=options)
+
+
+def _configure_overlay(layers: Sequence[str], *, upper: str, work: str) -> int:
     fs_fd = mount_fd.fsopen("overlay")
     try:
-        _set_layers(fs_fd, layers)
+        for layer in layers:
+            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
         if upper:
             mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "upperdir", upper)
             mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "workdir", work)
-        # A host may turn these on by default. A layer must be understood by itself, and an
-        # attribute in it must not point elsewhere.
-        for option in ("redirect_dir", "metacopy", "index"):
-            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, option, "nofollow" if option == "redirect_dir" else "off")
+        for name, value in _SELF_CONTAINED:
+            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, name, value)
         mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
         return mount_fd.fsmount(fs_fd)
     finally:
         os.close(fs_fd)
-
-
-def _set_layers(fs_fd: int, layers: Sequence[str]) -> None:
-    try:
-        for layer in layers:
-            mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # Before Linux 6.5 the layers are one option, in which colons and backslashes count.
-        escaped = (layer.replace("\\", "\\\\").replace(":", "\\:") for layer in layers)
-        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir", ":".join(escaped))
 
 
 def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> int:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from moorage.kernel import mount_fd
 from moorage.kernel.mount import MountFlag, mount
 from tests.integration.runtime.bundles import RESTRICTED, Bundle, Spec, isolated
+from tests.support.old_kernels import without_layers_one_by_one
 
 pytestmark = pytest.mark.needs("root")
 
@@ -201,13 +201,7 @@ def test_cgroup_namespace_begins_at_the_containers_cgroup(bundle: Bundle) -> Non
 
 @pytest.mark.needs("overlay")
 def test_overlay_without_the_newest_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def old_kernel(fs_fd: int, command: Any, key: str | None = None, *rest: Any) -> None:
-        if key == "lowerdir+":
-            raise OSError(22, "Invalid argument", key)
-        fsconfig(fs_fd, command, key, *rest)
-
-    fsconfig = mount_fd.fsconfig
-    monkeypatch.setattr(mount_fd, "fsconfig", old_kernel)
+    without_layers_one_by_one(monkeypatch)
     bundle = Bundle(tmp_path, overlay=True)
     assert bundle.run("sh", "-c", "echo new > /file").code == 0
     assert (tmp_path / "upper/file").read_text() == "new\n"
