@@ -14,8 +14,10 @@ from moorage.content.collection import collect
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import explained_disk_errors
+from moorage.images.layers import together
 from moorage.images.ports import ImageUsers
 from moorage.oci.digest import ChainID
+from moorage.snapshots.errors import SnapshotInUseError
 from moorage.snapshots.records import Snapshot
 from moorage.snapshots.store import SnapshotStore
 
@@ -79,7 +81,7 @@ class ImageCollector:
     async def collect(self) -> Reclaimed:
         """Remove every snapshot and blob without a user."""
         async with self._lock:
-            removed = [snapshot async for snapshot in self._remove_snapshots()]
+            removed = await self._remove_snapshots()
             await collect(self.blobs, [image.manifest for image in self.catalog.images()])
         return Reclaimed(
             chains=tuple(snapshot.chain_id for snapshot in removed),
@@ -96,16 +98,21 @@ class ImageCollector:
             await asyncio.shield(self.collect())
             raise
 
-    async def _remove_snapshots(self) -> AsyncIterator[Snapshot]:
+    async def _remove_snapshots(self) -> list[Snapshot]:
+        if self.pins.holds_unnamed:
+            return []
         parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
         needed = self._needed(parents)
         unused = [snapshot for snapshot in self.snapshots.list() if snapshot.chain_id not in needed]
         # Topmost first: a snapshot that others stand on cannot be removed.
-        for snapshot in sorted(unused, key=lambda one: len(_below(one.chain_id, parents=parents)), reverse=True):
-            # Asked again for each: a container or a pull may have begun to need it meanwhile.
-            if not self.pins.holds_unnamed and snapshot.chain_id not in self._needed(parents):
-                await self.snapshots.remove(snapshot.chain_id)
-                yield snapshot
+        unused.sort(key=lambda one: len(_below(one.chain_id, parents=parents)), reverse=True)
+        await together([self._remove(snapshot) for snapshot in unused])
+        return [snapshot for snapshot in unused if not self.snapshots.contains(snapshot.chain_id)]
+
+    async def _remove(self, snapshot: Snapshot) -> None:
+        # Another layer may have been put on it meanwhile.
+        with contextlib.suppress(SnapshotInUseError):
+            await self.snapshots.remove(snapshot.chain_id)
 
     def _needed(self, parents: Mapping[ChainID, ChainID | None]) -> set[ChainID]:
         needed = {chain for image in self.catalog.images() for chain in image.chain_ids}
