@@ -46,6 +46,8 @@ class ImageCatalog:
         self._snapshots = snapshots
         self._images: dict[Digest, Image] = {}
         self._names: dict[str, Digest] = {}
+        # Made from the names when asked for: lists ask for every image, and names rarely change.
+        self._references: dict[Digest, list[Reference]] | None = None
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -107,7 +109,11 @@ class ImageCatalog:
 
     def references(self, image_id: Digest) -> list[Reference]:
         """Return the names of an image, by tag and by digest, sorted."""
-        return [parse_canonical(name) for name in sorted(self._names) if self._names[name] == image_id]
+        if self._references is None:
+            self._references = {}
+            for name in sorted(self._names):
+                self._references.setdefault(self._names[name], []).append(parse_canonical(name))
+        return list(self._references.get(image_id, ()))
 
     def tags(self, image_id: Digest) -> list[str]:
         """Return the familiar names with a tag."""
@@ -152,6 +158,7 @@ class ImageCatalog:
         await self._table.apply(ImageChange(put_images=(image.row,), put_names=rows))
         self._images[image.id] = image
         self._names.update(dict.fromkeys(keys, image.id))
+        self._references = None
         return image
 
     async def remove_names(self, references: Iterable[Reference]) -> None:
@@ -160,12 +167,14 @@ class ImageCatalog:
         await self._table.apply(ImageChange(delete_names=keys))
         for key in keys:
             self._names.pop(key, None)
+        self._references = None
 
     async def remove(self, image_id: Digest) -> None:
         """Forget an image and all its names; call it while `changing`. Its content is for the collector."""
         await self._table.apply(ImageChange(delete_images=(image_id,)))
         self._images.pop(image_id, None)
         self._names = {name: target for name, target in self._names.items() if target != image_id}
+        self._references = None
 
     def _find(self, text: str) -> Image:
         if is_identifier(text) or is_digest(text):
