@@ -20,6 +20,7 @@ import msgspec
 _MARK: Final = b'","stream":"'
 _HEAD: Final = b'{"log":"'
 _REST: Final = re.compile(rb'(?P<stream>\w+)"(?:,"attrs":(?P<attrs>\{.*\}))?,"time":"(?P<time>[^"]*)"\}')
+_FIRST_LOOK: Final = 16 * 1024
 _RUN_SIZE: Final = 256 * 1024
 _SINGLES: Final = 64 * 1024
 """Bytes of lines taken one by one before looking for a run again."""
@@ -101,7 +102,9 @@ class Decoder:
         """Convert lines that all end with `tail`, as far as they go; return where the next one begins."""
         separator = rb"\n" + tail + _HEAD
         start = position + len(_HEAD)
-        last = entries.rfind(rb"\n" + tail, position, position + _RUN_SIZE)
+        last = _run_end(entries, position, rb"\n" + tail)
+        if last < 0:
+            return self._singles(entries, position, parts)
         text = entries[start:last].replace(separator, _NEWLINE)
         stop = last + 2 + len(tail)
         if (foreign := text.find(b"\n")) >= 0:
@@ -119,13 +122,14 @@ class Decoder:
     def _singles(self, entries: bytes, position: int, parts: list[bytes]) -> int:
         """Convert some lines that differ in their tails; return where the next one begins."""
         stop = entries.find(b"\n", min(position + _SINGLES, len(entries) - 1)) + 1
-        plain = self._has_no_conditions()
+        plain = self._needs_text_only()
         for line in entries[position : stop - 1].split(b"\n"):
             text, mark, rest = line.partition(_MARK)
             text = text[len(_HEAD) :]
             text = text[:-2] + b"\n" if text.endswith(rb"\n") and text.count(b"\\") == 1 else _decode(text)
             if plain and rest.endswith(b'"}'):
-                parts.append(self._frame(text, rest[:6]))
+                if self._selection.wants(rest[:6]):
+                    parts.append(self._frame(text, rest[:6]))
                 continue
             match = _REST.fullmatch(rest)
             # Without a match: torn by a full disk or a power cut.
@@ -135,16 +139,10 @@ class Decoder:
                 break
         return stop
 
-    def _has_no_conditions(self) -> bool:
+    def _needs_text_only(self) -> bool:
         selection = self._selection
-        return (
-            selection.stdout
-            and selection.stderr
-            and selection.since is None
-            and selection.until is None
-            and not selection.timestamps
-            and not selection.details
-        )
+        is_timed = selection.since is not None or selection.until is not None
+        return not is_timed and not selection.timestamps and not selection.details
 
     def _passes(self, match: re.Match[bytes]) -> bool:
         selection = self._selection
@@ -191,6 +189,16 @@ class Decoder:
         if self._selection.details:
             prefix += _details(match["attrs"]) + b" "
         return prefix
+
+
+def _run_end(entries: bytes, position: int, end: bytes) -> int:
+    """Return where `end` occurs last, not looking much further than it occurs at all; -1 if too far away."""
+    size = _FIRST_LOOK
+    while True:
+        last = entries.rfind(end, position, position + size)
+        if size >= _RUN_SIZE or 0 <= last < position + size // 2:
+            return last
+        size *= 4
 
 
 def parse_time(text: bytes) -> int:

@@ -51,6 +51,12 @@ def test_long_lines_have_frames_as_well() -> None:
     assert list(cut_frames(decode(encoded, Selection()))) == [(1, b"x" * 5000 + b"\n")] * 3
 
 
+@pytest.mark.parametrize("size", [20_000, 100_000, 300_000])
+def test_runs_of_very_long_entries_are_found(size: int) -> None:
+    line = "y" * size + "\n"
+    assert decode(entry(line) * 5).decode() == line * 5
+
+
 def test_parts_of_a_line_are_joined_again() -> None:
     encoded = LineEncoder("stdout", attrs={}).feed(b"x" * 40_000 + b"\n", stamp=b"T")
     assert decode(encoded) == b"x" * 40_000 + b"\n"
