@@ -142,6 +142,10 @@ class Requests:
 
     def _exec(self, message: Message, fds: list[int], answer: Answer) -> None:
         self._check_status(Status.RUNNING)
+        for name in ("id", "process_file", "terminal", "stdin", "attach"):
+            # Before the descriptor is taken: a request without one of them must not keep it.
+            if name not in message:
+                raise RequestError(ErrorKind.INVALID, f"malformed request: no {name}")
         request: ExecRequest = message  # type: ignore[assignment]
         if len(fds) != (1 if request["attach"] is not None else 0):
             raise RequestError(ErrorKind.INVALID, "exec needs one descriptor for each attach")
