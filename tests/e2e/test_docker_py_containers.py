@@ -130,3 +130,14 @@ def test_pruning_nothing_lists_nothing(client: docker.DockerClient) -> None:
     assert client.networks.prune() == {"NetworksDeleted": None}
     assert client.volumes.prune() == {"VolumesDeleted": [], "SpaceReclaimed": 0}
     assert client.images.prune() == {"ImagesDeleted": None, "SpaceReclaimed": 0}
+
+
+@pytest.mark.parametrize("command", ["true", "sleep 60"])
+def test_statistics_end_with_the_container(client: docker.DockerClient, command: str) -> None:
+    container = client.containers.run("busybox", command, detach=True)
+    samples = container.stats(decode=True)
+    next(samples)
+    container.remove(force=True)
+    begun = time.monotonic()
+    assert list(samples) == []
+    assert time.monotonic() - begun < 0.8

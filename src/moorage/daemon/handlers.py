@@ -97,7 +97,7 @@ def container_handlers(wiring: Wiring) -> ContainerHandlers:
 def stream_handlers(wiring: Wiring) -> ContainerStreamHandlers:
     """Return the handlers of containers' streams."""
     base = wiring.base
-    stats = StatsReader(registry=base.registry, groups=base.groups, memory_total=base.host.memory)
+    stats = StatsReader(registry=base.registry, groups=base.groups, watch=wiring.watch, memory_total=base.host.memory)
     return ContainerStreamHandlers(attacher=wiring.attacher, logs=wiring.logs, stats=stats)
 
 

@@ -30,6 +30,7 @@ from moorage.cgroups.stats import Stats
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.waiting import ExitWatch, WaitCondition
 
 _INTERVAL: Final = 1.0
 _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -46,6 +47,7 @@ class StatsReader:
 
     registry: ContainerRegistry
     groups: ContainerGroups
+    watch: ExitWatch
     memory_total: int
 
     async def samples(self, reference: str, *, version: Version) -> AsyncIterator[ContainerStats]:
@@ -57,10 +59,13 @@ class StatsReader:
         container_id = self.registry.resolve(reference).id
         previous = ContainerStats()
         while (record := self.registry.find(container_id)) is not None:
-            sample = self._sample(record, previous, version)
-            yield sample
-            previous = sample
-            await asyncio.sleep(_INTERVAL)
+            removed = self.watch.register(container_id, WaitCondition.REMOVED)
+            try:
+                previous = self._sample(record, previous, version)
+                yield previous
+                await asyncio.wait({removed}, timeout=_INTERVAL)
+            finally:
+                removed.cancel()
 
     async def once(self, reference: str, *, one_shot: bool, version: Version) -> ContainerStats:
         """Return one sample.
