@@ -218,6 +218,9 @@ class Launcher:
             self._end(bundle)
         self.sock.close()
         self.process.wait(PATIENCE)
+        for bundle in self.bundles:
+            # Those whose shim was killed have only just emptied.
+            _remove_cgroup(bundle.cgroup)
         while _sockets:
             _sockets.pop().close()
 
