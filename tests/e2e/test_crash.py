@@ -82,7 +82,8 @@ def test_an_exit_is_recorded_once(own: Daemon, fault: str) -> None:
 
 def test_a_stop_that_was_cut_still_stops(own: Daemon) -> None:
     run = ("run", "-d", "--name", "told", "busybox", "sh", "-c", "trap 'exit 4' TERM; sleep 100 & wait")
-    crash(own, "kill:sent", "stop", "told", prepare=[run])
+    # The second command is slower than the shell is with its trap.
+    crash(own, "kill:sent", "stop", "told", prepare=[run, ("exec", "told", "sleep", "0.3")])
     wait_until(lambda: own.inspect("told", ".State.Status") == "exited", what="the exit", log=own.log)
     assert own.inspect("told", ".State.ExitCode") == "4"
     own.docker("rm", "told")

@@ -11,11 +11,12 @@ pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pyt
 
 SLEEP = ("busybox", "sleep", "100")
 # A shell that ends on SIGTERM, which PID 1 otherwise ignores.
-POLITE = ("busybox", "sh", "-c", "trap 'exit 5' TERM; sleep 100 & wait")
+POLITE = ("busybox", "sh", "-c", "trap 'exit 5' TERM; echo ready; sleep 100 & wait")
 
 
 def test_start_stop_start(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "cc", *POLITE)
+    wait_until(lambda: moord.docker("logs", "cc") == "ready", what="the trap to be set")
     moord.docker("stop", "cc")
     assert moord.inspect("cc", ".State.Status}} {{.State.ExitCode") == "exited 5"
     moord.docker("stop", "cc")
