@@ -1,6 +1,7 @@
 """Mounts by path and by descriptor, in a private mount namespace."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from moorage.kernel.mount_fd import FsConfig, MountAttr
 from tests.support.isolation import in_mount_namespace
 
 pytestmark = pytest.mark.needs("root")
+
+KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 
 
 def tmpfs(**options: str) -> int:
@@ -106,6 +109,7 @@ def test_data_that_the_kernel_would_cut_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("overlay")
+@pytest.mark.skipif(KERNEL < (6, 5), reason="layers are one option")
 def test_layers_are_given_one_by_one(tmp_path: Path) -> None:
     lowers = [tmp_path / f"layer{number:03}" for number in range(60)]
     for number, lower in enumerate(lowers):
@@ -125,6 +129,7 @@ def test_layers_are_given_one_by_one(tmp_path: Path) -> None:
     in_mount_namespace(body)
 
 
+@pytest.mark.skipif(KERNEL < (6, 3), reason="no owners are mapped on tmpfs")
 def test_owners_are_mapped_by_a_user_namespace(tmp_path: Path) -> None:
     def body() -> None:
         attach(tmpfs(), tmp_path)
