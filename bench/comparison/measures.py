@@ -88,7 +88,8 @@ def _post(engine: RunningEngine, path: str, body: object = None) -> Any:
     with _open(engine) as connection:
         connection.sendall(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+            f"Content-Length: {len(data)}\r\n\r\n".encode()
+            + data
         )
         answer = b""
         while piece := connection.recv(65536):
@@ -268,7 +269,7 @@ def _log_read(engine: RunningEngine) -> float:
 
 def _attach_throughput(engine: RunningEngine) -> float:
     created = _post(engine, "/containers/create", {
-        "Image": IMAGE, "Cmd": ["head", "-c", "67108864", "/dev/zero"], "AttachStdout": True,
+        "Image": IMAGE, "Cmd": ["dd", "if=/dev/zero", "bs=64k", "count=1024"], "AttachStdout": True,
         "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}},
     })  # fmt: skip
     identity = created["Id"]
