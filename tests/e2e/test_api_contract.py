@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("root", "overlay")
 #: What later work builds; an operation leaves this list together with its first handler.
 NOT_BUILT = frozenset(
     """
-    ContainerAttachWebsocket VolumeUpdate
+    VolumeUpdate
     ImageBuild BuildCancel BuildGRPC Session CheckpointList CheckpointCreate CheckpointDelete
     GetPluginPrivileges PluginPull PluginUpgrade PluginCreate PluginPush PluginSet
     SwarmInit SwarmJoin

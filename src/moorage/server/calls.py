@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from moorage.api.query import Query
 from moorage.api.streams import MULTIPLEXED_TYPE, RAW_TYPE
 from moorage.api.versions import Version
+from moorage.server import websocket
 from moorage.server.responses import JSON_TYPE
 
 if TYPE_CHECKING:
@@ -70,3 +71,13 @@ class Call(Generic[QueryT, BodyT]):
         """
         known = multiplexed and self.upgrade and self.version >= _TELLS_STREAMS_APART
         return await self.exchange.hijack(content_type=MULTIPLEXED_TYPE if known else RAW_TYPE)
+
+    async def hijack_websocket(self) -> HijackedStream:
+        """Take over a WebSocket client's connection; the stream carries what is in its messages.
+
+        Raises:
+            HandshakeError: The client did not ask for a WebSocket.
+            ClientGoneError: The client left.
+        """
+        fields = websocket.accept(self.headers, upgrade=self.upgrade)
+        return websocket.as_stream(await self.exchange.hijack(content_type="", headers=fields))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from moorage.server import hijack
 from moorage.server.bodies import BodyReader
-from moorage.server.responses import Response
+from moorage.server.responses import NO_FIELDS, Response
 
 if TYPE_CHECKING:
     from moorage.server.heads import RequestHead
@@ -103,14 +103,14 @@ class Exchange:
         self.finished = True
         self._connection.transport.abort()
 
-    async def hijack(self, *, content_type: str) -> hijack.HijackedStream:
+    async def hijack(self, *, content_type: str, headers: Mapping[str, str] = NO_FIELDS) -> hijack.HijackedStream:
         """Answer with the head of a raw stream, and take the client's socket out of the server.
 
         Raises:
             ClientGoneError: The client left.
         """
         connection = self._connection
-        head = connection.heads.taken_over(content_type, upgrade=self.head.upgrade)
+        head = connection.heads.taken_over(content_type, upgrade=self.head.upgrade, headers=headers)
         self.started = self.hijacked = True
         connection.transport.write(head)
         try:

@@ -7,6 +7,7 @@ import dataclasses
 import email.utils
 import http
 import time
+import types
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import msgspec
 from moorage.api.system import ErrorResponse
 from moorage.api.versions import MAXIMUM
 
+NO_FIELDS: Final[Mapping[str, str]] = types.MappingProxyType({})
 _ENCODER: Final = msgspec.json.Encoder()
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
@@ -99,15 +101,17 @@ class HeadWriter:
         content = f"Content-Type: {content_type}\r\n".encode() if content_type else b""
         return b"".join([_STATUS_LINES[status], self.identity(), format_fields(headers), content, ending])
 
-    def taken_over(self, content_type: str, *, upgrade: str) -> bytes:
+    def taken_over(self, content_type: str, *, upgrade: str, headers: Mapping[str, str] = NO_FIELDS) -> bytes:
         """Return the head after which the connection carries something else than HTTP."""
         if upgrade:
             line = b"HTTP/1.1 101 UPGRADED\r\n"
-            fields = f"Content-Type: {content_type}\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n"
+            fields = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n"
         else:
             line = b"HTTP/1.1 200 OK\r\n"
-            fields = f"Content-Type: {content_type}\r\n"
-        return line + fields.encode() + self.identity() + b"\r\n"
+            fields = ""
+        if content_type:
+            fields = f"Content-Type: {content_type}\r\n{fields}"
+        return line + fields.encode() + format_fields(headers) + self.identity() + b"\r\n"
 
 
 def format_fields(headers: Mapping[str, str]) -> bytes:

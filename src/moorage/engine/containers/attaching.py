@@ -37,6 +37,7 @@ class AttachRequest:
         logs: Send what the container said so far first.
         stream: Then join the live streams.
         detach_keys: As the client wrote them; empty for the default.
+        raw: The client wants the outputs mixed even where they can be told apart.
     """
 
     stdin: bool = False
@@ -45,6 +46,7 @@ class AttachRequest:
     logs: bool = False
     stream: bool = False
     detach_keys: str = ""
+    raw: bool = False
 
 
 def parse_detach_keys(text: str) -> tuple[int, ...]:
@@ -123,7 +125,7 @@ class AttachTarget:
     @property
     def multiplexed(self) -> bool:
         """Whether the stream has frames, because there is no terminal that mixes the two outputs."""
-        return not self.record.config.tty
+        return not self.record.config.tty and not self.request.raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,8 +55,8 @@ class ContainerLogs:
     paths: ContainerPaths
     watch: ExitWatch
 
-    def open(self, reference: str, request: LogRequest) -> LogSource:
-        """Return a container's log.
+    def open(self, reference: str, request: LogRequest, *, raw: bool = False) -> LogSource:
+        """Return a container's log; a raw one has no frames even without a terminal.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
@@ -69,6 +69,7 @@ class ContainerLogs:
         path = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
         if path is None:
             raise RequestRefusedError("configured logging driver does not support reading")
+        multiplexed = not (raw or record.config.tty)
         selection = parse_selection(
             stdout=request.stdout,
             stderr=request.stderr,
@@ -77,16 +78,16 @@ class ContainerLogs:
             tail=request.tail,
             timestamps=request.timestamps,
             details=request.details,
-            multiplexed=not record.config.tty,
+            multiplexed=multiplexed,
         )
         follows = request.follow and record.state.running
         chunks = self._follow(record, path, selection) if follows else read_log(path, selection)
-        return LogSource(chunks=chunks, multiplexed=not record.config.tty)
+        return LogSource(chunks=chunks, multiplexed=multiplexed)
 
     def past(self, record: ContainerRecord, request: AttachRequest) -> AsyncIterator[bytes]:
         """Return what a container said so far, as an attach with `logs` sends it."""
         asked = LogRequest(stdout=request.stdout, stderr=request.stderr)
-        return self.open(record.id, asked).chunks
+        return self.open(record.id, asked, raw=request.raw).chunks
 
     async def _follow(self, record: ContainerRecord, path: Path, selection: Selection) -> AsyncGenerator[bytes]:
         """Yield a log as it grows, until the container stops: all it said is logged by then."""

@@ -1,11 +1,13 @@
 """Handlers of a container's streams: attach, logs, stats."""
 
 import dataclasses
+from typing import Final
 
 from moorage.api import containers, endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.stats import ContainerStats
 from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream, RawStream
+from moorage.api.versions import Version
 from moorage.engine.containers.attaching import AttachRequest, ContainerAttacher
 from moorage.engine.containers.logs import ContainerLogs, LogRequest
 from moorage.engine.containers.stats import StatsReader
@@ -13,6 +15,9 @@ from moorage.server.calls import Call
 from moorage.server.handlers.leftovers import with_short_leftover
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
+
+#: Before, a WebSocket was always attached to all streams.
+_WEBSOCKET_CHOOSES: Final = Version(1, 42)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class ContainerStreamHandlers:
     def bind(self, router: Router) -> None:
         """Give the router every handler of this class."""
         router.bind(endpoints.CONTAINER_ATTACH, self.attach)
+        router.bind(endpoints.CONTAINER_ATTACH_WEBSOCKET, self.attach_websocket)
         router.bind(endpoints.CONTAINER_LOGS, self.read_logs)
         router.bind(endpoints.CONTAINER_STATS, self.read_stats)
 
@@ -43,6 +49,24 @@ class ContainerStreamHandlers:
         target = self.attacher.prepare(call.path["id"], request)
         stream = with_short_leftover(await call.hijack(multiplexed=target.multiplexed))
         await self.attacher.attach(target, stream.connection, leftover=stream.leftover)
+        return Hijack()
+
+    async def attach_websocket(self, call: Call[containers.ContainerAttachQuery, NoBody]) -> Hijack:
+        """Answer GET /containers/{id}/attach/ws: never frames, since the messages are frames."""
+        query = call.query
+        every = call.version < _WEBSOCKET_CHOOSES
+        request = AttachRequest(
+            stdin=every or query.stdin,
+            stdout=every or query.stdout,
+            stderr=every or query.stderr,
+            logs=query.logs,
+            stream=query.stream,
+            detach_keys=query.detach_keys,
+            raw=True,
+        )
+        target = self.attacher.prepare(call.path["id"], request)
+        stream = await call.hijack_websocket()
+        await self.attacher.attach(target, stream.connection)
         return Hijack()
 
     async def read_logs(self, call: Call[containers.ContainerLogsQuery, NoBody]) -> ByteStream:
