@@ -70,8 +70,8 @@ class Foundations:
     networks: Networks
 
 
-async def lay_foundations(config: DaemonConfig) -> Foundations:
-    """Open the stores and start the launcher.
+async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Foundations:
+    """Open the stores.
 
     Raises:
         MoorageError: Something on disk cannot be used.
@@ -79,8 +79,6 @@ async def lay_foundations(config: DaemonConfig) -> Foundations:
     """
     _make_roots(config)
     paths = ContainerPaths(config.data_root, config.exec_root)
-    launcher = Launcher(config.exec_root)
-    launcher.start()
     workers = LauncherWorkers(launcher.send)
     database = Database.open(config.data_root / "moorage.db", migrations=MIGRATIONS)
     bus, tasks, files = EventBus(), Tasks(), FileJobs(workers)

@@ -13,9 +13,8 @@ from moorage.daemon import config as configuration
 from moorage.daemon.config import DaemonConfig
 from moorage.daemon.lock import only_daemon, pid_file
 from moorage.daemon.options import parse
-from moorage.daemon.reloading import Reloader
-from moorage.daemon.serving import serving
 from moorage.engine import faults
+from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
 
 _LEVELS: Final = {
@@ -54,7 +53,14 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
         loop.add_signal_handler(number, stop.set)
     # Before there is a reloader, a SIGHUP must not end the daemon.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    async with serving(config) as wiring:
+    config.exec_root.mkdir(parents=True, exist_ok=True, mode=0o711)
+    launcher = Launcher(config.exec_root)
+    launcher.start()
+    # The launcher gets ready on one processor while the daemon is loaded on another.
+    from moorage.daemon.reloading import Reloader  # noqa: PLC0415
+    from moorage.daemon.serving import serving  # noqa: PLC0415
+
+    async with serving(config, launcher=launcher) as wiring:
         reloader = Reloader(config=config, options=options, wiring=wiring, set_level=_set_level)
         loop.add_signal_handler(signal.SIGHUP, reloader.reload)
         await stop.wait()

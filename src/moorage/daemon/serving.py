@@ -16,6 +16,7 @@ from moorage.daemon.config import DaemonConfig
 from moorage.daemon.foundations import Foundations, lay_foundations
 from moorage.daemon.handlers import make_router
 from moorage.daemon.wiring import Wiring
+from moorage.engine.launching import Launcher
 from moorage.server.application import Application
 from moorage.server.listener import Listener, TLSFiles, listen
 
@@ -26,13 +27,16 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def serving(config: DaemonConfig) -> AsyncIterator[Wiring]:
+async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[Wiring]:
     """Run the daemon for the block.
+
+    Args:
+        launcher: Started; it is stopped at the end.
 
     Raises:
         MoorageError: Something on disk, in the kernel or in the configuration forbids it.
     """
-    base = await lay_foundations(config)
+    base = await lay_foundations(config, launcher=launcher)
     wiring = Wiring(base)
     listeners: list[Listener] = []
     try:
