@@ -13,6 +13,7 @@ import msgspec
 
 from moorage.api.progress import ErrorDetail, ProgressMessage
 from moorage.api.streams import ByteStream, JSONLines
+from moorage.errors import MoorageError
 from moorage.server import errors
 from moorage.server.bodies import ClientGoneError
 from moorage.server.exchange import Exchange
@@ -92,4 +93,8 @@ async def _send(
 
 
 def _log(exchange: Exchange, error: Exception) -> None:
-    _LOG.error("a stream broke off: %s %s", exchange.head.method, exchange.head.path, exc_info=error)
+    if isinstance(error, MoorageError):
+        # Raised on purpose, and the client is told: no fault of this program.
+        _LOG.info("a stream broke off: %s %s: %s", exchange.head.method, exchange.head.path, error)
+    else:
+        _LOG.error("a stream broke off: %s %s", exchange.head.method, exchange.head.path, exc_info=error)
