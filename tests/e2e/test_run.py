@@ -144,3 +144,13 @@ def test_an_image_without_a_command(moord: Daemon) -> None:
     moord.docker("import", str(moord.base / "empty.tar"), "empty")
     done = moord.run("create", "empty")
     assert "no command specified" in done.stderr
+
+
+def test_shared_memory_of_another_container(moord: Daemon) -> None:
+    moord.docker(
+        "run", "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sh", "-c", "echo x >/dev/shm/f; sleep 60"
+    )
+    moord.docker("exec", "donor", "sh", "-c", "until [ -s /dev/shm/f ]; do sleep 0.1; done")
+    shown = moord.docker("run", "--rm", "--ipc", "container:donor", "busybox", "cat", "/dev/shm/f")
+    assert shown.stdout == "x\n"
+    moord.docker("rm", "-f", "donor")

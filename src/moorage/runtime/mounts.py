@@ -16,10 +16,11 @@ import stat
 
 from moorage.kernel import mount_fd, statfs
 from moorage.kernel.idmap import idmap_mount
-from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
+from moorage.kernel.libc import AT_EMPTY_PATH, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag
 from moorage.runtime import copying, destinations
 from moorage.runtime.errors import InvalidSpecError, StartError, describe
+from moorage.runtime.foreign_mounts import open_tree_anywhere
 from moorage.runtime.options import MountOptions, parse_options
 
 # A Path costs more than the system call it stands for.
@@ -121,7 +122,7 @@ def _take_source(prepared: PreparedMount, userns_fd: int, *, mapped: bool) -> No
     options = prepared.options
     recursive = AT_RECURSIVE if options.recursive_bind else 0
     flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | recursive
-    prepared.tree_fd = mount_fd.open_tree(AT_FDCWD, prepared.source, flags)
+    prepared.tree_fd = open_tree_anywhere(prepared.source, flags)
     prepared.is_directory = stat.S_ISDIR(os.fstat(prepared.tree_fd).st_mode)
     if options.idmap or mapped:
         if userns_fd < 0:
