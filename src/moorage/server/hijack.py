@@ -14,14 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
 import os
 import socket
-from typing import TYPE_CHECKING
+import sys
+import termios
+from typing import TYPE_CHECKING, Final
 
 from moorage.server.bodies import ClientGoneError
 
 if TYPE_CHECKING:
     from moorage.server.http1 import Connection
+
+_PATIENCE: Final = 0.1
+"""Seconds; a client that writes a lot before it reads anything must not wait longer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,37 @@ async def take_over(connection: Connection) -> HijackedStream:
     copy.setblocking(False)  # noqa: FBT003
     # Closes its own descriptor without a shutdown, so the connection lives on in the copy.
     transport.abort()
+    try:
+        await _wait_read(copy)
+    except BaseException:
+        copy.close()
+        raise
     return HijackedStream(connection=copy, leftover=leftover)
+
+
+async def _wait_read(connection: socket.socket) -> None:
+    """Give the client a moment to read the head, before anything follows it.
+
+    docker-py reads the head through a buffer and the stream past it: output that arrives
+    together with the head is lost on it, and a busy host makes that likely. Only a local
+    socket tells what its peer has not read; a network's packets are apart anyway.
+    """
+    if connection.family != socket.AF_UNIX:
+        return
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _PATIENCE
+    pause = 0.0
+    while _unread(connection) and loop.time() < deadline:
+        await asyncio.sleep(pause)
+        pause = min(pause + 0.0001, 0.002)
+
+
+def _unread(connection: socket.socket) -> int:
+    try:
+        found = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(found, sys.byteorder)
 
 
 async def _relay(transport: asyncio.Transport) -> socket.socket:

@@ -74,3 +74,22 @@ async def test_stream_outlives_the_listener(tmp_path: Path) -> None:
         assert await reader.readexactly(10) == b"still here"
     writer.close()
     await writer.wait_closed()
+
+
+async def test_nothing_follows_the_head_before_a_client_has_read_it(tmp_path: Path) -> None:
+    taken: asyncio.Queue[HijackedStream] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    async with serving(hijacking(taken), tmp_path) as path:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.setblocking(False)
+            await loop.sock_sendall(client, UPGRADE)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(taken.get(), 0.03)
+            assert (await loop.sock_recv(client, 1000)).endswith(b"\r\n\r\n")
+            (await asyncio.wait_for(taken.get(), 5)).connection.close()
+        # One that never reads is not waited for.
+        with socket.socket(socket.AF_UNIX) as busy:
+            busy.connect(str(path))
+            busy.send(UPGRADE)
+            (await asyncio.wait_for(taken.get(), 5)).connection.close()
