@@ -20,6 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# A host may turn these on by default. A layer must be understood by itself, and an
+# attribute in it must not point elsewhere.
+SELF_CONTAINED = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
+"""Options of every overlay, by name."""
+
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -30,7 +35,7 @@ def mount_overlay(target: str, *, lower: Sequence[str], upper: str = "", work: s
         target: A directory; one of the layers will do. Call it in a mount namespace of one's own.
         lower: Top first.
         upper: With `work`: where changes go. Without, the overlay is read-only.
-        options: More of overlay's options, comma-separated.
+        options: More of overlay's options than `SELF_CONTAINED`, comma-separated.
 
     Raises:
         OSError: As mount(2); E2BIG for more layers than fit in the kernel's page.
@@ -38,7 +43,8 @@ def mount_overlay(target: str, *, lower: Sequence[str], upper: str = "", work: s
     opened: list[int] = []
     try:
         data = _layers(opened, lower=lower, upper=upper, work=work)
-        _attach(target, f"{data},{options}" if options else data)
+        words = [data, *(f"{name}={value}" for name, value in SELF_CONTAINED), *([options] if options else [])]
+        _attach(target, ",".join(words))
     finally:
         for fd in opened:
             os.close(fd)

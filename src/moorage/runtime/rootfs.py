@@ -78,6 +78,8 @@ def _configure_overlay(fs_fd: int, rootfs: OverlayRootfs, label: str) -> None:
         mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "lowerdir+", layer)
     mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "upperdir", rootfs.upper)
     mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "workdir", rootfs.work)
+    for name, value in overlay.SELF_CONTAINED:
+        mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, name, value)
     if rootfs.volatile:
         mount_fd.fsconfig(fs_fd, FsConfig.SET_FLAG, "volatile")
     if label:

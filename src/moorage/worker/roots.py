@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _CLONE = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC
-# A host may turn these on by default. A layer must be understood by itself, and an
-# attribute in it must not point elsewhere.
-_SELF_CONTAINED = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
 
 
 def isolate() -> None:
@@ -134,8 +131,7 @@ def _open_overlay(layers: Sequence[str], *, upper: str = "", work: str = "") -> 
         if error.errno != errno.EINVAL:
             raise
     # Before Linux 6.5 layers can't be given one by one.
-    options = ",".join(f"{name}={value}" for name, value in _SELF_CONTAINED)
-    return overlay.mount_overlay(upper or layers[0], lower=layers, upper=upper, work=work, options=options)
+    return overlay.mount_overlay(upper or layers[0], lower=layers, upper=upper, work=work)
 
 
 def _configure_overlay(layers: Sequence[str], *, upper: str, work: str) -> int:
@@ -146,7 +142,7 @@ def _configure_overlay(layers: Sequence[str], *, upper: str, work: str) -> int:
         if upper:
             mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "upperdir", upper)
             mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, "workdir", work)
-        for name, value in _SELF_CONTAINED:
+        for name, value in overlay.SELF_CONTAINED:
             mount_fd.fsconfig(fs_fd, FsConfig.SET_STRING, name, value)
         mount_fd.fsconfig(fs_fd, FsConfig.CMD_CREATE)
         return mount_fd.fsmount(fs_fd)
