@@ -13,6 +13,7 @@ from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import mount_point
+from moorage.engine.bundles.security import parse_security_options
 from moorage.engine.containers.links import shown_links
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
@@ -69,6 +70,7 @@ class ContainerInspector:
             driver=self.driver,
             platform=record.definition.platform,
             exec_ids=self.execs.unfinished(record.id) or None,
+            app_armor_profile=parse_security_options(record.host_config.security_opt or ()).apparmor,
             host_config=msgspec.structs.replace(record.host_config, links=shown_links(record)),
             graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
             mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],
