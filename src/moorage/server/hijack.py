@@ -65,29 +65,32 @@ async def take_over(connection: Connection) -> HijackedStream:
     copy.setblocking(False)  # noqa: FBT003
     # Closes its own descriptor without a shutdown, so the connection lives on in the copy.
     transport.abort()
-    try:
-        await _wait_read(copy)
-    except BaseException:
-        copy.close()
-        raise
     return HijackedStream(connection=copy, leftover=leftover)
 
 
-async def _wait_read(connection: socket.socket) -> None:
-    """Give the client a moment to read the head, before anything follows it.
+async def wait_head_read(stream: HijackedStream) -> None:
+    """Give the client a moment to read the head, if something may follow it at once.
+
+    Not for a container that has not started: its client starts it as soon as it has read the
+    head, and must be known by then.
 
     docker-py reads the head through a buffer and the stream past it: output that arrives
     together with the head is lost on it, and a busy host makes that likely. Only a local
     socket tells what its peer has not read; a network's packets are apart anyway.
     """
+    connection = stream.connection
     if connection.family != socket.AF_UNIX:
         return
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _PATIENCE
     pause = 0.0
-    while _unread(connection) and loop.time() < deadline:
-        await asyncio.sleep(pause)
-        pause = min(pause + 0.0001, 0.002)
+    try:
+        while _unread(connection) and loop.time() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(pause + 0.0001, 0.002)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _unread(connection: socket.socket) -> int:

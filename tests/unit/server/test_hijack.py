@@ -10,7 +10,7 @@ from moorage.api import containers, endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.streams import Hijack
 from moorage.server.calls import Call
-from moorage.server.hijack import HijackedStream
+from moorage.server.hijack import HijackedStream, wait_head_read
 from moorage.server.router import Router
 from tests.unit.server.serving import Client, serving
 
@@ -19,7 +19,10 @@ def hijacking(taken: "asyncio.Queue[HijackedStream]") -> Router:
     router = Router()
 
     async def attach(call: Call[containers.ContainerAttachQuery, NoBody]) -> Hijack:
-        await taken.put(await call.hijack(multiplexed=True))
+        stream = await call.hijack(multiplexed=True)
+        if call.query.logs:
+            await wait_head_read(stream)
+        await taken.put(stream)
         return Hijack()
 
     router.bind(endpoints.CONTAINER_ATTACH, attach)
@@ -27,6 +30,7 @@ def hijacking(taken: "asyncio.Queue[HijackedStream]") -> Router:
 
 
 UPGRADE = b"POST /containers/x/attach HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+LOGS = UPGRADE.replace(b"attach", b"attach?logs=1")
 NO_UPGRADE = b"POST /containers/x/attach HTTP/1.1\r\n\r\n"
 
 
@@ -83,7 +87,7 @@ async def test_nothing_follows_the_head_before_a_client_has_read_it(tmp_path: Pa
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.setblocking(False)
-            await loop.sock_sendall(client, UPGRADE)
+            await loop.sock_sendall(client, LOGS)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(taken.get(), 0.03)
             assert (await loop.sock_recv(client, 1000)).endswith(b"\r\n\r\n")
@@ -91,5 +95,5 @@ async def test_nothing_follows_the_head_before_a_client_has_read_it(tmp_path: Pa
         # One that never reads is not waited for.
         with socket.socket(socket.AF_UNIX) as busy:
             busy.connect(str(path))
-            busy.send(UPGRADE)
+            busy.send(LOGS)
             (await asyncio.wait_for(taken.get(), 5)).connection.close()

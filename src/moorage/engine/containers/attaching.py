@@ -127,6 +127,16 @@ class AttachTarget:
         """Whether the stream has frames, because there is no terminal that mixes the two outputs."""
         return not self.record.config.tty and not self.request.raw
 
+    @property
+    def has_past(self) -> bool:
+        """Whether the client is told what was said before; a container that never ran said nothing."""
+        return self.request.logs and self.record.state.started_before
+
+    @property
+    def speaks_at_once(self) -> bool:
+        """Whether output may come before the client does anything more."""
+        return self.record.state.has_process or self.has_past
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerAttacher:
@@ -164,7 +174,9 @@ class ContainerAttacher:
         """Join a connection, which is owned here now, to the container's streams."""
         record, request = target.record, target.request
         try:
-            if request.logs:
+            # Between here and the join a container that never ran might be started, and would
+            # not be heard: nothing may be awaited.
+            if target.has_past:
                 await self._send_past(record, request, connection)
             if not request.stream:
                 connection.close()

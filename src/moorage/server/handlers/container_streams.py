@@ -13,6 +13,7 @@ from moorage.engine.containers.logs import ContainerLogs, LogRequest
 from moorage.engine.containers.stats import StatsReader
 from moorage.server.calls import Call
 from moorage.server.handlers.leftovers import with_short_leftover
+from moorage.server.hijack import wait_head_read
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
 
@@ -47,7 +48,10 @@ class ContainerStreamHandlers:
             detach_keys=query.detach_keys,
         )
         target = self.attacher.prepare(call.path["id"], request)
-        stream = with_short_leftover(await call.hijack(multiplexed=target.multiplexed))
+        taken = await call.hijack(multiplexed=target.multiplexed)
+        if target.speaks_at_once:
+            await wait_head_read(taken)
+        stream = with_short_leftover(taken)
         await self.attacher.attach(target, stream.connection, leftover=stream.leftover)
         return Hijack()
 

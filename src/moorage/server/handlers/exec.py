@@ -13,6 +13,7 @@ from moorage.engine.exec.resizing import ExecResizer
 from moorage.engine.exec.starting import ExecStarter
 from moorage.server.calls import Call
 from moorage.server.handlers.leftovers import with_short_leftover
+from moorage.server.hijack import wait_head_read
 from moorage.server.responses import Response
 from moorage.server.router import Router
 
@@ -46,7 +47,9 @@ class ExecHandlers:
             return Response()
         # What this request says of a terminal decides: clients that leave it out read frames, terminal or not.
         multiplexed = not call.body.tty
-        stream = with_short_leftover(await call.hijack(multiplexed=multiplexed))
+        taken = await call.hijack(multiplexed=multiplexed)
+        await wait_head_read(taken)
+        stream = with_short_leftover(taken)
         await self.starter.start_attached(
             added, stream.connection, multiplexed=multiplexed, leftover=stream.leftover, console_size=size
         )
