@@ -30,7 +30,9 @@ from moorage.engine.bundles.users import ResolvedUser
 
 RuntimeSpec = dict[str, Any]
 
-_VERSION: Final = "1.2.0"
+# Not the newest: crun of Debian 12 refuses bundles of 1.1 and later, and a runtime ignores
+# the properties that it does not know.
+_VERSION: Final = "1.0.2"
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT_PATH: Final = "/sbin/docker-init"
 
