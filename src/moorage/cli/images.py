@@ -7,12 +7,13 @@ from typing import Final
 import click
 
 from moorage.api import endpoints
+from moorage.api.durations import human_duration
 from moorage.api.images import ImageDeleteQuery, ImageListQuery, ImageSummary, ImageTagQuery
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
-from moorage.cli.tables import human_duration, human_size, short_id, shortened
+from moorage.cli.tables import human_size, short_id, shortened
 from moorage.client.calls import call
 from moorage.client.steps import split_tag
 from moorage.oci.reference import InvalidReferenceError, parse_reference
@@ -77,7 +78,7 @@ def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False
     """Return the lines that an image takes in a listing: one for each of its names."""
     common = {
         "ID": image.id if full else short_id(image.id),
-        "CreatedSince": f"{human_duration(time.time() - image.created)} ago" if image.created > 0 else "N/A",
+        "CreatedSince": f"{human_duration(int(time.time() - image.created))} ago" if image.created > 0 else "N/A",
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(image.created)),
         "Size": human_size(image.size, digits=3),
         "VirtualSize": human_size(image.size, digits=3),
@@ -154,7 +155,7 @@ def history(session: Session, /, image: str, *, format_text: str, human: bool, n
         rows.append(
             {
                 "ID": step.id if no_trunc or step.id.startswith("<") else short_id(step.id),
-                "CreatedSince": f"{human_duration(time.time() - step.created)} ago" if human else created,
+                "CreatedSince": f"{human_duration(int(time.time() - step.created))} ago" if human else created,
                 "CreatedAt": created,
                 "CreatedBy": command if no_trunc else shortened(command, 45),
                 "Size": human_size(step.size, digits=3) if human else str(step.size),

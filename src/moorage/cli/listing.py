@@ -8,12 +8,13 @@ import click
 
 from moorage.api import endpoints
 from moorage.api.containers import ContainerListQuery, ContainerSummary, PortSummary
+from moorage.api.durations import human_duration
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
-from moorage.cli.tables import human_duration, human_size, short_id, shortened
+from moorage.cli.tables import human_size, short_id, shortened
 from moorage.client.calls import call
 
 _COLUMNS: Final = {
@@ -80,7 +81,7 @@ def container_row(container: ContainerSummary, *, full: bool) -> Row:
         "Image": image if full or not image.startswith("sha256:") else short_id(image),
         "Command": f'"{command}"',
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
-        "RunningFor": f"{human_duration(time.time() - container.created)} ago",
+        "RunningFor": f"{human_duration(int(time.time() - container.created))} ago",
         "Ports": ports_text(container.ports or ()),
         "State": container.state,
         "Status": container.status,

@@ -45,31 +45,6 @@ def _scaled(count: float, base: int, units: Sequence[str], digits: int) -> str:
     return f"{count:.{digits}g}{units[unit]}"
 
 
-def human_duration(seconds: float) -> str:
-    """Return a span of time as Docker rounds it: ``About a minute``, ``3 hours``."""
-    whole = int(seconds)
-    for limit, unit, single in (
-        (60, 1, ""),
-        (3600, 60, "About a minute"),
-        (48 * 3600, 3600, "About an hour"),
-    ):
-        if whole < limit:
-            return _span(whole, unit, single)
-    hours = whole // 3600
-    for limit, size, name in ((24 * 14, 24, "days"), (24 * 60, 24 * 7, "weeks"), (24 * 730, 24 * 30, "months")):
-        if hours < limit:
-            return f"{hours // size} {name}"
-    return f"{hours // (24 * 365)} years"
-
-
-def _span(seconds: int, unit: int, single: str) -> str:
-    if unit == 1:
-        return "Less than a second" if seconds < 1 else "1 second" if seconds == 1 else f"{seconds} seconds"
-    # Docker rounds hours, and cuts minutes.
-    count = int(seconds / unit + 0.5) if unit == 3600 else seconds // unit
-    return single if count == 1 else f"{count} {'minutes' if unit == 60 else 'hours'}"
-
-
 def shortened(text: str, width: int) -> str:
     """Return `text` cut to `width` characters, the last of them an ellipsis."""
     return text if len(text) <= width else text[: width - 1] + "…"

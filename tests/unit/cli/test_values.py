@@ -14,7 +14,7 @@ from moorage.cli.listing import ports_text
 from moorage.cli.mount_syntax import MountSyntaxError, parse_mount
 from moorage.cli.ports import InvalidPortError, expose, publish
 from moorage.cli.quantities import parse_bytes, parse_cpus, parse_duration, parse_swap
-from moorage.cli.tables import human_duration, human_size, shortened, table
+from moorage.cli.tables import human_size, shortened, table
 
 
 @pytest.mark.parametrize(
@@ -170,27 +170,6 @@ def test_neighbouring_ports_are_printed_as_a_range() -> None:
     assert ports_text(same) == "0.0.0.0:80-81->80-81/tcp, 0.0.0.0:90->90/tcp"
     moved = [port(80, 8080, "0.0.0.0"), port(81, 8081, "0.0.0.0")]
     assert ports_text([*moved, port(82)]) == "82/tcp, 0.0.0.0:8080->80/tcp, 0.0.0.0:8081->81/tcp"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "Less than a second"),
-        (1, "1 second"),
-        (59, "59 seconds"),
-        (60, "About a minute"),
-        (150, "2 minutes"),
-        (3600, "About an hour"),
-        (5400, "2 hours"),
-        (47 * 3600, "47 hours"),
-        (48 * 3600, "2 days"),
-        (15 * 86400, "2 weeks"),
-        (70 * 86400, "2 months"),
-        (800 * 86400, "2 years"),
-    ],
-)
-def test_spans_of_time(seconds: int, text: str) -> None:
-    assert human_duration(seconds) == text
 
 
 def test_sizes_and_columns() -> None:

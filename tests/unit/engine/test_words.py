@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.api.durations import human_duration
 from moorage.engine.containers.attaching import parse_detach_keys
 from moorage.engine.containers.errors import InvalidContainerNameError, RequestRefusedError
 from moorage.engine.containers.naming import candidate_names, check_name
 from moorage.engine.containers.records import ContainerState, ContainerStatus, Health
-from moorage.engine.containers.status_text import human_duration, status_text
+from moorage.engine.containers.status_text import status_text
 from moorage.engine.containers.top import parse_table
 from moorage.engine.containers.waiting import WaitCondition, parse_condition
 
