@@ -48,14 +48,19 @@ class Pool:
         """Tell whether as many processes wait as should."""
         return len(self._warm) >= self._size
 
-    def add(self) -> None:
+    def add(self, *, foreign_fds: Sequence[int] = ()) -> None:
         """Fork one more process that waits for its request.
+
+        Args:
+            foreign_fds: What the launcher holds of a request at this moment. The new process lets
+                go of its copies: they would keep ports reserved and streams open that everybody
+                who was handed them has closed.
 
         Raises:
             OSError: There can be no more.
         """
         ours, theirs = socket_pair()
-        self._fork(lambda: self._wait(theirs), also_close=ours)
+        self._fork(lambda: self._wait(theirs), also_close=(ours.fileno(), *foreign_fds))
         theirs.close()
         self._warm.append(ours)
 
@@ -67,7 +72,7 @@ class Pool:
         """
         while True:
             if not self._warm:
-                self.add()
+                self.add(foreign_fds=fds)
             ours = self._warm.pop()
             try:
                 send(ours, request, fds)
@@ -77,7 +82,7 @@ class Pool:
                 ours.close()
             return
 
-    def _fork(self, body: Callable[[], None], *, also_close: _socket.socket) -> None:
+    def _fork(self, body: Callable[[], None], *, also_close: Sequence[int]) -> None:
         if os.fork():
             return
         status = 1
@@ -86,8 +91,10 @@ class Pool:
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             # A warm process that held the others' sockets would keep them waiting for ever.
             self._forget()
-            for ours in (*self._warm, also_close):
+            for ours in self._warm:
                 ours.close()
+            for fd in also_close:
+                os.close(fd)
             body()
             status = 0
         except BaseException:  # noqa: BLE001 - the launcher's stack is below, and must never be returned to

@@ -2,10 +2,11 @@
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.shim.harness import PATIENCE, Launcher, read_to_end
+from tests.integration.shim.harness import PATIENCE, Launcher, read_to_end, running_launcher
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -61,10 +62,18 @@ def test_udp_answers_find_their_client(launcher: Launcher) -> None:
 
 
 def test_port_is_free_when_the_exit_is_announced(launcher: Launcher) -> None:
+    assert_port_is_free_at_the_exit(launcher)
+
+
+def test_port_is_free_also_if_no_process_was_warm(tmp_path: Path) -> None:
+    with running_launcher(tmp_path, pool=0) as launcher:
+        assert_port_is_free_at_the_exit(launcher)
+
+
+def assert_port_is_free_at_the_exit(launcher: Launcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
-        bundle = launcher.bundle("sh", "-c", "read x < /tmp/fifo")
-        (bundle.rootfs / "tmp" / "fifo").write_text("")
+        bundle = launcher.bundle("true")
         bundle.plan["forwards"] = [{"protocol": "tcp", "target": ["127.0.0.1", 1]}]
         control = launcher.start(bundle, forwards=(listener.fileno(),))
     control.event("exited")
