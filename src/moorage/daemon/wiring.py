@@ -21,6 +21,7 @@ from moorage.engine.containers.list_facts import EngineListFacts
 from moorage.engine.containers.listing import ContainerLister
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.logs import ContainerLogs
+from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.pausing import ContainerPauser
 from moorage.engine.containers.removing import ContainerRemover
@@ -93,7 +94,12 @@ class Wiring:
     @cached_property
     def mounts(self) -> MountPreparer:
         """Makes what mounts need."""
-        return MountPreparer(self.base.volumes, self.base.files)
+        return MountPreparer(self.base.volumes, self.base.files, self.memory_volumes)
+
+    @cached_property
+    def memory_volumes(self) -> MemoryVolumes:
+        """Knows who holds the volumes that live in memory."""
+        return MemoryVolumes(registry=self.base.registry, volumes=self.base.volumes)
 
     @cached_property
     def sizes(self) -> ContainerSizes:
@@ -103,7 +109,7 @@ class Wiring:
     @cached_property
     def roots(self) -> ContainerRoots:
         """Finds containers' files."""
-        return ContainerRoots(snapshots=self.base.snapshots)
+        return ContainerRoots(snapshots=self.base.snapshots, mounts=self.mounts)
 
     @cached_property
     def bundler(self) -> Bundler:
@@ -194,6 +200,7 @@ class Wiring:
             attaches=self.pending_attaches,
             networks=base.networks.service,
             bundler=self.bundler,
+            memory_volumes=self.memory_volumes,
             paths=base.paths,
             launcher=base.launcher,
             events=base.bus,

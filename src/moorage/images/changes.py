@@ -32,9 +32,15 @@ def apply_changes(defaults: ContainerDefaults, changes: Iterable[str]) -> Contai
     Raises:
         InvalidChangeError: One of them cannot be applied.
     """
+    cmd_given = False
     for text in changes:
         for line in filter(None, map(str.strip, text.splitlines())):
             defaults = _apply(defaults, line)
+            keyword = line.split(maxsplit=1)[0].upper()
+            cmd_given = cmd_given or keyword == "CMD"
+            if keyword == "ENTRYPOINT" and not cmd_given:
+                # What was the command before were the arguments of another entry point.
+                defaults = msgspec.structs.replace(defaults, cmd=None)
     return defaults
 
 

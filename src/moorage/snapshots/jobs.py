@@ -22,11 +22,13 @@ class Mount:
 
     Attributes:
         target: Where, as the container sees it.
+        entry: The runtime-spec mount, if it is more than `source`.
     """
 
     source: Path
     target: str
     read_only: bool
+    entry: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,13 @@ class ContainerFiles:
     def request(self) -> dict[str, Any]:
         """Return the arguments of archive jobs."""
         mounts = [
-            {"source": str(mount.source), "target": mount.target, "read_only": mount.read_only} for mount in self.mounts
+            {
+                "source": str(mount.source),
+                "target": mount.target,
+                "read_only": mount.read_only,
+                "entry": mount.entry,
+            }
+            for mount in self.mounts
         ]
         return {"root": self.root.request(), "mounts": mounts}
 

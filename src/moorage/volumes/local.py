@@ -2,7 +2,7 @@
 
 Pure: options in, mounts out. A volume with ``type`` and ``device`` is mounted by each
 container that uses it, inside its own mount namespace, so the host never has a mount
-that could be left behind.
+that could be left behind. One in memory is mounted by the first and shared by the others.
 
 Spec: Engine API, VolumeCreateRequest "DriverOpts" of the local driver.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 from moorage.volumes.models import Volume, VolumeOptionError
 
 _KNOWN: Final = frozenset({"type", "o", "device"})
-_PER_MOUNT: Final = frozenset({"tmpfs", "ramfs"})
+_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
@@ -32,11 +32,11 @@ def check_options(name: str, options: Mapping[str, str]) -> None:
     for needed in ("type", "device"):
         if needed not in options:
             raise VolumeOptionError(f'create {name}: missing required option: "{needed}"')
-    if options["type"] in _PER_MOUNT:
-        raise VolumeOptionError(
-            f"create {name}: a volume of type {options['type']} is not supported by Moorage: "
-            "it would be empty and separate in each container; use --tmpfs or --mount type=tmpfs"
-        )
+
+
+def in_memory(volume: Volume) -> bool:
+    """Tell whether a volume's content is where it is mounted and nowhere else."""
+    return (volume.options or {}).get("type") in _IN_MEMORY
 
 
 def mount_options(volume: Volume) -> tuple[str, str, list[str]] | None:
@@ -50,12 +50,22 @@ def mount_options(volume: Volume) -> tuple[str, str, list[str]] | None:
     return options["type"], options["device"], [word for word in options.get("o", "").split(",") if word]
 
 
-def spec_mount(volume: Volume, *, destination: str, options: list[str]) -> dict[str, Any]:
+def bound_directory(volume: Volume) -> str | None:
+    """Return the directory of the host that a volume is; None if it is a file system of its own."""
+    mounted = mount_options(volume)
+    if mounted is None:
+        return volume.mountpoint
+    filesystem, device, words = mounted
+    return device if filesystem == "none" or {"bind", "rbind"} & set(words) else None
+
+
+def spec_mount(volume: Volume, *, destination: str, options: list[str], shared: str | None = None) -> dict[str, Any]:
     """Return the runtime-spec mount of a volume.
 
     Args:
         destination: Path inside the container.
         options: Words of a plain bind (``rbind``, ``ro``, propagation).
+        shared: Where a volume in memory is mounted already.
 
     Spec: runtime-spec, config.md "Mounts".
     """
@@ -63,7 +73,9 @@ def spec_mount(volume: Volume, *, destination: str, options: list[str]) -> dict[
     if mounted is None:
         return {"destination": destination, "type": "bind", "source": volume.mountpoint, "options": options}
     filesystem, device, words = mounted
-    if filesystem == "none" or {"bind", "rbind"} & set(words):
+    if bound_directory(volume) is not None:
         return {"destination": destination, "type": "bind", "source": device, "options": [*options, *words]}
+    if shared is not None:
+        return {"destination": destination, "type": "bind", "source": shared, "options": options}
     access = [word for word in options if word == "ro"]
     return {"destination": destination, "type": filesystem, "source": device, "options": [*words, *access]}

@@ -67,7 +67,7 @@ class Extraction:
     """One archive being written.
 
     Attributes:
-        size: Bytes of all regular members so far, holes included; Docker's layer size.
+        size: Bytes of all regular members so far, holes included, and of what symbolic links say; Docker's layer size.
         ignored_xattrs: Attributes that the file system, or the rule above, refused.
     """
 
@@ -128,6 +128,7 @@ class Extraction:
         elif kind == tar.HARD_LINK:
             self._write_link(member)
         elif kind == tar.SYMLINK:
+            self.size += len(member.linkname)
             self._replacing(parent_fd, last, lambda: os.symlink(member.linkname, last, dir_fd=parent_fd))
             self._describe(parent_fd, last, member)
         elif kind in _FORMATS:

@@ -16,12 +16,13 @@ from moorage.kernel.mount import MountFlag, UnmountFlag, umount2
 from moorage.kernel.mount_fd import FsConfig, MountAttr
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns, unshare
 from moorage.kernel.openat import open_in_root
+from moorage.runtime.mounts import prepare
 from moorage.worker.failures import invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NotRequired, TypedDict
+    from typing import Any, NotRequired, TypedDict
 
     class Root(TypedDict):
         """A container's root: a running one's `pid`, a `path`, or layers with `upper` and `work`.
@@ -39,11 +40,16 @@ if TYPE_CHECKING:
         work: NotRequired[str]
 
     class Attached(TypedDict):
-        """A directory or file of the host that is mounted in a container."""
+        """A directory or file of the host that is mounted in a container.
+
+        Attributes:
+            entry: The runtime-spec mount of what is not just there on the host.
+        """
 
         source: str
         target: str
         read_only: bool
+        entry: NotRequired[dict[str, Any] | None]
 
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -155,7 +161,7 @@ def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> in
     root_fd = os.open(_place(root), _OPEN)
     # A mount point can lie in another volume, which then has to be there first.
     for mounted in sorted(mounts, key=lambda each: each["target"].count("/")):
-        source_fd = mount_fd.open_tree(AT_FDCWD, mounted["source"], _CLONE | AT_RECURSIVE)
+        source_fd = _open_source(mounted)
         target_fd = _open_target(root_fd, mounted["target"], source_fd, writable=writable)
         if mounted["read_only"]:
             read_only = mount_fd.mount_attributes(attr_set=MountAttr.RDONLY)
@@ -163,6 +169,12 @@ def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> in
         _attach(source_fd, target_fd, "")
         os.close(target_fd)
     return root_fd
+
+
+def _open_source(mounted: Attached) -> int:
+    if entry := mounted.get("entry"):
+        return prepare(entry, bundle="/", userns_fd=-1).tree_fd
+    return mount_fd.open_tree(AT_FDCWD, mounted["source"], _CLONE | AT_RECURSIVE)
 
 
 def _place(root: Root) -> str:

@@ -23,6 +23,7 @@ from moorage.engine.containers.bundling import Bundle
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
@@ -315,7 +316,8 @@ class FakeEngine:
         self.snapshots = FakeSnapshots(self.paths.containers)
         self.volumes = FakeVolumes(self.root, self.registry)
         self.restarts = RestartSupervisor(self.jobs)
-        self.mounts = MountPreparer(self.volumes, FakeFiles())
+        memory_volumes = MemoryVolumes(registry=self.registry, volumes=self.volumes)
+        self.mounts = MountPreparer(self.volumes, FakeFiles(), memory_volumes)
         self.exits = ContainerExits(
             registry=self.registry, locks=self.locks, tasks=self.tasks, networks=self.networks, paths=self.paths,
             events=self.bus, watch=self.watch, jobs=self.jobs, restarts=self.restarts, hooks=lambda: self.hooks,
@@ -336,7 +338,7 @@ class FakeEngine:
             registry=self.registry, locks=self.locks, tasks=self.tasks, observer=self.exits, attaches=self.pending,
             networks=self.networks, bundler=FakeBundler(),  # type: ignore[arg-type]  # it has the one method needed
             paths=self.paths, launcher=self.launcher, events=self.bus, jobs=self.jobs, restarts=self.restarts,
-            on_started=lambda _: None, auto_remove=self.remover.auto_remove,
+            on_started=lambda _: None, auto_remove=self.remover.auto_remove, memory_volumes=memory_volumes,
         )  # fmt: skip
         self.hooks = ExitHooks(
             restart=self.starter.restart, auto_remove=self.remover.remove_exited, stopped=lambda _: None,

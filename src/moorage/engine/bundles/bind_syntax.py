@@ -81,14 +81,12 @@ def parse_bind(text: str) -> BindText:
         source, destination = parts[0], parts[1]
     if len(parts) == 3:
         mode = parts[2]
+    parsed_mode = parse_mode(mode, host_path=source.startswith("/"))
     try:
-        return BindText(
-            source=check_source(source),
-            destination=check_destination(destination),
-            mode=parse_mode(mode, host_path=source.startswith("/")),
-        )
+        cleaned = check_destination(destination)
     except InvalidMountError as error:
         raise InvalidMountError(f"invalid volume specification: '{text}': {error}") from None
+    return BindText(source=check_source(source), destination=cleaned, mode=parsed_mode)
 
 
 def check_source(source: str) -> str:

@@ -75,7 +75,7 @@ class ContainerArchive:
         """Unpack an archive into a directory.
 
         Args:
-            own: Give everything to the container's user.
+            own: Give everything to the container's user, if the container names one.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
@@ -83,7 +83,7 @@ class ContainerArchive:
         """
         _require_path(path)
         record = self.registry.resolve(reference)
-        user = self.bundler.user(record, record.config.user) if own else None
+        user = self.bundler.user(record, record.config.user) if own and record.config.user else None
         with _worded(path, reference):
             await self.jobs.archive_put(
                 self.roots.files(record),

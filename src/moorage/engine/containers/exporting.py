@@ -144,6 +144,9 @@ class ContainerCommitter:
 
 
 def _committed_config(record: ContainerRecord, request: CommitRequest) -> ContainerDefaults:
-    changed = apply_changes(defaults_of(request.config), request.changes)
+    # Without fields in the request the instructions apply to the container's own configuration: its variables
+    # are there to be expanded and extended.
+    base = record.config if request.config == ContainerConfig() else request.config
+    changed = apply_changes(defaults_of(base), request.changes)
     asked = msgspec.convert(msgspec.to_builtins(changed), ContainerConfig)
     return defaults_of(merge_image_config(asked, defaults_of(record.config)))

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage.engine.bundles.mounts import MountKind
+from moorage.engine.bundles.mounts import MountKind, PlannedMount
+from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.ports import Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.oci.digest import ChainID
@@ -16,6 +17,7 @@ class ContainerRoots:
     """Finds the roots of containers."""
 
     snapshots: Snapshots
+    mounts: MountPreparer
 
     def rootfs(self, record: ContainerRecord) -> Rootfs:
         """Return a container's layers."""
@@ -25,17 +27,19 @@ class ContainerRoots:
     def files(self, record: ContainerRecord) -> ContainerFiles:
         """Return a container's files with its mounts, as it sees them itself."""
         root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
-        return ContainerFiles(root=root, mounts=_mounts(record), read_only=record.host_config.readonly_rootfs)
+        return ContainerFiles(root=root, mounts=self._mounts(record), read_only=record.host_config.readonly_rootfs)
 
     def bare_files(self, record: ContainerRecord) -> ContainerFiles:
         """Return a container's files without what is mounted in it."""
         root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
         return ContainerFiles(root=root)
 
+    def _mounts(self, record: ContainerRecord) -> list[Mount]:
+        return [
+            self._mount(mount) for mount in record.definition.mounts if mount.kind in {MountKind.BIND, MountKind.VOLUME}
+        ]
 
-def _mounts(record: ContainerRecord) -> list[Mount]:
-    return [
-        Mount(source=Path(mount.source, mount.subpath), target=mount.destination, read_only=not mount.writable)
-        for mount in record.definition.mounts
-        if mount.kind in {MountKind.BIND, MountKind.VOLUME}
-    ]
+    def _mount(self, mount: PlannedMount) -> Mount:
+        entry = self.mounts.special_entry(mount)
+        source = Path(mount.source, mount.subpath)
+        return Mount(source=source, target=mount.destination, read_only=not mount.writable, entry=entry)

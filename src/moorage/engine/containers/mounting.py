@@ -10,17 +10,21 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
 from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
+from moorage.engine.bundles.propagation import TRAVELLING, check_propagation
 from moorage.engine.containers.errors import RequestFailedError
+from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.ports import EventPublisher, FileJobs, Volumes
 from moorage.engine.containers.records import ContainerRecord
 from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
 from moorage.snapshots.rootfs import Rootfs
-from moorage.volumes.local import mount_options, spec_mount
+from moorage.volumes.local import bound_directory, in_memory, mount_options, spec_mount
+
+_MOUNTINFO: Final = Path("/proc/self/mountinfo")
 
 Resolver = Callable[[str], ContainerRecord]
 
@@ -58,6 +62,7 @@ class MountPreparer:
 
     volumes: Volumes
     files: FileJobs
+    memory: MemoryVolumes
 
     async def prepare(self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs) -> tuple[PlannedMount, ...]:
         """Create the volumes of a new container, fill the empty ones, and return the mounts with their sources.
@@ -101,18 +106,30 @@ class MountPreparer:
         for mount in mounts:
             if mount.kind is MountKind.BIND and mount.create_source:
                 _make_source(mount.source)
+            if mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
+                check_propagation(mount.source, mount.propagation, mountinfo=_MOUNTINFO.read_text())
             entries += self._spec_volume(mount) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
         return entries
 
+    def special_entry(self, mount: PlannedMount) -> dict[str, Any] | None:
+        """Return the runtime-spec mount of a volume that is not simply the directory at its mount point."""
+        if mount.kind is not MountKind.VOLUME or mount_options(self.volumes.get(mount.name)) is None:
+            return None
+        return self._spec_volume(mount)[0]
+
     def _spec_volume(self, mount: PlannedMount) -> list[dict[str, Any]]:
         volume = self.volumes.get(mount.name)
-        plain = dataclasses.replace(mount, source=volume.mountpoint)
+        directory = bound_directory(volume)
         if mount.subpath:
-            plain = dataclasses.replace(plain, source=_below(volume.mountpoint, mount.subpath))
-        entries = spec_mounts([plain])
+            if directory is None:
+                raise RequestFailedError(f"volume {volume.name}: a subpath of a mounted file system is not supported")
+            directory = _below(directory, mount.subpath)
+        entries = spec_mounts([dataclasses.replace(mount, source=directory or volume.mountpoint)])
         if mount_options(volume) is None or mount.subpath:
             return entries
-        return [spec_mount(volume, destination=mount.destination, options=entries[0]["options"])]
+        shared = self.memory.mounted_at(volume.name) if in_memory(volume) else None
+        words = entries[0]["options"]
+        return [spec_mount(volume, destination=mount.destination, options=words, shared=shared)]
 
 
 def publish_mounts(events: EventPublisher, record: ContainerRecord) -> None:

@@ -26,6 +26,7 @@ from moorage.engine.containers.errors import (
     StartRefusedError,
 )
 from moorage.engine.containers.locks import ContainerLocks
+from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.mounting import publish_mounts
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, Networks, ShimLauncher
@@ -59,6 +60,7 @@ class ContainerStarter:
     attaches: PendingAttaches
     networks: Networks
     bundler: Bundler
+    memory_volumes: MemoryVolumes
     paths: ContainerPaths
     launcher: ShimLauncher
     events: EventPublisher
@@ -115,6 +117,10 @@ class ContainerStarter:
             raise
 
     async def _launch(self, record: ContainerRecord) -> None:
+        async with self.memory_volumes.first_use(record):
+            await self._launch_alone(record)
+
+    async def _launch_alone(self, record: ContainerRecord) -> None:
         opened = self._open_sandbox(record)
         faults.point("start:network-open")
         task = Task(record.id, self.observer)
