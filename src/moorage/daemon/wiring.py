@@ -17,6 +17,7 @@ from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.files import ContainerRoots
 from moorage.engine.containers.inspecting import ContainerInspector
 from moorage.engine.containers.killing import ContainerKiller
+from moorage.engine.containers.last_resort import LastResort
 from moorage.engine.containers.list_facts import EngineListFacts
 from moorage.engine.containers.listing import ContainerLister
 from moorage.engine.containers.locks import ContainerLocks
@@ -159,7 +160,7 @@ class Wiring:
             auto_remove=self.remover.remove_exited,
             stopped=self._end_companions,
             exec_exited=self.exec_exits.record,
-            kill_leftovers=self.base.groups.kill,
+            clear_leftovers=self.base.groups.clear,
         )
 
     def _end_companions(self, container_id: str) -> None:
@@ -221,7 +222,13 @@ class Wiring:
             events=base.bus,
             watch=self.watch,
             restarts=self.restarts,
+            last_resort=self.last_resort,
         )
+
+    @cached_property
+    def last_resort(self) -> LastResort:
+        """Ends what does not end by request."""
+        return LastResort(groups=self.base.groups, paths=self.base.paths)
 
     @cached_property
     def stopper(self) -> ContainerStopper:
@@ -342,6 +349,7 @@ class Wiring:
             starter=self.starter,
             snapshots=base.snapshots,
             groups=base.groups,
+            last_resort=self.last_resort,
             paths=base.paths,
             jobs=base.jobs,
             on_live=self.health.start,

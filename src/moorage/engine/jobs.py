@@ -23,26 +23,31 @@ class Jobs:
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[Any]] = {}
+        self._endless: set[asyncio.Task[Any]] = set()
         self._nameless = 0
 
-    def start(self, work: Coroutine[Any, Any, T], *, key: str = "") -> asyncio.Task[T]:
+    def start(self, work: Coroutine[Any, Any, T], *, key: str = "", endless: bool = False) -> asyncio.Task[T]:
         """Run `work` until it ends, whoever waits for it.
 
         Args:
             key: What the work is about. An unfinished job of the same key is replaced in
                 the books, not stopped; use `share` to join it.
+            endless: It waits for what may never happen, and the next daemon would do as
+                well: the end of this one does not wait for it.
         """
         if not key:
             self._nameless += 1
             key = f"#{self._nameless}"
         task = asyncio.get_running_loop().create_task(work, name=key)
         self._running[key] = task
+        if endless:
+            self._endless.add(task)
         task.add_done_callback(self._finish)
         return task
 
-    def spawn(self, work: Coroutine[Any, Any, None], *, key: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], *, key: str, endless: bool = False) -> None:
         """Run `work` without anybody waiting for it; what it raises is logged."""
-        _ = self.start(work, key=key)
+        _ = self.start(work, key=key, endless=endless)
 
     async def share(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Wait for the job `key`, starting it with `work` if it is not running.
@@ -59,6 +64,8 @@ class Jobs:
 
     async def finish(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the deadline is the daemon's own, not a caller's
         """Give the jobs `timeout` seconds to end, then cancel what is left."""
+        for task in self._endless:
+            task.cancel()
         tasks = set(self._running.values())
         if not tasks:
             return
@@ -70,6 +77,7 @@ class Jobs:
 
     def _finish(self, task: asyncio.Task[Any]) -> None:
         key = task.get_name()
+        self._endless.discard(task)
         if self._running.get(key) is task:
             del self._running[key]
         if task.cancelled() or (error := task.exception()) is None:

@@ -7,11 +7,13 @@ Spec: `moorage.api.shim`.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -27,6 +29,9 @@ from moorage.errors import UnavailableError
 _PROGRAM: Final = Path(moorage.__file__).parent / "launcher"
 _POOL: Final = 3
 _RESTART_PAUSE: Final = 1.0
+_STUCK_SECONDS: Final = 5.0
+"""How long a request may lie unread while the launcher does nothing at all."""
+_LAST_WAIT: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +76,9 @@ class Launcher:
         self._outgoing: deque[_Queued] = deque()
         self._started_at = 0.0
         self._stopping = False
+        self._watch: asyncio.TimerHandle | None = None
+        # Killed, but in a system call that does not end: waited for when the next one goes.
+        self._undead: list[subprocess.Popen[bytes]] = []
 
     @property
     def pid(self) -> int:
@@ -108,6 +116,8 @@ class Launcher:
         """
         if self._socket is None:
             raise LauncherDownError
+        if self._watch is None:
+            self._watch_reading("")
         packets = frames(dict(message), fds)
         if not self._outgoing and len(packets) == 1 and self._try_send(*packets[0]):
             return
@@ -154,6 +164,26 @@ class Launcher:
             ours.close()
             raise
         return ShimClient(ours, subject=subject, handlers=handlers)
+
+    def _watch_reading(self, before: str) -> None:
+        """Look in a while whether what was sent is read; a launcher that is stuck is replaced.
+
+        Args:
+            before: What the launcher had done when something was unread the last time.
+        """
+        self._watch = asyncio.get_running_loop().call_later(_STUCK_SECONDS, self._check_reading, before)
+
+    def _check_reading(self, before: str) -> None:
+        self._watch = None
+        if self._socket is None or self._process is None or not (self._outgoing or _unread(self._socket)):
+            return
+        now = _activity(self._process.pid)
+        if now == before:
+            _log.error("the launcher (process %d) does not read its requests; killing it", self._process.pid)
+            self._process.kill()
+            self._restart()
+        else:
+            self._watch_reading(now)
 
     def _try_send(self, payload: bytes, ancillary: list[tuple[int, int, bytes]]) -> bool:
         if self._socket is None:
@@ -211,12 +241,34 @@ class Launcher:
             _close_all(self._outgoing.popleft().fds)
         if self._process is not None:
             # It leaves at the end of file on its socket; one that does not is stuck.
-            try:
-                self._process.wait(timeout=1)
-            except subprocess.TimeoutExpired:
+            if not _ends(self._process):
                 self._process.kill()
-                self._process.wait()
+                if not _ends(self._process):
+                    self._undead.append(self._process)
             self._process = None
+        self._undead = [process for process in self._undead if process.poll() is None]
+
+
+def _ends(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(timeout=_LAST_WAIT)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _unread(connection: socket.socket) -> int:
+    """Return how many bytes the other end has not read, with the kernel's overhead."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def _activity(pid: int) -> str:
+    """Return what changes whenever a process does anything: its page faults and its times."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return " ".join(fields[7:15])
 
 
 def _close_all(fds: Sequence[int]) -> None:

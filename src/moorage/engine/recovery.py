@@ -20,9 +20,10 @@ from typing import Final
 from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
 from moorage.engine.containers.exiting import ContainerExits
 from moorage.engine.containers.groups import ContainerGroups
+from moorage.engine.containers.last_resort import LastResort
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Snapshots
-from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.records import ContainerRecord, ContainerState
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.removing import ContainerRemover
 from moorage.engine.containers.starting import ContainerStarter
@@ -37,6 +38,9 @@ _LOST_TO_REBOOT: Final = 255
 _LOST_SHIM: Final = 137
 _START_CODES: Final = frozenset({126, 127, 128})
 _UNDO_SECONDS: Final = 10.0
+_PATIENCE: Final = 5.0
+"""Seconds a shim may take to say what it knows before the daemon serves without."""
+_CLEAR_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,7 @@ class Recovery:
     starter: ContainerStarter
     snapshots: Snapshots
     groups: ContainerGroups
+    last_resort: LastResort
     paths: ContainerPaths
     jobs: Jobs
     on_live: Callable[[ContainerRecord], None]
@@ -100,20 +105,59 @@ class Recovery:
             await self.starter.start(container_id)
 
     async def _examine(self, record: ContainerRecord) -> None:
-        bundle = self.paths.bundle(record.id)
         task = Task(record.id, self.exits)
         try:
-            client = connect(bundle / SOCKET_FILE, subject=record.id, handlers=task.handlers())
+            client = connect(self.paths.bundle(record.id) / SOCKET_FILE, subject=record.id, handlers=task.handlers())
+        except BlockingIOError:
+            # So many daemons came and went that the socket takes no more connections.
+            await self._examine_silent(record, task, None)
+            return
         except OSError:
-            self._examine_without_shim(record, task)
+            await self._examine_without_shim(record, task)
             return
         task.bind(client)
+        asked = self.jobs.start(task.state(), key=f"state:{record.id}", endless=True)
+        if not (await asyncio.wait({asked}, timeout=_PATIENCE))[0]:
+            await self._examine_silent(record, task, asked)
+            return
         try:
-            state = await task.state()
+            state = asked.result()
         except MoorageError:
-            self._examine_without_shim(record, task)
+            await self._examine_without_shim(record, task)
             return
         await self._compare(record, task, state)
+
+    async def _examine_silent(self, record: ContainerRecord, task: Task, asked: "asyncio.Task[Message] | None") -> None:
+        """Believe the record of a container whose shim says nothing: one that is stuck must not keep the others."""
+        if not record.state.has_process:
+            self.last_resort.kill_shim(record, task)
+            await self._clear(record)
+            remove_bundle(self.paths.bundle(record.id))
+            return
+        _log.error("the shim of container %s does not answer; taking it to run", record.short_id)
+        self._trust(record, task)
+        if asked is not None:
+            self.jobs.spawn(self._compare_late(task, asked), key=f"silent:{record.id}", endless=True)
+
+    def _trust(self, record: ContainerRecord, task: Task) -> None:
+        task.adopt(pid=record.state.pid, at_ns=record.state.started_at_ns)
+        self.tasks.add(task)
+        self._survey.live.append(record)
+
+    async def _compare_late(self, task: Task, asked: "asyncio.Task[Message]") -> None:
+        """Take what a shim says that was silent at first."""
+        try:
+            state = await asked
+        except MoorageError:
+            return  # the end of its connection was noticed as such
+        record = self.registry.find(task.container_id)
+        if record is None or self.tasks.find(record.id) is not task:
+            return
+        _log.info("the shim of container %s answers again", record.short_id)
+        if state["status"] in {"running", "paused"}:
+            self.registry.put_state(record.id, _living_state(record, state))
+        else:
+            self.exits.on_exit(task, _exit_of(state))
 
     async def _compare(self, record: ContainerRecord, task: Task, state: Message) -> None:
         match state["status"]:
@@ -134,39 +178,48 @@ class Recovery:
     def _adopt(self, record: ContainerRecord, task: Task, state: Message) -> None:
         task.adopt(pid=state["pid"], at_ns=state["started_at"])
         self.tasks.add(task)
-        current = dataclasses.replace(
-            record.state,
-            pid=state["pid"],
-            started_at_ns=state["started_at"],
-            paused=state["status"] == "paused",
-        )
-        self._survey.live.append(self.registry.put_state(record.id, current))
+        self._survey.live.append(self.registry.put_state(record.id, _living_state(record, state)))
 
     async def _undo_start(self, record: ContainerRecord, task: Task) -> None:
         """End a container whose start was never recorded, so that nobody was told of it."""
         _log.warning("container %s was being started when the daemon ended; undoing it", record.short_id)
         await task.abandon()
-        self.groups.kill(record)
+        await self._clear(record)
         remove_bundle(self.paths.bundle(record.id))
 
-    def _examine_without_shim(self, record: ContainerRecord, task: Task) -> None:
+    async def _clear(self, record: ContainerRecord) -> bool:
+        """Kill what is left of a container; what does not die at once is waited for while the daemon serves."""
+        if await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS):
+            return True
+        self.jobs.spawn(self.groups.clear(record), key=f"clear:{record.id}", endless=True)
+        return False
+
+    async def _examine_without_shim(self, record: ContainerRecord, task: Task) -> None:
         bundle = self.paths.bundle(record.id)
         ended = read_exit_file(bundle)
         if not record.state.has_process:
             if bundle.exists():
-                self.groups.kill(record)
+                await self._clear(record)
                 remove_bundle(bundle)
             return
         if ended is None:
             # No bundle at all means that the host was restarted: the run root is a tmpfs.
             code = _LOST_SHIM if bundle.exists() else _LOST_TO_REBOOT
+            if not await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS):
+                self._trust(record, task)
+                self.jobs.spawn(self._end_when_cleared(record, task, code), key=f"clear:{record.id}", endless=True)
+                return
             ended = Exit(code=code, at_ns=time.time_ns())
-            self.groups.kill(record)
         elif ended.error and ended.code in _START_CODES:
             self._survey.failed.append((record, ended))
             return
         self.tasks.add(task)
         self._survey.ended.append((record, task, ended))
+
+    async def _end_when_cleared(self, record: ContainerRecord, task: Task, code: int) -> None:
+        """Wait for a process that the kernel does not let go, and that no shim waits for."""
+        await self.groups.clear(record)
+        await self.exits.record_exit(task, Exit(code=code, at_ns=time.time_ns()))
 
     async def _record_failed_start(self, record: ContainerRecord, ended: Exit) -> None:
         remove_bundle(self.paths.bundle(record.id))
@@ -209,7 +262,7 @@ class Recovery:
     @staticmethod
     async def _kill_stranger(client: ShimClient, gone: "asyncio.Future[None]") -> None:
         try:
-            await client.call({"do": "kill", "signal": int(signal.SIGKILL)})
+            await client.call({"do": "kill", "signal": int(signal.SIGKILL)}, seconds=_UNDO_SECONDS)
             async with asyncio.timeout(_UNDO_SECONDS):
                 await gone
         finally:
@@ -221,6 +274,12 @@ class Recovery:
             # Names with a dot are the snapshots' own leftovers, which they remove themselves.
             if not name.startswith(".") and self.registry.find(name) is None:
                 await self.snapshots.remove_container(name)
+
+
+def _living_state(record: ContainerRecord, state: Message) -> ContainerState:
+    return dataclasses.replace(
+        record.state, pid=state["pid"], started_at_ns=state["started_at"], paused=state["status"] == "paused"
+    )
 
 
 def _exit_of(state: Message) -> Exit:

@@ -47,6 +47,13 @@ class ShimGoneError(SystemFailureError):
         super().__init__(f"the shim of container {subject} is gone")
 
 
+class ShimSilentError(SystemFailureError):
+    """The shim did not answer in time; it may be stopped, or wait for a broken disk."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"the shim of container {subject} does not answer")
+
+
 @dataclass(frozen=True, slots=True)
 class ShimHandlers:
     """What is called, on the loop, when a shim speaks unasked.
@@ -85,18 +92,29 @@ class ShimClient:
         """Whether the connection has ended, from either side."""
         return self._closed
 
-    async def call(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> Message:
+    async def call(
+        self, request: Mapping[str, object], *, fds: Sequence[int] = (), seconds: float | None = None
+    ) -> Message:
         """Send a request and return the shim's answer.
 
         Args:
             fds: Sent along; they stay the caller's to close once this returns.
+            seconds: How long to wait; None for ever.
 
         Raises:
             ShimError: The shim refused.
             ShimGoneError: It ended first.
+            ShimSilentError: It did not answer in time.
         """
         if self._closed:
             raise ShimGoneError(self.subject)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(request, fds)
+        except TimeoutError:
+            raise ShimSilentError(self.subject) from None
+
+    async def _exchange(self, request: Mapping[str, object], fds: Sequence[int]) -> Message:
         self._seq += 1
         seq = self._seq
         answer: asyncio.Future[Message] = self._loop.create_future()
@@ -208,9 +226,20 @@ def connect(path: Path, *, subject: str, handlers: ShimHandlers) -> ShimClient:
     """Connect to a living shim at its socket `path`.
 
     Raises:
+        BlockingIOError: Somebody listens and does not accept.
         OSError: Nobody listens there (ECONNREFUSED, ENOENT): the shim is gone.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    return ShimClient(connected(path), subject=subject, handlers=handlers)
+
+
+def connected(path: Path) -> socket.socket:
+    """Return a socket, non-blocking and the caller's, that is connected to a shim's socket.
+
+    Raises:
+        OSError: As for `connect`.
+    """
+    # Non-blocking from the start: with a full backlog connect(2) waits as well.
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         # The directory is entered by descriptor because a socket's path is limited to
         # 107 bytes, and an ID alone takes 64.
@@ -222,4 +251,4 @@ def connect(path: Path, *, subject: str, handlers: ShimHandlers) -> ShimClient:
     except OSError:
         connection.close()
         raise
-    return ShimClient(connection, subject=subject, handlers=handlers)
+    return connection

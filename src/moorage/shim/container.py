@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 
-from moorage.api.shim import Event, Status
+from moorage.api.shim import ErrorKind, Event, Status
 from moorage.kernel import terminal
 from moorage.logs.opening import open_log
 from moorage.shim.aftermath import clean_up, kill_leftovers
@@ -45,14 +45,37 @@ class Container:
         changed: Called when descriptors were closed that no other process may keep open.
 
     Attributes:
+        cancel_launch: Ends a start that is under way as one that failed.
         status: What the init process is doing.
         record: How it ended.
     """
 
     __slots__ = (
-        "_announce", "_bundle", "_changed", "_children", "_console_fd", "_ended", "_errands", "_faults", "_forwards",
-        "_loop", "_memory", "_pidfd", "_plan", "_resolver", "_root_fd", "_run_root", "_shares_pids", "execs", "log",
-        "pid", "record", "session", "started_at", "status",
+        "_announce",
+        "_bundle",
+        "_changed",
+        "_children",
+        "_console_fd",
+        "_ended",
+        "_errands",
+        "_faults",
+        "_forwards",
+        "_loop",
+        "_memory",
+        "_pidfd",
+        "_plan",
+        "_resolver",
+        "_root_fd",
+        "_run_root",
+        "_shares_pids",
+        "cancel_launch",
+        "execs",
+        "log",
+        "pid",
+        "record",
+        "session",
+        "started_at",
+        "status",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the composition root of one shim hands it everything
@@ -90,6 +113,7 @@ class Container:
         self.started_at = 0
         self.status = Status.CREATING
         self.record: ExitRecord | None = None
+        self.cancel_launch: Callable[[], None] | None = None
         self.log = TolerantLog(
             open_log(plan["log"]), failed=lambda message: announce({"event": Event.LOG_FAILED, "message": message})
         )
@@ -111,12 +135,19 @@ class Container:
             fault: Passed on to the errand that does it.
         """
         stdio = Stdio(terminal=self._plan["terminal"], takes_input=self._plan["stdin"] != "none")
-        self._errands.run(
+        stop = self._errands.run(
             {"work": Work.START, "fault": fault},
             fds=stdio.child,
             done=lambda result, fds: self._launched(stdio, result, fds),
         )
         stdio.close_child_ends()
+
+        def cancel() -> None:
+            stop()
+            stdio.close()
+            self._undo({"kind": ErrorKind.START, "message": "the start was called off", "exit_code": 128})
+
+        self.cancel_launch = cancel
 
     def resume(self, state: Message, descriptors: Mapping[str, int]) -> None:
         """Go on with a container that another process has launched.
@@ -222,6 +253,7 @@ class Container:
         return self.session.has_clients or self.execs.has_clients()
 
     def _launched(self, stdio: Stdio, result: Message, fds: list[int]) -> None:
+        self.cancel_launch = None
         if "error" in result:
             stdio.close()
             self._undo(result["error"])

@@ -58,6 +58,11 @@ class Errand:
             return _DIED, []
         return unframe(payload, ancillary, flags) if payload else (_DIED, [])
 
+    def kill(self) -> None:
+        """End it without an answer, and do not wait: it may be in a system call that does not end."""
+        self.sock.close()
+        os.kill(self._pid, signal.SIGKILL)
+
     def wait(self) -> None:
         """Wait for its end, when it has answered; what it started then belongs to the keeper."""
         self.sock.close()
@@ -80,8 +85,8 @@ class Errands:
         self._context = context
         self.running = 0
 
-    def run(self, message: Message, *, fds: Sequence[int] = (), done: Done) -> None:
-        """Have something done.
+    def run(self, message: Message, *, fds: Sequence[int] = (), done: Done) -> Callable[[], None]:
+        """Have something done; return what calls it off, whose answer never comes then.
 
         Args:
             message: `work` and its arguments.
@@ -99,6 +104,13 @@ class Errands:
             # If it was killed, the end of file that follows says so.
             errand.send(self._context | message, fds)
         self._loop.watch(errand.sock.fileno(), READ, lambda _events: self._finish(errand, done))
+        return lambda: self._cancel(errand)
+
+    def _cancel(self, errand: Errand) -> None:
+        if errand.sock.fileno() >= 0:
+            self._loop.forget(errand.sock.fileno())
+            self.running -= 1
+            errand.kill()
 
     def _finish(self, errand: Errand, done: Done) -> None:
         message, fds = errand.receive()

@@ -116,8 +116,12 @@ class Requests:
         self._release()
 
     def _kill(self, message: Message, _fds: list[int], answer: Answer) -> None:
-        self._check_alive()
         signum, everyone = int(message["signal"]), bool(message.get("all"))
+        if signum == signal.SIGKILL and self._container.cancel_launch:
+            answer({})
+            self._container.cancel_launch()
+            return
+        self._check_alive()
         if self._is_foreign or everyone:
             self._send({"work": Work.SIGNAL, "signal": signum, "all": everyone}, answer)
             return

@@ -293,6 +293,20 @@ class FakeLauncher:
         return self.shims[-1]
 
 
+class FakeLastResort:
+    """Nothing ends by force here."""
+
+    async def kill(self, record: ContainerRecord, task: Any) -> None:
+        return
+
+    def kill_shim(self, record: ContainerRecord, task: Any) -> None:
+        task.give_up()
+
+
+async def _nothing(_record: ContainerRecord) -> None:
+    return
+
+
 @dataclass
 class FakeEngine:
     """The services under test, wired as the daemon wires them."""
@@ -324,7 +338,7 @@ class FakeEngine:
         )  # fmt: skip
         self.killer = ContainerKiller(
             registry=self.registry, locks=self.locks, tasks=self.tasks, events=self.bus, watch=self.watch,
-            restarts=self.restarts,
+            restarts=self.restarts, last_resort=FakeLastResort(),  # type: ignore[arg-type]  # it has what is used
         )  # fmt: skip
         self.stopper = ContainerStopper(
             registry=self.registry, killer=self.killer, events=self.bus, watch=self.watch, jobs=self.jobs
@@ -342,7 +356,7 @@ class FakeEngine:
         )  # fmt: skip
         self.hooks = ExitHooks(
             restart=self.starter.restart, auto_remove=self.remover.remove_exited, stopped=lambda _: None,
-            exec_exited=lambda *_: None, kill_leftovers=lambda _: None,
+            exec_exited=lambda *_: None, clear_leftovers=_nothing,
         )  # fmt: skip
 
     async def add(self, new: ContainerRecord) -> ContainerRecord:

@@ -14,7 +14,7 @@ from moorage.api.host_config import RestartPolicy
 from moorage.engine.containers.records import ContainerRecord, ContainerState, ContainerStatus
 from moorage.engine.recovery import Recovery
 from moorage.networks.models import Sandbox
-from tests.unit.engine.fakes import ID, FakeEngine, record
+from tests.unit.engine.fakes import ID, FakeEngine, FakeLastResort, record
 
 SANDBOX = Sandbox(id="5" * 64, container_id=ID, container_name="web")
 RUNNING = ContainerState(running=True, pid=1, started_at_ns=5, started_before=True, sandbox=SANDBOX)
@@ -26,8 +26,12 @@ class Groups:
     def __init__(self) -> None:
         self.killed: list[str] = []
 
-    def kill(self, record: ContainerRecord) -> None:
+    async def clear(self, record: ContainerRecord) -> None:
         self.killed.append(record.id)
+
+    async def cleared_within(self, record: ContainerRecord, *, seconds: float) -> bool:
+        self.killed.append(record.id)
+        return True
 
 
 class ListeningShim:
@@ -82,6 +86,7 @@ async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
     recovery = Recovery(
         registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
         starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
+        last_resort=FakeLastResort(),  # type: ignore[arg-type]  # likewise
         paths=engine.paths, jobs=engine.jobs, on_live=lambda _: None,
     )  # fmt: skip
     sandboxes = await recovery.reconnect()

@@ -1,8 +1,10 @@
 """The files of a bundle that the engine reads back or removes."""
 
 import contextlib
+import logging
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,21 @@ from moorage.engine.containers.tasks import Exit, read_exit
 
 EXIT_FILE = "exit.json"
 SOCKET_FILE = "shim.sock"
+_UNKNOWN = 255
+
+_log = logging.getLogger(__name__)
 
 
 def read_exit_file(bundle: Path) -> Exit | None:
-    """Return how the container ended, if its shim noted it."""
+    """Return how the container ended, if its shim noted it; a damaged note says only that it ended."""
+    path = bundle / EXIT_FILE
     try:
-        content = (bundle / EXIT_FILE).read_bytes()
+        return read_exit(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
     except FileNotFoundError:
         return None
-    return read_exit(msgspec.json.decode(content, type=dict[str, Any]))
+    except (OSError, msgspec.MsgspecError, KeyError) as error:
+        _log.error("the exit record %s cannot be read: %s", path, error)
+        return Exit(code=_UNKNOWN, at_ns=time.time_ns(), error=f"the record of its exit is damaged: {error}")
 
 
 def remove_bundle(bundle: Path) -> None:

@@ -5,6 +5,7 @@ The order is what clients may rely on: the network is given back, the exit is du
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -24,8 +25,10 @@ from moorage.engine.containers.tasks import Exit, Task, Tasks
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor, next_backoff, should_restart
+from moorage.errors import SystemFailureError
 
 _SECOND = 1_000_000_000
+_LONGEST_PAUSE = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -39,14 +42,15 @@ class ExitHooks:
             argument is done.
         stopped: Ends what runs beside a container: its health checks, its added processes.
         exec_exited: Records the end of an added process.
-        kill_leftovers: Kills what is left in a container's cgroup after its shim died.
+        clear_leftovers: Kills what is left in a container's cgroup after its shim died, and
+            returns when nothing is.
     """
 
     restart: Callable[[str], Coroutine[Any, Any, None]]
     auto_remove: Callable[[str, asyncio.Future[None]], Coroutine[Any, Any, None]]
     stopped: Callable[[str], None]
     exec_exited: Callable[[str, str, int], None]
-    kill_leftovers: Callable[[ContainerRecord], None]
+    clear_leftovers: Callable[[ContainerRecord], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,8 @@ class ContainerExits:
 
     def on_lost(self, task: Task) -> None:
         """See `TaskObserver`."""
-        self.jobs.spawn(self._record_loss(task), key=f"exit:{task.container_id}")
+        # It ends when the kernel lets go of the container's processes.
+        self.jobs.spawn(self._record_loss(task), key=f"exit:{task.container_id}", endless=True)
 
     def on_oom(self, container_id: str) -> None:
         """See `TaskObserver`."""
@@ -108,11 +113,12 @@ class ContainerExits:
         state = _stopped_state(record.state, ended, restart=restart)
         faults.point("exit:network-closed")
         goes = record.host_config.auto_remove and not restart and record.id not in self.kept
+        saved = False
         if goes:
             # The removal commits; until then exit.json in the bundle is the durable record.
             self.registry.put_state(record.id, state)
         else:
-            await self.registry.set_state(record.id, state)
+            saved = await self._save(record, state)
         faults.point("exit:recorded")
         publish_unmounts(self.events, record)
         self._publish_die(record, ended)
@@ -125,9 +131,31 @@ class ContainerExits:
         # the same cgroup, bundle and upper layer.
         await released
         faults.point("exit:released")
-        remove_bundle(self.paths.bundle(record.id))
+        if saved:
+            remove_bundle(self.paths.bundle(record.id))
         if restart:
             self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)
+
+    async def _save(self, record: ContainerRecord, state: ContainerState) -> bool:
+        """Make an exit durable; tell whether it is. On a full disk it is shown now and saved later."""
+        try:
+            await self.registry.set_state(record.id, state)
+        except SystemFailureError as error:
+            _log.error("the exit of container %s cannot be recorded yet: %s", record.short_id, error)
+            self.jobs.spawn(self._save_later(record.id), key=f"save:{record.id}", endless=True)
+            return False
+        return True
+
+    async def _save_later(self, container_id: str) -> None:
+        pause = 1.0
+        while True:
+            await asyncio.sleep(pause)
+            if (record := self.registry.find(container_id)) is None:
+                return
+            with contextlib.suppress(SystemFailureError):
+                await self.registry.set_state(container_id, record.state)
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _restarts(self, record: ContainerRecord, ended: Exit) -> bool:
         state = record.state
@@ -151,7 +179,7 @@ class ContainerExits:
         ended = read_exit_file(self.paths.bundle(record.id))
         if ended is None:
             _log.error("the shim of container %s died; killing what it left", record.short_id)
-            self.hooks().kill_leftovers(record)
+            await self.hooks().clear_leftovers(record)
             ended = Exit(code=137, at_ns=time.time_ns(), error="the container's shim died")
         await self.record_exit(task, ended)
 

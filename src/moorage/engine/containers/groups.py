@@ -5,9 +5,13 @@ Reading files of cgroupfs takes microseconds and needs no process of its own.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from moorage.cgroups.errors import CgroupError
 from moorage.cgroups.group import open_group
 from moorage.cgroups.paths import Layout
 from moorage.engine.containers.records import ContainerRecord
@@ -15,6 +19,11 @@ from moorage.engine.containers.records import ContainerRecord
 if TYPE_CHECKING:
     # The name exists for type checkers only: that package imports no typing at run time.
     from moorage.cgroups.group import Group
+
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +46,41 @@ class ContainerGroups:
         """Return a handle of a container's cgroup, which may not exist."""
         return open_group(self.path(record), layout=self.layout)
 
-    def kill(self, record: ContainerRecord) -> None:
-        """Kill whatever is left in a container's cgroup and remove it; for a container without a shim."""
-        group = self.open(record)
-        if group.exists():
-            group.kill()
-            group.delete()
+    async def kill_processes(self, record: ContainerRecord) -> None:
+        """Send SIGKILL to every process in a container's cgroup."""
+        # Freezing them first, which older kernels need, waits for a moment.
+        await asyncio.to_thread(self._kill, record)
+
+    async def clear(self, record: ContainerRecord) -> None:
+        """Kill whatever is left of a container without a shim, and return when nothing is.
+
+        A process in an uninterruptible system call lives until that ends.
+        """
+        pause = _FIRST_PAUSE
+        while not await asyncio.to_thread(self._clear, record):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def cleared_within(self, record: ContainerRecord, *, seconds: float) -> bool:
+        """Kill whatever is left of a container without a shim; tell whether that was enough."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.clear(record)
+                return True
+        return False
+
+    def _kill(self, record: ContainerRecord) -> None:
+        try:
+            if (group := self.open(record)).exists():
+                group.kill()
+        except (OSError, CgroupError) as error:
+            _log.warning("the processes of container %s were not killed: %s", record.short_id, error)
+
+    def _clear(self, record: ContainerRecord) -> bool:
+        self._kill(record)
+        try:
+            group = self.open(record)
+            return group.delete() or not group.procs()
+        except (OSError, CgroupError) as error:
+            _log.warning("the cgroup of container %s was not removed: %s", record.short_id, error)
+            return True

@@ -6,6 +6,7 @@ Spec: Engine API, POST /containers/{id}/kill.
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import signal
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from moorage.engine import faults
 from moorage.engine.bundles.validation import parse_signal
 from moorage.engine.containers.errors import NotRunningError, RequestFailedError
+from moorage.engine.containers.last_resort import LastResort
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
@@ -20,10 +22,14 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.containers.waiting import ExitWatch, WaitCondition
 from moorage.engine.restarting import RestartSupervisor
-from moorage.errors import MoorageError
+from moorage.engine.shims import ShimSilentError
+from moorage.errors import MoorageError, SystemFailureError
 
 DEFAULT_STOP_SIGNAL: Final = signal.SIGTERM
 _KILL_SECONDS: Final = 10.0
+_LAST_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 def stop_signal(record: ContainerRecord) -> int:
@@ -41,6 +47,7 @@ class ContainerKiller:
     events: EventPublisher
     watch: ExitWatch
     restarts: RestartSupervisor
+    last_resort: LastResort
 
     async def kill(self, reference: str, *, signal_text: str = "") -> None:
         """Send a signal; SIGKILL, the default, also waits for the end.
@@ -74,8 +81,39 @@ class ContainerKiller:
                 with contextlib.suppress(NotRunningError):
                     while self._runs(container_id):
                         await self._end_once(container_id)
+        except (TimeoutError, ShimSilentError):
+            await self._end_past_shim(container_id)
+
+    async def cancel_start(self, container_id: str) -> bool:
+        """End a start that is under way, if one is: it then fails by itself. Tell whether one was."""
+        task = self.tasks.find(container_id)
+        if task is None or task.started.done():
+            return False
+        try:
+            await task.kill(signal.SIGKILL)
+            async with asyncio.timeout(_LAST_SECONDS):
+                await asyncio.wait({task.started})
+        except (MoorageError, TimeoutError):
+            self.last_resort.kill_shim(self.registry.get(container_id), task)
+        return True
+
+    async def clear(self, record: ContainerRecord) -> None:
+        """Kill what is left of a container that has no shim any more, and return when nothing is."""
+        await self.last_resort.groups.clear(record)
+
+    async def _end_past_shim(self, container_id: str) -> None:
+        record = self.registry.find(container_id)
+        if record is None or not record.state.running:
+            return
+        ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
+        try:
+            await self.last_resort.kill(record, self.tasks.find(container_id))
+            async with asyncio.timeout(_LAST_SECONDS):
+                await ended
         except TimeoutError:
             raise RequestFailedError("tried to kill container, but did not receive an exit event") from None
+        finally:
+            ended.cancel()
 
     async def _end_once(self, container_id: str) -> None:
         ended = self.watch.register(container_id, WaitCondition.NOT_RUNNING)
@@ -131,7 +169,12 @@ class ContainerKiller:
         # Without a policy nothing ever asks, so that commit can be saved.
         if record.state.manually_stopped or record.host_config.restart_policy.name in {"", "no"}:
             return record
-        return await self.registry.change_state(record.id, manually_stopped=True)
+        try:
+            return await self.registry.change_state(record.id, manually_stopped=True)
+        except SystemFailureError as error:
+            # A full disk is no reason to let it run on.
+            _log.error("that container %s was stopped is not recorded: %s", record.short_id, error)
+            return self.registry.get(record.id)
 
     async def _end_wait(self, record: ContainerRecord, *, stops: bool) -> ContainerRecord | None:
         """Let a container that waits for its restart stay stopped; return it if it started already."""

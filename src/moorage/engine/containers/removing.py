@@ -7,7 +7,6 @@ meanwhile, and the next start finishes what it finds so.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import os
@@ -104,8 +103,10 @@ class ContainerRemover:
         try:
             if record.state.running:
                 _check_removable(record, force=force)
-                with contextlib.suppress(NotRunningError):
-                    await self.killer.end(record.id)
+                await self._kill(record)
+            elif force and await self.killer.cancel_start(record.id):
+                # What the start had made so far may need some time to die.
+                self.jobs.spawn(self.killer.clear(record), key=f"clear:{record.id}", endless=True)
             async with self.locks.hold(record.id):
                 current = self.registry.find(record.id)
                 # An --rm container is removed by its own exit.
@@ -117,11 +118,33 @@ class ContainerRemover:
         finally:
             self._underway.discard(record.id)
 
+    async def _kill(self, record: ContainerRecord) -> None:
+        try:
+            await self.killer.end(record.id)
+        except NotRunningError:
+            return
+        except MoorageError as error:
+            error.args = (f"could not kill container: {error}",)
+            raise
+
     async def _take_apart(
         self, record: ContainerRecord, *, volumes: bool, released: asyncio.Future[None] | None = None
     ) -> None:
         if record.state.running:
             raise ContainerStateError("container is running: stop the container before removing or force remove")
+        try:
+            await self._take_record(record, volumes=volumes)
+        except MoorageError:
+            # Docker's word for one whose removal failed; it can be tried again.
+            self.registry.put_state(record.id, dataclasses.replace(record.state, dead=True, removing=False))
+            raise
+        self.attaches.drop(record.id)
+        self.forget(record.id)
+        self.events.publish("container", "destroy", record.id, record.event_attributes())
+        self.watch.notify_removed(record.id, record.state.exit_code)
+        self.jobs.spawn(self._remove_files(record.id, released), key=f"files:{record.id}")
+
+    async def _take_record(self, record: ContainerRecord, *, volumes: bool) -> None:
         if volumes and any(mount.kind is MountKind.VOLUME and mount.anonymous for mount in record.definition.mounts):
             # `dead` lets the volumes go, and tells a restarted daemon to go on here.
             await self.registry.change_state(record.id, dead=True, removing=True)
@@ -132,11 +155,6 @@ class ContainerRemover:
             self.registry.put_state(record.id, dataclasses.replace(record.state, removing=True))
         await self.registry.remove(record.id)
         faults.point("remove:record-gone")
-        self.attaches.drop(record.id)
-        self.forget(record.id)
-        self.events.publish("container", "destroy", record.id, record.event_attributes())
-        self.watch.notify_removed(record.id, record.state.exit_code)
-        self.jobs.spawn(self._remove_files(record.id, released), key=f"files:{record.id}")
 
     async def _remove_files(self, container_id: str, released: asyncio.Future[None] | None) -> None:
         if released is not None:

@@ -36,7 +36,7 @@ from moorage.engine.containers.sandboxes import sandbox_request
 from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, TaskObserver, Tasks
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, SystemFailureError
 from moorage.networks.sandboxes import OpenedSandbox
 
 _NETWORK_TROUBLE: Final = "failed to set up container networking"
@@ -183,7 +183,9 @@ class ContainerStarter:
             error=message,
             exit_code=exit_code,
         )
-        await self.registry.set_state(record.id, state)
+        # On a full disk the start's own error is the one to tell.
+        with contextlib.suppress(SystemFailureError):
+            await self.registry.set_state(record.id, state)
         if record.host_config.auto_remove:
             # The lock is held here, and the removal wants it too.
             self.jobs.spawn(self.auto_remove(record.id), key=f"auto-remove:{record.id}")

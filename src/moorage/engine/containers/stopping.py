@@ -14,6 +14,7 @@ from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.waiting import ExitWatch, WaitCondition, WaitResult
 from moorage.engine.jobs import Jobs
+from moorage.engine.shims import ShimSilentError
 from moorage.errors import MoorageError
 
 
@@ -65,7 +66,7 @@ class ContainerStopper:
                 await asyncio.shield(ended)
         except NotRunningError:
             await self._wait_recorded(record.id, ended)
-        except TimeoutError:
+        except (TimeoutError, ShimSilentError):
             await self._force(record.id, ended)
         finally:
             ended.cancel()

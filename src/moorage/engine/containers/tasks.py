@@ -20,10 +20,13 @@ from moorage.engine.containers.errors import (
     RequestFailedError,
     RequestRefusedError,
 )
-from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers
+from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers, ShimSilentError
 from moorage.errors import MoorageError
 
 _RELEASE_SECONDS: Final = 30.0
+_ANSWER_SECONDS: Final = 10.0
+"""How long a shim that lives may take for what needs no program of the container's."""
+_ALIVE_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -116,9 +119,23 @@ class Task:
         """Wait for the shim to announce the exit; recording it is the observer's business."""
         return await asyncio.shield(self._end)
 
-    async def state(self) -> Message:
-        """Ask the shim what it knows; answered when a start that is under way is through."""
-        return await self._call({"do": Do.STATE})
+    async def state(self, *, seconds: float | None = None) -> Message:
+        """Ask the shim what it knows."""
+        return await self._call({"do": Do.STATE}, seconds=seconds)
+
+    async def answers(self) -> bool:
+        """Tell whether there is a shim that answers."""
+        try:
+            await self.state(seconds=_ALIVE_SECONDS)
+        except MoorageError:
+            return False
+        return True
+
+    def give_up(self) -> None:
+        """Let go of a shim that was told to die, without waiting for what it says."""
+        if self._client is not None and not self._client.closed:
+            self._client.close()
+            self._on_closed()
 
     async def kill(self, signal: int) -> None:
         """Send a signal to the init process.
@@ -156,7 +173,8 @@ class Task:
             LaunchFailedError: It could not be started.
         """
         try:
-            return int((await self._call({"do": Do.EXEC, **request}, fds=fds))["pid"])
+            # Its program may be on a slow disk, and whoever waits can leave.
+            return int((await self._call({"do": Do.EXEC, **request}, fds=fds, seconds=None))["pid"])
         except ShimError as error:
             raise LaunchFailedError(str(error), exit_code=error.exit_code or 128) from error
 
@@ -185,9 +203,8 @@ class Task:
         if self._client is None:
             return
         try:
-            async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._client.call({"do": Do.RELEASE})
-        except (ShimError, ShimGoneError, TimeoutError) as error:
+            await self._client.call({"do": Do.RELEASE}, seconds=_RELEASE_SECONDS)
+        except (ShimError, ShimGoneError, ShimSilentError) as error:
             _log.debug("the shim of container %s was not released: %s", self.container_id, error)
         self._client.close()
 
@@ -204,11 +221,13 @@ class Task:
         if self._client is not None:
             self._client.close()
 
-    async def _call(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> Message:
+    async def _call(
+        self, request: Mapping[str, object], *, fds: Sequence[int] = (), seconds: float | None = _ANSWER_SECONDS
+    ) -> Message:
         if self._client is None:
             raise NotRunningError(self.container_id)
         try:
-            return await self._client.call(request, fds=fds)
+            return await self._client.call(request, fds=fds, seconds=seconds)
         except ShimGoneError as error:
             raise NotRunningError(self.container_id) from error
         except ShimError as error:
