@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,6 +167,24 @@ class Daemon:
         """Run a command in the daemon's network namespace."""
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=True, timeout=20).stdout
 
+    @contextlib.contextmanager
+    def dying_disk(self) -> "Iterator[DyingDisk]":
+        """Have a file system, mounted where the daemon and its containers see it, that can be made to hang."""
+        directory = Path(tempfile.mkdtemp(prefix="disk-", dir=self.base))
+        program = Path(__file__).parent / "dead_fuse.py"
+        with subprocess.Popen(
+            [*self._enter(), sys.executable, str(program), str(directory)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+                yield DyingDisk(directory, process)
+            finally:
+                # The kernel then fails whatever was asked, and everybody goes on.
+                process.kill()
+        self.in_network("umount", "-l", str(directory))
+
     def load_busybox(self) -> None:
         """Give the daemon an image made of the host's static busybox."""
         if f"{IMAGE}:latest" in self.docker("images", "--format", "{{.Repository}}:{{.Tag}}"):
@@ -262,6 +281,30 @@ class Daemon:
 
     def _log(self) -> str:
         return f"\n--- daemon's log ---\n{self.log.read_text()[-4000:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class DyingDisk:
+    """A file system with one file, `file`; see the program `dead_fuse`."""
+
+    path: Path
+    process: "subprocess.Popen[str]"
+
+    def hang(self, *, waiting: int = 0) -> None:
+        """Answer nothing from now on, and wait for some to ask: nobody can even kill those."""
+        self._order("hang")
+        wait_until(lambda: self._order("count") >= waiting, what="somebody to hang")
+
+    def recover(self) -> None:
+        """Answer what was asked, and go on."""
+        self._order("answer")
+
+    def _order(self, word: str) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ _LOST_TO_REBOOT: Final = 255
 _LOST_SHIM: Final = 137
 _START_CODES: Final = frozenset({126, 127, 128})
 _UNDO_SECONDS: Final = 10.0
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 3.0
 """Seconds a shim may take to say what it knows before the daemon serves without."""
 _CLEAR_SECONDS: Final = 2.0
 

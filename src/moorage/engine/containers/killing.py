@@ -82,7 +82,7 @@ class ContainerKiller:
                     while self._runs(container_id):
                         await self._end_once(container_id)
         except (TimeoutError, ShimSilentError):
-            await self._end_past_shim(container_id)
+            await self.end_past_shim(container_id)
 
     async def cancel_start(self, container_id: str) -> bool:
         """End a start that is under way, if one is: it then fails by itself. Tell whether one was."""
@@ -101,7 +101,12 @@ class ContainerKiller:
         """Kill what is left of a container that has no shim any more, and return when nothing is."""
         await self.last_resort.groups.clear(record)
 
-    async def _end_past_shim(self, container_id: str) -> None:
+    async def end_past_shim(self, container_id: str) -> None:
+        """Kill a container whose shim does not end it, and wait until its exit is recorded.
+
+        Raises:
+            RequestFailedError: There was none within seconds; Docker's words.
+        """
         record = self.registry.find(container_id)
         if record is None or not record.state.running:
             return

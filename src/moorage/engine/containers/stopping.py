@@ -66,7 +66,9 @@ class ContainerStopper:
                 await asyncio.shield(ended)
         except NotRunningError:
             await self._wait_recorded(record.id, ended)
-        except (TimeoutError, ShimSilentError):
+        except ShimSilentError:
+            await self.killer.end_past_shim(record.id)
+        except TimeoutError:
             await self._force(record.id, ended)
         finally:
             ended.cancel()

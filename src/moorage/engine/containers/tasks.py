@@ -26,6 +26,7 @@ from moorage.errors import MoorageError
 _RELEASE_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 10.0
 """How long a shim that lives may take for what needs no program of the container's."""
+_KILL_SECONDS: Final = 5.0
 _ALIVE_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Task:
         Raises:
             NotRunningError: There is none any more.
         """
-        await self._call({"do": Do.KILL, "signal": signal})
+        await self._call({"do": Do.KILL, "signal": signal}, seconds=_KILL_SECONDS)
 
     async def pause(self) -> None:
         """Freeze all processes."""

@@ -1,0 +1,149 @@
+"""One container hangs, and nothing else does; what hangs is shown as what it is."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, DyingDisk, wait_until
+
+pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox", "fuse"), pytest.mark.timeout(150)]
+
+SLEEP = ("busybox", "sleep", "1000")
+# Far more than any of these takes, and less than any limit that something may run into.
+AT_ONCE = 8.0
+NO_EXIT = "tried to kill container, but did not receive an exit event"
+
+
+def answers_everything(own: Daemon) -> None:
+    """Insist that what is not about the stuck container works, and at once."""
+    started = time.monotonic()
+    own.docker("ps", "-a")
+    own.docker("info")
+    for name in own.docker("ps", "-a", "--format", "{{.Names}}").split():
+        own.docker("inspect", name)
+        own.docker("logs", name)
+    own.docker("events", "--since", "1h", "--until", "0s")
+    own.docker("run", "--rm", "busybox", "true")
+    assert time.monotonic() - started < AT_ONCE * 2
+
+
+def hang_in(own: Daemon, disk: DyingDisk, name: str = "stuck") -> None:
+    """Run a container whose process is inside a system call that does not end."""
+    script = "while cat /mnt/file; do sleep 0.05; done"
+    own.docker("run", "-d", "--name", name, "-v", f"{disk.path}:/mnt", "busybox", "sh", "-c", script)
+    wait_until(lambda: "alive" in own.docker("logs", name), what="the first read", log=own.log)
+    disk.hang(waiting=1)
+
+
+def keeper(own: Daemon, name: str) -> int:
+    pid = own.inspect(name, ".State.Pid")
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_an_unkillable_process(own: Daemon) -> None:
+    own.docker("run", "-d", "--name", "other", *SLEEP)
+    with own.dying_disk() as disk:
+        hang_in(own, disk)
+        stopping = own.popen("stop", "-t", "1", "stuck")
+        removing = own.popen("rm", "-f", "stuck")
+        answers_everything(own)
+        output, _ = stopping.communicate(timeout=40)
+        assert f"cannot stop container: stuck: {NO_EXIT}" in output
+        output, _ = removing.communicate(timeout=40)
+        assert f'cannot remove container "stuck": could not kill container: {NO_EXIT}' in output
+        assert own.inspect("stuck", ".State.Status") == "running"
+        answers_everything(own)
+        own.restart()
+        assert own.inspect("stuck", ".State.Status") == "running"
+        own.docker("stop", "-t", "0", "other")
+        disk.recover()
+        wait_until(lambda: own.inspect("stuck", ".State.Status") == "exited", what="the end", log=own.log)
+        assert own.inspect("stuck", ".State.ExitCode") == "137"
+    own.docker("rm", "stuck", "other")
+    own.assert_no_leaks()
+
+
+def test_an_unkillable_process_whose_shim_died(own: Daemon) -> None:
+    with own.dying_disk() as disk:
+        hang_in(own, disk)
+        os.kill(keeper(own, "stuck"), signal.SIGKILL)
+        answers_everything(own)
+        assert own.inspect("stuck", ".State.Status") == "running"
+        own.kill()
+        own.start()
+        assert own.inspect("stuck", ".State.Status") == "running"
+        answers_everything(own)
+        disk.recover()
+        wait_until(lambda: own.inspect("stuck", ".State.Status") == "exited", what="the end", log=own.log)
+    own.docker("rm", "stuck")
+    own.assert_no_leaks()
+
+
+def test_a_stopped_shim(own: Daemon) -> None:
+    for name in ("first", "second", "third"):
+        own.docker("run", "-d", "--name", name, *SLEEP)
+        os.kill(keeper(own, name), signal.SIGSTOP)
+    thawed = keeper(own, "third")
+    answers_everything(own)
+    own.docker("rm", "-f", "first", timeout=40)
+    # A daemon that starts does not wait for it either, and hears later what became of it.
+    own.kill()
+    started = time.monotonic()
+    own.start()
+    assert time.monotonic() - started < AT_ONCE * 2
+    answers_everything(own)
+    assert own.docker("ps", "--format", "{{.Names}}").split() == ["third", "second"]
+    own.docker("stop", "-t", "0", "second", timeout=40)
+    assert own.inspect("second", ".State.Status") == "exited"
+    os.kill(thawed, signal.SIGCONT)
+    wait_until(lambda: own.inspect("third", ".State.Pid") != "0", what="the shim's answer", log=own.log)
+    assert own.docker("exec", "third", "echo", "ok") == "ok"
+    own.docker("rm", "-f", "second", "third")
+    own.assert_no_leaks()
+
+
+def test_a_stopped_launcher_is_replaced(own: Daemon) -> None:
+    own.docker("run", "-d", "--name", "before", *SLEEP)
+    os.kill(int((own.exec_root / "launcher.pid").read_text()), signal.SIGSTOP)
+    starting = own.popen("run", "-d", "--name", "after", *SLEEP)
+    own.docker("ps")
+    own.docker("stop", "-t", "0", "before")
+    assert starting.wait(timeout=40) != 0
+    wait_until(lambda: own.run("start", "after").returncode == 0, what="another launcher", log=own.log)
+    own.docker("rm", "-f", "before", "after")
+    own.assert_no_leaks()
+
+
+@pytest.mark.skip(reason="next")
+def test_host_paths_on_a_dead_disk(own: Daemon) -> None:
+    with own.dying_disk() as disk:
+        source = f"{disk.path}:/mnt"
+        own.docker("create", "--name", "made", "-v", source, *SLEEP)
+        own.docker(
+            "volume", "create", "-d", "local", "-o", "type=none", "-o", "o=bind", "-o", f"device={disk.path}", "v"
+        )
+        disk.hang()
+        waiting = [
+            own.popen("start", "made"),
+            own.popen("run", "--rm", "--mount", f"type=bind,src={disk.path}/nothing,dst=/mnt", "busybox", "true"),
+            own.popen("run", "--rm", "-v", f"{disk.path}/new:/mnt", "busybox", "true"),
+            own.popen("run", "--rm", "--device", f"{disk.path}/file", "busybox", "true"),
+            own.popen("run", "--name", "mounts", "-v", "v:/mnt", "busybox", "true"),
+            own.popen("cp", "made:/mnt/file", "-"),
+        ]
+        answers_everything(own)
+        own.docker("system", "df", timeout=40)
+        assert own.inspect("made", ".State.Status") == "created"
+        own.docker("rm", "-f", "made", "mounts", timeout=40)
+        own.stop()
+        own.start()
+        answers_everything(own)
+        disk.recover()
+        for client in waiting:
+            client.wait(timeout=60)
+    own.docker("volume", "rm", "v")
+    assert own.docker("ps", "-aq") == ""
+    own.assert_no_leaks()
