@@ -58,16 +58,18 @@ class Address(Model):
 
 
 class NetworkSettings(Model):
-    """The container's sandbox and its endpoints.
+    """The container's sandbox and its endpoints."""
 
-    The fields after `networks` repeat the default bridge's endpoint; API 1.52 drops them.
-    """
-
-    bridge: str = always(default="")
     sandbox_id: str = always(default="", name="SandboxID")
     sandbox_key: str = always(default="")
     ports: PortMap | None = always(default=None)
     networks: dict[str, EndpointSettings] | None = always(default=None)
+
+
+class LegacyNetworkSettings(NetworkSettings):
+    """The same as API versions before 1.52 show it: the default bridge's endpoint is repeated."""
+
+    bridge: str = always(default="")
     hairpin_mode: bool = always(default=False)
     link_local_ipv6_address: str = always(default="", name="LinkLocalIPv6Address")
     link_local_ipv6_prefix_len: int = always(default=0, name="LinkLocalIPv6PrefixLen")

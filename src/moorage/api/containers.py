@@ -58,21 +58,33 @@ class ContainerConfig(Model):
     working_dir: str = always(default="")
     entrypoint: StringSlice | None = always(default=None)
     network_disabled: bool = False
-    mac_address: str = ""
-    on_build: list[str] | None = always(default=None)
+    on_build: list[str] | None = None
     labels: dict[str, str] | None = always(default=None)
     stop_signal: str = ""
     stop_timeout: int | None = None
     shell: StringSlice = field(default_factory=list)
 
 
+class LegacyContainerConfig(ContainerConfig):
+    """The same as API versions before 1.52 show it.
+
+    Attributes:
+        mac_address: Of the network mode's endpoint.
+    """
+
+    mac_address: str = ""
+    on_build: list[str] | None = always(default=None)
+
+
 class ContainerCreateRequest(ContainerConfig):
     """The body of a create: the configuration's fields, and what stands beside them.
 
     Attributes:
+        mac_address: The container-wide address of versions before 1.52.
         runtime: docker-py writes it here and not into the host configuration.
     """
 
+    mac_address: str = ""
     runtime: str = ""
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None

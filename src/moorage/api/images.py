@@ -112,31 +112,53 @@ class ImageManifestSummary(Model):
     attestation_data: ManifestAttestationData | None = None
 
 
+class PullIdentity(Model):
+    """The repository that an image was pulled from or pushed to."""
+
+    repository: str = ""
+
+
+class ImageIdentity(Model):
+    """Where an image is known to come from."""
+
+    pull: list[PullIdentity] = field(default_factory=list)
+
+
 class ImageInspect(Model):
     """The whole record of an image; `config` is one of the three shapes above, by API version."""
 
     id: str
     repo_tags: list[str] = always(default=[])
     repo_digests: list[str] = always(default=[])
-    parent: str = always(default="")
-    comment: str = always(default="")
+    parent: str = ""
+    comment: str = ""
     created: str = ""
-    container: str | None = None
-    container_config: dict[str, JSON] | None = None
-    docker_version: str = always(default="")
-    author: str = always(default="")
+    docker_version: str = ""
+    author: str = ""
     config: ImageConfig | None = always(default=None)
     architecture: str = always(default="")
     variant: str = ""
     os: str = always(default="")
     os_version: str = ""
     size: int = always(default=0)
-    virtual_size: int = 0
     graph_driver: DriverData = always(default=DriverData())
     root_fs: RootFS = always(default=RootFS(), name="RootFS")
     metadata: ImageMetadata = always(default=ImageMetadata())
     descriptor: OCIDescriptor | None = None
     manifests: list[ImageManifestSummary] = field(default_factory=list)
+    identity: ImageIdentity | None = None
+
+
+class LegacyImageInspect(ImageInspect):
+    """The same as API versions before 1.52 show it: empty fields too; the last three go with 1.44 and 1.45."""
+
+    parent: str = always(default="")
+    comment: str = always(default="")
+    docker_version: str = always(default="")
+    author: str = always(default="")
+    virtual_size: int = 0
+    container: str | None = None
+    container_config: dict[str, JSON] | None = None
 
 
 class ImageSummary(Model):

@@ -86,6 +86,25 @@ class PeerInfo(Model):
     ip: str = always(default="", name="IP")
 
 
+class SubnetStatus(Model):
+    """How many addresses of a subnet are taken, and how many can be given out."""
+
+    ips_in_use: int = always(default=0, name="IPsInUse")
+    dynamic_ips_available: int = always(default=0, name="DynamicIPsAvailable")
+
+
+class IPAMStatus(Model):
+    """The state of a network's subnets."""
+
+    subnets: dict[str, SubnetStatus] = field(default_factory=dict)
+
+
+class NetworkStatus(Model):
+    """What a network is like now."""
+
+    ipam: IPAMStatus = always(default=IPAMStatus(), name="IPAM")
+
+
 class Network(Model):
     """A network as list and inspect show it; `containers` is filled by inspect only."""
 
@@ -107,6 +126,7 @@ class Network(Model):
     labels: dict[str, str] | None = always(default=None)
     peers: list[PeerInfo] = field(default_factory=list)
     services: dict[str, JSON] = field(default_factory=dict)
+    status: NetworkStatus | None = None
 
 
 class NetworkListQuery(Query):

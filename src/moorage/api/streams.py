@@ -15,6 +15,11 @@ import msgspec
 
 T = TypeVar("T")
 
+JSON_TYPE: Final = "application/json"
+JSON_LINES_TYPE: Final = "application/jsonl"
+NDJSON_TYPE: Final = "application/x-ndjson"
+#: Each document after a record separator. Spec: RFC 7464.
+JSON_SEQUENCE_TYPE: Final = "application/json-seq"
 MULTIPLEXED_TYPE: Final = "application/vnd.docker.multiplexed-stream"
 RAW_TYPE: Final = "application/vnd.docker.raw-stream"
 
@@ -109,13 +114,15 @@ class JSONLines(Generic[T]):
     Attributes:
         eager: Answer before the first item is there. Otherwise an error raised before the
             first item still becomes the answer's status, as a failed pull's does.
+        content_type: What the answer says it is.
     """
 
-    __slots__ = ("eager", "items")
+    __slots__ = ("content_type", "eager", "items")
 
-    def __init__(self, items: AsyncIterable[T], *, eager: bool = False) -> None:
+    def __init__(self, items: AsyncIterable[T], *, eager: bool = False, content_type: str = JSON_TYPE) -> None:
         self.items = items
         self.eager = eager
+        self.content_type = content_type
 
 
 class ByteStream:

@@ -3,6 +3,8 @@
 Spec: Engine API, tag "System".
 """
 
+from typing import Generic, TypeVar
+
 from msgspec import field
 
 from moorage.api.build import BuildCacheRecord
@@ -11,6 +13,8 @@ from moorage.api.images import ImageSummary
 from moorage.api.query import Query
 from moorage.api.volumes import Volume
 from moorage.api.wire import JSON, Model, always
+
+T = TypeVar("T")
 
 
 class ErrorResponse(Model, rename="lower"):
@@ -128,6 +132,19 @@ class DeviceInfo(Model):
     id: str = field(name="ID")
 
 
+class ContainerdInfo(Model):
+    """The containerd that an engine uses; this one uses none."""
+
+    address: str = ""
+    namespaces: dict[str, str] = field(default_factory=dict)
+
+
+class NRIInfo(Model):
+    """The Node Resource Interface, where it is enabled; here it never is."""
+
+    info: list[tuple[str, str]] = field(default_factory=list)
+
+
 class SystemInfo(Model):
     """Everything about the daemon and its host."""
 
@@ -142,16 +159,12 @@ class SystemInfo(Model):
     plugins: PluginsInfo = always(default=PluginsInfo())
     memory_limit: bool = always(default=False)
     swap_limit: bool = always(default=False)
-    kernel_memory: bool = False
-    kernel_memory_tcp: bool = field(default=False, name="KernelMemoryTCP")
     cpu_cfs_period: bool = always(default=False)
     cpu_cfs_quota: bool = always(default=False)
     cpu_shares: bool = always(default=False, name="CPUShares")
     cpu_set: bool = always(default=False, name="CPUSet")
     pids_limit: bool = always(default=False)
     ipv4_forwarding: bool = always(default=False, name="IPv4Forwarding")
-    bridge_nf_iptables: bool = field(default=False, name="BridgeNfIptables")
-    bridge_nf_ip6tables: bool = field(default=False, name="BridgeNfIp6tables")
     debug: bool = always(default=False)
     n_fd: int = always(default=0, name="NFd")
     oom_kill_disable: bool = always(default=False)
@@ -194,8 +207,16 @@ class SystemInfo(Model):
     firewall_backend: FirewallInfo | None = None
     cdi_spec_dirs: list[str] = always(default=[], name="CDISpecDirs")
     discovered_devices: list[DeviceInfo] = field(default_factory=list)
-    containerd: dict[str, JSON] | None = None
+    containerd: ContainerdInfo | None = None
+    nri: NRIInfo | None = field(default=None, name="NRI")
     warnings: list[str] | None = always(default=None)
+
+
+class LegacySystemInfo(SystemInfo):
+    """The same as API versions before 1.50 show it."""
+
+    bridge_nf_iptables: bool = always(default=False, name="BridgeNfIptables")
+    bridge_nf_ip6tables: bool = always(default=False, name="BridgeNfIp6tables")
 
 
 class AuthRequest(Model, rename=None):
@@ -227,12 +248,35 @@ class DiskUsageQuery(Query):
     verbose: bool = False
 
 
-class DiskUsage(Model):
-    """Disk usage by kind, in the shape before API 1.52; a kind that was not asked for is null."""
+class LegacyDiskUsage(Model):
+    """Disk usage by kind, in the shape before API 1.52; a kind that was not asked for is left out."""
 
-    layers_size: int = always(default=0)
-    images: list[ImageSummary] | None = always(default=None)
-    containers: list[ContainerSummary] | None = always(default=None)
-    volumes: list[Volume] | None = always(default=None)
-    build_cache: list[BuildCacheRecord] | None = always(default=None)
-    builder_size: int = 0
+    layers_size: int = 0
+    images: list[ImageSummary] | None = None
+    containers: list[ContainerSummary] | None = None
+    volumes: list[Volume] | None = None
+    build_cache: list[BuildCacheRecord] | None = None
+
+
+class ObjectUsage(Model, Generic[T]):
+    """What objects of one kind take; sizes are bytes.
+
+    Attributes:
+        reclaimable: What removing those that nobody uses would free.
+        items: Only in a verbose answer.
+    """
+
+    active_count: int = 0
+    total_count: int = 0
+    reclaimable: int = 0
+    total_size: int = 0
+    items: list[T] = field(default_factory=list)
+
+
+class DiskUsage(LegacyDiskUsage):
+    """Disk usage by kind; the fields of the former shape are filled for clients that do not ask for `verbose`."""
+
+    image_usage: ObjectUsage[ImageSummary] | None = None
+    container_usage: ObjectUsage[ContainerSummary] | None = None
+    volume_usage: ObjectUsage[Volume] | None = None
+    build_cache_usage: ObjectUsage[BuildCacheRecord] | None = None

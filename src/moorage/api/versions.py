@@ -23,9 +23,9 @@ class Version(NamedTuple):
 
 
 MINIMUM: Final = Version(1, 24)
-MAXIMUM: Final = Version(1, 50)
+MAXIMUM: Final = Version(1, 56)
 #: The Docker release that speaks MAXIMUM; clients which look at the engine's version find it.
-DOCKER_RELEASE: Final = "28.2.2"
+DOCKER_RELEASE: Final = "29.8.0"
 
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
@@ -33,10 +33,10 @@ _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 class VersionTooOldError(InvalidParameterError):
     """The client asks for a version that is no longer spoken."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, minimum: Version = MINIMUM) -> None:
         # docker-py, dockerode and old command lines look for this text.
         super().__init__(
-            f"client version {version} is too old. Minimum supported API version is {MINIMUM}, "
+            f"client version {version} is too old. Minimum supported API version is {minimum}, "
             "please upgrade your client to a newer version"
         )
 
@@ -73,8 +73,11 @@ def read_version(text: str) -> Version:
     return Version(int(match[1]), int(match[2]))
 
 
-def negotiate(text: str | None) -> Version:
+def negotiate(text: str | None, *, minimum: Version = MINIMUM) -> Version:
     """Return the version to answer in, for the version in a request's path (None without one).
+
+    Args:
+        minimum: The oldest one that this engine was told to speak.
 
     Raises:
         VersionTooOldError, VersionTooNewError, MalformedVersionError: It is not spoken here.
@@ -82,8 +85,8 @@ def negotiate(text: str | None) -> Version:
     if text is None:
         return MAXIMUM
     version = read_version(text)
-    if version < MINIMUM:
-        raise VersionTooOldError(text)
+    if version < minimum:
+        raise VersionTooOldError(text, minimum=minimum)
     if version > MAXIMUM:
         raise VersionTooNewError(text)
     return version

@@ -33,6 +33,11 @@ from moorage.cli.ports import expose, publish
 from moorage.cli.quantities import parse_bytes
 from moorage.client.steps import restart_policy
 
+_NETWORK_FIELDS: Final = frozenset(
+    {"name", "alias", "ip", "ip6", "mac-address", "link-local-ip", "driver-opt", "gw-priority"}
+)
+#: Flags that say something of the first network's endpoint.
+_ENDPOINT_FLAGS: Final = ("ip", "ip6", "mac_address", "link_local_ip", "network_alias")
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
@@ -109,7 +114,6 @@ def _config(
         stop_signal=flags["stop_signal"],
         stop_timeout=flags["stop_timeout"],
         healthcheck=_health(flags),
-        mac_address=flags["mac_address"],
     )
 
 
@@ -312,24 +316,43 @@ def _network_fields(text: str) -> dict[str, str]:
     fields = pairs(text.split(","))
     if not fields.get("name"):
         raise FlagValueError(text, "network name/id is not specified", flag="--network")
+    if unknown := [name for name in fields if name not in _NETWORK_FIELDS]:
+        raise FlagValueError(text, f"invalid field key {unknown[0]}", flag="--network")
     return fields
 
 
 def _networking(flags: Mapping[str, Any]) -> NetworkingConfig | None:
-    endpoints: dict[str, EndpointSettings | None] = {}
-    for index, text in enumerate(flags["network"]):
-        fields = _network_fields(text)
-        first = index == 0
-        ipv4 = fields.get("ip", flags["ip"] if first else "")
-        ipv6 = fields.get("ip6", flags["ip6"] if first else "")
-        local = list(flags["link_local_ip"]) if first else []
-        aliases = [fields["alias"]] if "alias" in fields else []
-        aliases += list(flags["network_alias"]) if first else []
-        ipam = (
-            EndpointIPAMConfig(ipv4_address=ipv4, ipv6_address=ipv6, link_local_ips=local)
-            if ipv4 or ipv6 or local
-            else None
-        )
-        mac = fields.get("mac-address", flags["mac_address"] if first else "")
-        endpoints[fields["name"]] = EndpointSettings(ipam_config=ipam, aliases=aliases or None, mac_address=mac)
-    return NetworkingConfig(endpoints_config=endpoints) if endpoints else None
+    names = flags["network"] or (["default"] if any(flags[name] for name in _ENDPOINT_FLAGS) else [])
+    endpoints = {
+        _network_fields(text)["name"]: _endpoint(text, flags, first=index == 0) for index, text in enumerate(names)
+    }
+    return NetworkingConfig(endpoints_config={**endpoints}) if endpoints else None
+
+
+def _endpoint(text: str, flags: Mapping[str, Any], *, first: bool) -> EndpointSettings:
+    """Return what is asked of one network; the flags beside `--network` mean the first one."""
+    fields = _network_fields(text)
+    repeated = [pair.partition("=") for pair in text.split(",")] if "=" in text else []
+
+    def each(name: str) -> list[str]:
+        return [value for key, _, value in repeated if key == name]
+
+    def one(name: str, flag: str) -> str:
+        return fields.get(name, flags[flag] if first else "")
+
+    ipv4, ipv6 = one("ip", "ip"), one("ip6", "ip6")
+    local = [*each("link-local-ip"), *(flags["link_local_ip"] if first else ())]
+    aliases = [*each("alias"), *(flags["network_alias"] if first else ())]
+    asked = EndpointIPAMConfig(ipv4_address=ipv4, ipv6_address=ipv6, link_local_ips=local)
+    try:
+        priority = int(fields.get("gw-priority", "0"))
+    except ValueError:
+        reason = f"invalid gw-priority: {fields['gw-priority']}"
+        raise FlagValueError(text, reason, flag="--network") from None
+    return EndpointSettings(
+        ipam_config=asked if ipv4 or ipv6 or local else None,
+        aliases=aliases or None,
+        mac_address=one("mac-address", "mac_address"),
+        driver_opts=pairs(each("driver-opt")) or None,
+        gw_priority=priority,
+    )

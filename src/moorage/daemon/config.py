@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from moorage.api.host_config import LogConfig, Ulimit
+from moorage.api.versions import MAXIMUM, MINIMUM, MalformedVersionError, Version, read_version
 from moorage.daemon.options import UNSUPPORTED
 from moorage.errors import InvalidParameterError
 
@@ -36,13 +37,14 @@ _KNOWN: Final = _LISTS | frozenset(
         "bip", "bridge", "cgroup-parent", "data-root", "debug", "default-cgroupns-mode", "default-ipc-mode",
         "default-runtime", "default-shm-size", "default-stop-timeout", "default-ulimits", "exec-root", "fixed-cidr",
         "group", "icc", "init", "init-path", "ip", "ip-masq", "ipv6", "live-restore", "log-driver", "log-level",
-        "log-opts", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "mtu",
-        "no-new-privileges", "pidfile", "runtimes", "seccomp-profile", "shutdown-timeout", "storage-driver", "tls",
+        "log-opts", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "min-api-version",
+        "mtu", "no-new-privileges", "pidfile", "runtimes", "seccomp-profile", "shutdown-timeout", "storage-driver", "tls",
         "tlscacert", "tlscert", "tlskey", "tlsverify",
     }
 )  # fmt: skip
 _LEVELS: Final = frozenset({"debug", "info", "warn", "error", "fatal"})
 _SIZE: Final = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
+_OLDEST_VARIABLE: Final = "DOCKER_MIN_API_VERSION"
 _FAULT_VARIABLE: Final = "MOORAGE_FAULT"
 
 
@@ -114,6 +116,7 @@ class DaemonConfig:
     seccomp_profile: str = ""
     no_new_privileges: bool = False
     labels: tuple[str, ...] = ()
+    minimum_api_version: Version = MINIMUM
     fault: str = ""
 
 
@@ -129,6 +132,9 @@ def load(options: Mapping[str, Any], *, environment: Mapping[str, str] = os.envi
     settings = read_file(path, required=explicit is not None)
     _check_conflicts(given, settings)
     merged = settings | given
+    if oldest := environment.get(_OLDEST_VARIABLE):
+        # As in Docker, where the variable came first.
+        merged["min-api-version"] = oldest
     fault = environment.get(_FAULT_VARIABLE, "")
     return _build(merged, config_file=path, fault=fault)
 
@@ -255,6 +261,19 @@ def _size(value: Any) -> int:
     return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}[match[2].lower()]
 
 
+def _api_version(value: Any) -> Version:
+    text = str(value)
+    try:
+        version = read_version(text)
+    except MalformedVersionError:
+        raise ValueError(f"{text!r} is not a version such as {MAXIMUM}") from None
+    if version < MINIMUM:
+        raise ValueError(f"minimum supported API version is {MINIMUM}: {text}")
+    if version > MAXIMUM:
+        raise ValueError(f"maximum supported API version is {MAXIMUM}: {text}")
+    return version
+
+
 def _runtimes(value: Any) -> dict[str, RuntimeProgram]:
     """Return `{"name": {"path":..., "runtimeArgs":[...]}}` of daemon.json, or `["name=path"]`."""
     found: dict[str, RuntimeProgram] = {}
@@ -343,4 +362,5 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "seccomp-profile": ("seccomp_profile", str),
     "no-new-privileges": ("no_new_privileges", _switch),
     "labels": ("labels", _texts),
+    "min-api-version": ("minimum_api_version", _api_version),
 }

@@ -207,6 +207,8 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         init_binary=base.init_path,
         labels=config.labels,
         debug=config.debug,
+        log_driver=config.log.type,
+        minimum=config.minimum_api_version,
         insecure_registries=config.insecure_registries,
         registry_mirrors=config.registry_mirrors,
         address_pools=config.address_pools,

@@ -41,6 +41,7 @@ _VALUES: Final = (
     "ip",
     "log-driver",
     "log-level",
+    "min-api-version",
     "pidfile",
     "seccomp-profile",
     "storage-driver",
@@ -75,7 +76,7 @@ UNSUPPORTED: Final = frozenset(
     builder cdi-spec-dir cdi-spec-dirs containerd containerd-namespace containerd-plugins-namespace cpu-rt-period
     cpu-rt-runtime cri-containerd default-gateway default-gateway-v6 default-network-opt default-network-opts
     exec-opt exec-opts experimental features firewall-backend fixed-cidr-v6 http-proxy https-proxy ip-forward
-    ip-forward-no-drop ip6tables iptables log-format metrics-addr min-api-version network-control-plane-mtu
+    ip-forward-no-drop ip6tables iptables log-format metrics-addr network-control-plane-mtu
     network-diagnostic-port no-proxy node-generic-resource node-generic-resources nri-opts oom-score-adjust
     proxies raw-logs resolv-conf rootless selinux-enabled storage-opt storage-opts swarm-default-advertise-addr
     swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy userland-proxy-path userns-remap validate

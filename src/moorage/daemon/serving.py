@@ -41,7 +41,9 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
     listeners: list[Listener] = []
     try:
         await recover(wiring)
-        application = Application(make_router(wiring), product=f"Docker/{DOCKER_RELEASE}")
+        application = Application(
+            make_router(wiring), product=f"Docker/{DOCKER_RELEASE}", minimum=config.minimum_api_version
+        )
         for host in config.hosts:
             listener = await listen(host, application, tls=tls_files(config, host), group=config.group)
             listeners.append(listener)

@@ -18,6 +18,7 @@ from moorage.errors import InvalidParameterError
 
 #: Before it, what an event is about was repeated in fields that Docker once had instead of the actor.
 _WITHOUT_LEGACY = Version(1, 52)
+_IMAGE_CREATION = Version(1, 46)
 
 
 class BackwardsError(InvalidParameterError):
@@ -66,11 +67,15 @@ async def _messages(
             async for event in subscription:
                 if end is not None and event.time_ns > end:
                     break
-                if wants(filters, event):
+                if wants(filters, event) and _is_known(event, version):
                     yield message(event, version=version)
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+def _is_known(event: Event, version: Version) -> bool:
+    return version >= _IMAGE_CREATION or (event.kind, event.action) != ("image", "create")
 
 
 def message(event: Event, *, version: Version) -> EventMessage:

@@ -12,11 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from moorage.api.system import (
     AddressPool,
+    Commit,
     ComponentVersion,
     FirewallInfo,
     IndexInfo,
+    LegacySystemInfo,
     PlatformName,
     PluginsInfo,
     RegistryServiceConfig,
@@ -25,11 +29,14 @@ from moorage.api.system import (
     SystemVersion,
 )
 from moorage.api.timestamps import format_time
-from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM
+from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM, Version
 from moorage.engine import host
 from moorage.engine.bundles.host_facts import HostFacts, host_architecture
 from moorage.engine.host import Host
 
+_RUNTIME_STATUS: Final = Version(1, 44)
+_SHOWS_FIREWALL: Final = Version(1, 49)
+_WITHOUT_BRIDGE_FILTERS: Final = Version(1, 50)
 _LOOPBACK: Final = ("::1/128", "127.0.0.0/8")
 
 #: The warning for each limit that a kernel may lack, in Docker's order.
@@ -90,6 +97,8 @@ class DaemonSettings:
     firewall: str = "nftables"
     exposed: Sequence[str] = ()
     proxies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    log_driver: str = "json-file"
+    minimum: Version = MINIMUM
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +130,7 @@ class SystemService:
             "GitCommit": "",
             "GoVersion": language,
             "KernelVersion": self.host.kernel,
-            "MinAPIVersion": str(MINIMUM),
+            "MinAPIVersion": str(self.settings.minimum),
             "Os": "linux",
         }
         return SystemVersion(
@@ -132,7 +141,7 @@ class SystemService:
             ],
             version=DOCKER_RELEASE,
             api_version=str(MAXIMUM),
-            min_api_version=str(MINIMUM),
+            min_api_version=str(self.settings.minimum),
             go_version=language,
             os="linux",
             arch=host_architecture(),
@@ -166,7 +175,7 @@ class SystemService:
             n_fd=host.open_files(),
             n_goroutines=len(asyncio.all_tasks()),
             system_time=format_time(time.time_ns()),
-            logging_driver="json-file",
+            logging_driver=settings.log_driver,
             cgroup_driver="cgroupfs",
             cgroup_version=str(self.facts.cgroup_version),
             n_events_listener=self.listeners(),
@@ -223,6 +232,22 @@ class SystemService:
         if not host.is_forwarding():
             missing.append("WARNING: IPv4 forwarding is disabled")
         return [_exposure(address) for address in self.settings.exposed] + missing
+
+
+def info_of(info: SystemInfo, version: Version) -> SystemInfo:
+    """Return the information as the API of a version shows it."""
+    if version >= _WITHOUT_BRIDGE_FILTERS:
+        return info
+    fields = msgspec.structs.asdict(info) | {"discovered_devices": []}
+    if version < _SHOWS_FIREWALL:
+        fields["firewall_backend"] = None
+        for name in ("containerd_commit", "runc_commit", "init_commit"):
+            fields[name] = Commit(id=fields[name].id, expected=fields[name].id)
+    if version < _RUNTIME_STATUS:
+        fields["runtimes"] = {
+            name: msgspec.structs.replace(runtime, status={}) for name, runtime in info.runtimes.items()
+        }
+    return LegacySystemInfo(**fields)
 
 
 def _exposure(address: str) -> str:

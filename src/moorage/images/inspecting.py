@@ -1,6 +1,7 @@
 """Everything there is to say about one image."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -8,9 +9,12 @@ from moorage.api.container_state import DriverData
 from moorage.api.images import (
     EagerImageConfig,
     ImageConfig,
+    ImageIdentity,
     ImageInspect,
     ImageMetadata,
     LegacyImageConfig,
+    LegacyImageInspect,
+    PullIdentity,
     RootFS,
 )
 from moorage.api.timestamps import format_time
@@ -27,6 +31,7 @@ _WITHOUT_CONTAINER_CONFIG = Version(1, 45)
 _WITHOUT_VIRTUAL_SIZE = Version(1, 44)
 _WITHOUT_LEGACY_FIELDS = Version(1, 50)
 _WITHOUT_EMPTY_FIELDS = Version(1, 52)
+_SHOWS_IDENTITY = Version(1, 53)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,29 +49,43 @@ class ImageInspector:
         """
         image = self.catalog.resolve(reference, platform=platform)
         config = image.config
+        fields: dict[str, Any] = {
+            "id": image.id,
+            "repo_tags": self.catalog.tags(image.id),
+            "repo_digests": self.catalog.digests(image.id),
+            "parent": image.parent or "",
+            "comment": config.comment or (config.history[-1].comment if config.history else ""),
+            "created": config.created or (_NEVER if version < _WITHOUT_VIRTUAL_SIZE else ""),
+            "docker_version": config.docker_version,
+            "author": config.author,
+            "config": image_config(config.config, version=version),
+            "architecture": config.architecture,
+            "variant": config.variant,
+            "os": config.os,
+            "os_version": config.os_version,
+            "size": image.size,
+            "graph_driver": self._graph_driver(image),
+            "root_fs": RootFS(layers=[str(layer.diff_id) for layer in image.layers]),
+            "metadata": ImageMetadata(
+                last_tag_time=format_time(image.last_tagged_ns) if image.last_tagged_ns else _NEVER
+            ),
+        }
+        if version >= _WITHOUT_EMPTY_FIELDS:
+            identity = self._identity(image) if version >= _SHOWS_IDENTITY else None
+            return ImageInspect(**fields, identity=identity)
         old = version < _WITHOUT_CONTAINER_CONFIG
-        return ImageInspect(
-            id=image.id,
-            repo_tags=self.catalog.tags(image.id),
-            repo_digests=self.catalog.digests(image.id),
-            parent=image.parent or "",
-            comment=config.comment or (config.history[-1].comment if config.history else ""),
-            created=config.created or (_NEVER if version < _WITHOUT_VIRTUAL_SIZE else ""),
+        return LegacyImageInspect(
+            **fields,
+            virtual_size=image.size if version < _WITHOUT_VIRTUAL_SIZE else 0,
             container=config.container if old else None,
             container_config=_container_config(config.container_config) if old else None,
-            docker_version=config.docker_version,
-            author=config.author,
-            config=image_config(config.config, version=version),
-            architecture=config.architecture,
-            variant=config.variant,
-            os=config.os,
-            os_version=config.os_version,
-            size=image.size,
-            virtual_size=image.size if version < _WITHOUT_VIRTUAL_SIZE else 0,
-            graph_driver=self._graph_driver(image),
-            root_fs=RootFS(layers=[str(layer.diff_id) for layer in image.layers]),
-            metadata=ImageMetadata(last_tag_time=format_time(image.last_tagged_ns) if image.last_tagged_ns else _NEVER),
         )
+
+    def _identity(self, image: Image) -> ImageIdentity | None:
+        """Return the repositories of the image's digests: only a registry gives an image one of those."""
+        known = [reference for reference in self.catalog.references(image.id) if reference.digest is not None]
+        repositories = dict.fromkeys(reference.bare().canonical for reference in known)
+        return ImageIdentity(pull=[PullIdentity(repository=name) for name in repositories]) if repositories else None
 
     def _graph_driver(self, image: Image) -> DriverData:
         if image.chain_id is None:

@@ -25,14 +25,11 @@ def network_of_mode(mode: str) -> str:
     return DEFAULT_NETWORK if mode in {"", "default"} else mode
 
 
-def read_attachments(
-    endpoints: Mapping[str, EndpointSettings | None] | None, *, mode: str, mac: str = ""
-) -> tuple[Attachment, ...]:
+def read_attachments(endpoints: Mapping[str, EndpointSettings | None] | None, *, mode: str) -> tuple[Attachment, ...]:
     """Return a new container's attachments.
 
     Args:
         endpoints: `NetworkingConfig.EndpointsConfig`.
-        mac: The container-wide address of old clients, for the mode's network.
     """
     main = network_of_mode(mode)
     read = [read_attachment(name, settings) for name, settings in (endpoints or {}).items()]
@@ -41,8 +38,6 @@ def read_attachments(
         read.insert(0, Attachment(network=main))
     # The mode's network is the first interface, whatever the order of a JSON object.
     read.sort(key=lambda one: one.network != main)
-    if mac and not read[0].mac:
-        read[0] = dataclasses.replace(read[0], mac=mac.lower())
     return tuple(read)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from moorage.api.container_state import NetworkSettings
+from moorage.api.container_state import LegacyNetworkSettings, NetworkSettings
 from moorage.api.containers import PortSummary
 from moorage.api.host_config import PortBinding as HostPort
 from moorage.api.networks import EndpointIPAMConfig, EndpointSettings
@@ -165,19 +165,21 @@ def network_settings(
         networks: The endpoints' settings by network name.
     """
     sandbox = container.sandbox
-    if sandbox is None:
-        return NetworkSettings(ports={}, networks=networks)
-    # A process's namespace needs no mount to have a path.
-    key = f"/proc/{container.pid}/ns/net" if container.pid else ""
-    shown = NetworkSettings(sandbox_id=sandbox.id, sandbox_key=key, ports=port_map(sandbox), networks=networks)
-    on_default = networks.get(DEFAULT_NETWORK)
-    if on_default is None or api_version >= _LEGACY_FIELDS_UNTIL:
-        return shown
-    return NetworkSettings(
+    shown = NetworkSettings(ports={}, networks=networks)
+    if sandbox is not None:
+        # A process's namespace needs no mount to have a path.
+        key = f"/proc/{container.pid}/ns/net" if container.pid else ""
+        shown = NetworkSettings(sandbox_id=sandbox.id, sandbox_key=key, ports=port_map(sandbox), networks=networks)
+    return shown if api_version >= _LEGACY_FIELDS_UNTIL else _legacy(shown)
+
+
+def _legacy(shown: NetworkSettings) -> LegacyNetworkSettings:
+    on_default = (shown.networks or {}).get(DEFAULT_NETWORK) or EndpointSettings()
+    return LegacyNetworkSettings(
         sandbox_id=shown.sandbox_id,
         sandbox_key=shown.sandbox_key,
         ports=shown.ports,
-        networks=networks,
+        networks=shown.networks,
         endpoint_id=on_default.endpoint_id,
         gateway=on_default.gateway,
         global_ipv6_address=on_default.global_ipv6_address,

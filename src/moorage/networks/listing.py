@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from moorage.api import networks as api
 from moorage.api.filters import Filters, InvalidFilterError
 from moorage.api.timestamps import format_time
@@ -11,6 +13,9 @@ from moorage.networks.errors import NetworkNotFoundError
 from moorage.networks.models import Endpoint, Network, Pool, Sandbox
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.sandboxes import Sandboxes
+
+#: Counts end at what 64 bits can hold.
+_MOST = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +44,11 @@ class NetworkLister:
             and (dangling is None or dangling is self._dangles(network))
         ]
 
-    def inspect(self, reference: str, *, scope: str = "") -> api.Network:
+    def inspect(self, reference: str, *, scope: str = "", status: bool = False) -> api.Network:
         """Return one network with its running containers.
+
+        Args:
+            status: Count the addresses too.
 
         Raises:
             NetworkNotFoundError: Nothing matches, or not in this scope.
@@ -48,7 +56,17 @@ class NetworkLister:
         network = self.registry.find(reference)
         if scope not in {"", "local"}:
             raise NetworkNotFoundError(reference)
-        return self._describe(network, with_containers=True)
+        described = self._describe(network, with_containers=True)
+        return msgspec.structs.replace(described, status=self._status(network)) if status else described
+
+    def _status(self, network: Network) -> api.NetworkStatus:
+        subnets = {
+            str(book.subnet): api.SubnetStatus(
+                ips_in_use=min(book.in_use, _MOST), dynamic_ips_available=min(book.available, _MOST)
+            )
+            for book in self.registry.books(network)
+        }
+        return api.NetworkStatus(ipam=api.IPAMStatus(subnets=subnets))
 
     def _dangles(self, network: Network) -> bool:
         return network.user_defined and next(self.sandboxes.on_network(network.id), None) is None

@@ -14,7 +14,7 @@ from moorage.api.endpoint import NoBody, StreamBody
 from moorage.api.progress import ProgressMessage
 from moorage.api.query import read_query
 from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream
-from moorage.api.versions import EndpointTooNewError, Version, VersionTooOldError, negotiate
+from moorage.api.versions import MINIMUM, EndpointTooNewError, Version, VersionTooOldError, negotiate
 from moorage.api.wire import MalformedBodyError, read_json
 from moorage.errors import MoorageError
 from moorage.server import errors, responses, streaming
@@ -37,10 +37,12 @@ class Application:
 
     Args:
         product: Name and version for the Server field, such as Docker/28.2.2.
+        minimum: The oldest version that is spoken.
     """
 
-    def __init__(self, router: Router, *, product: str, experimental: bool = False) -> None:
+    def __init__(self, router: Router, *, product: str, experimental: bool = False, minimum: Version = MINIMUM) -> None:
         self._router = router
+        self._minimum = minimum
         self.heads = HeadWriter(product=product, experimental=experimental)
 
     def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
@@ -59,7 +61,7 @@ class Application:
                 exchange.respond(_OPTIONS)
                 return None
             raise errors.PageNotFoundError
-        version = negotiate(match.version)
+        version = negotiate(match.version, minimum=self._minimum)
         endpoint = match.route.endpoint
         if version < endpoint.since:
             raise EndpointTooNewError(endpoint.method, endpoint.path, endpoint.since)

@@ -12,12 +12,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from moorage.api.progress import ErrorDetail, ProgressMessage
-from moorage.api.streams import ByteStream, JSONLines
+from moorage.api.streams import JSON_SEQUENCE_TYPE, ByteStream, JSONLines
 from moorage.errors import MoorageError
 from moorage.server import errors
 from moorage.server.bodies import ClientGoneError
 from moorage.server.exchange import Exchange
-from moorage.server.responses import JSON_TYPE
 
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -28,11 +27,13 @@ async def send_lines(exchange: Exchange, lines: JSONLines[Any], *, status: int, 
     """Send JSON objects, one a line."""
     encoder = msgspec.json.Encoder()
 
+    before = b"\x1e" if lines.content_type == JSON_SEQUENCE_TYPE else b""
+
     def begin() -> None:
-        exchange.start(status=status, content_type=JSON_TYPE)
+        exchange.start(status=status, content_type=lines.content_type)
 
     def encode(item: Any) -> bytes:
-        return encoder.encode(item) + ending
+        return before + encoder.encode(item) + ending
 
     try:
         await _send(exchange, lines.items, encode, begin=begin, eager=lines.eager)

@@ -3,17 +3,19 @@
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from moorage.api.containers import ContainerSummary
 from moorage.api.images import ImageSummary
-from moorage.api.system import AuthRequest
-from moorage.api.volumes import Volume
+from moorage.api.system import AuthRequest, ObjectUsage
+from moorage.api.versions import Version
+from moorage.api.volumes import Volume, VolumeUsage
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.disk_usage import DiskUsageService, UnknownObjectTypeError
 from moorage.engine.host import Host, parse_os_release, parse_total_memory, read_host
 from moorage.engine.registry_login import RegistryLogin, registry_domain
-from moorage.engine.system import DaemonSettings, SystemService
+from moorage.engine.system import DaemonSettings, SystemService, info_of
 from moorage.registry.credentials import Credentials
 
 HOST = Host(
@@ -88,9 +90,18 @@ async def test_insecure_registries_are_networks_or_hosts() -> None:
     assert config.index_configs["docker.io"].official
 
 
+async def test_older_versions_see_what_they_knew() -> None:
+    info = service().info()
+    old = msgspec.to_builtins(info_of(info, Version(1, 48)))
+    assert old["RuncCommit"] == {"ID": ""}
+    assert (old["BridgeNfIptables"], "FirewallBackend" in old) == (False, False)
+    assert "FirewallBackend" in msgspec.to_builtins(info_of(info, Version(1, 49)))
+    assert "BridgeNfIptables" not in msgspec.to_builtins(info_of(info, Version(1, 50)))
+
+
 def test_version_names_the_api_and_the_product() -> None:
     version = service().version()
-    assert (version.api_version, version.min_api_version, version.os) == ("1.50", "1.24", "linux")
+    assert (version.api_version, version.min_api_version, version.os) == ("1.56", "1.24", "linux")
     assert version.platform.name.startswith("Moorage ")
     assert version.components[0].details["KernelVersion"] == "6.1"
 
@@ -125,16 +136,53 @@ def disk() -> DiskUsageService:
 
 
 async def test_all_kinds_are_measured_unless_some_are_named() -> None:
-    usage = await disk().usage([])
+    usage = await disk().legacy_usage([])
     assert (len(usage.images or []), len(usage.containers or []), len(usage.volumes or [])) == (1, 1, 1)
-    usage = await disk().usage(["volume"])
+    usage = await disk().legacy_usage(["volume"])
     assert (usage.images, usage.containers, usage.build_cache, usage.layers_size) == (None, None, None, 0)
     assert usage.volumes == [Volume(name="v")]
 
 
+def used_disk() -> DiskUsageService:
+    async def containers() -> list[ContainerSummary]:
+        return [
+            ContainerSummary(id="c", state="running", size_rw=10),
+            ContainerSummary(id="d", state="exited", size_rw=5),
+        ]
+
+    async def volumes() -> list[Volume]:
+        return [
+            Volume(name="v", usage_data=VolumeUsage(ref_count=1, size=100)),
+            Volume(name="w", usage_data=VolumeUsage(ref_count=0, size=30)),
+        ]
+
+    images = [ImageSummary(id="i", size=50, shared_size=20, containers=1), ImageSummary(id="j", size=40, containers=0)]
+    return DiskUsageService(layers_size=lambda: 70, images=lambda: images, containers=containers, volumes=volumes)
+
+
+async def test_each_kind_is_added_up() -> None:
+    usage = await used_disk().usage([], verbose=False, legacy=False)
+    assert usage.image_usage == ObjectUsage(active_count=1, total_count=2, total_size=70, reclaimable=40)
+    assert usage.container_usage == ObjectUsage(active_count=1, total_count=2, total_size=15, reclaimable=5)
+    assert usage.volume_usage == ObjectUsage(active_count=1, total_count=2, total_size=130, reclaimable=30)
+    assert usage.build_cache_usage == ObjectUsage()
+    assert (usage.images, usage.layers_size) == (None, 0)
+
+
+async def test_objects_are_named_where_they_are_asked_for() -> None:
+    usage = await used_disk().usage(["volume"], verbose=True, legacy=False)
+    assert usage.volume_usage is not None
+    assert [volume.name for volume in usage.volume_usage.items] == ["v", "w"]
+    assert (usage.volumes, usage.image_usage) == (None, None)
+    both = await used_disk().usage(["volume"], verbose=False, legacy=True)
+    assert both.volumes is not None
+    assert both.volume_usage is not None
+    assert both.volume_usage.items == []
+
+
 async def test_unknown_kind_is_refused() -> None:
     with pytest.raises(UnknownObjectTypeError, match="unknown object type: cat"):
-        await disk().usage(["image", "cat"])
+        await disk().legacy_usage(["image", "cat"])
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,6 @@ def test_the_networks_of_a_new_container_follow_from_mode_and_endpoints() -> Non
     assert names(read({"default": None}, mode="default")) == ["bridge"]
 
 
-def test_a_containers_mac_address_is_that_of_its_first_network() -> None:
-    first, second = attaching.read_attachments({"back": None, "front": None}, mode="front", mac="02:AA:00:00:00:01")
-    assert (first.mac, second.mac) == ("02:aa:00:00:00:01", "")
-
-
 def test_settings_are_read_and_reports_ignored() -> None:
     settings = EndpointSettings(
         ipam_config=EndpointIPAMConfig(ipv4_address="10.5.0.9"), aliases=["www"], ip_address="1.2.3.4", gw_priority=3

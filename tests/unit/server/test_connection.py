@@ -37,7 +37,7 @@ async def test_every_answer_names_the_engine(tmp_path: Path) -> None:
     async with serving(ping_router(), tmp_path) as path, Client.connect(path) as client:
         for target in ("/_ping", "/nothing", "/v9.9/_ping", "/info"):
             _, fields, _ = await client.get(target)
-            assert fields["api-version"] == "1.50"
+            assert fields["api-version"] == "1.56"
             assert fields["docker-experimental"] == "false"
             assert fields["ostype"] == "linux"
             assert fields["server"] == "Docker/1.2.3 (linux)"
@@ -51,7 +51,7 @@ async def test_every_answer_names_the_engine(tmp_path: Path) -> None:
         ("PUT", "/info", 404, "page not found"),
         ("GET", "/info", 501, "GET /info is not implemented by Moorage"),
         ("GET", "/images/a/b/json", 501, "GET /images/{name}/json is not implemented by Moorage"),
-        ("GET", "/v9.9/_ping", 400, "client version 9.9 is too new. Maximum supported API version is 1.50"),
+        ("GET", "/v9.9/_ping", 400, "client version 9.9 is too new. Maximum supported API version is 1.56"),
         ("GET", "/v1/_ping", 400, "invalid API version: 1"),
         ("POST", "/v1.24/containers/prune", 400, "POST /containers/prune requires minimum API version 1.25"),
     ],

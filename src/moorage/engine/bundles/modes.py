@@ -82,7 +82,6 @@ def _check_network_mode(config: ContainerConfig, host_config: HostConfig) -> Non
         ),
         ("dns and the network mode", bool(host_config.dns)),
         ("custom host-to-IP mapping and the network mode", bool(host_config.extra_hosts)),
-        ("mac-address and the network mode", bool(config.mac_address)),
         (
             "port publishing and the container type network mode",
             bool(host_config.port_bindings or host_config.publish_all_ports),

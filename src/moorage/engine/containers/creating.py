@@ -111,7 +111,7 @@ class ContainerCreator:
                 chain_ids=tuple(image.chain_ids),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,
-                attachments=attachments_for(config, host_config, request.networking_config),
+                attachments=attachments_for(host_config, request.networking_config),
                 mounts=mounts,
             ),
         )

@@ -4,11 +4,13 @@ Spec: Engine API, GET /containers/{id}/json.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from moorage.api import container_state
-from moorage.api.container_state import ZERO_TIME, ContainerInspectResponse, DriverData
+from moorage.api.container_state import ZERO_TIME, ContainerInspectResponse, DriverData, NetworkSettings
+from moorage.api.containers import ContainerConfig, LegacyContainerConfig
 from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
 from moorage.engine.bundles.modes import joined_container
@@ -23,7 +25,11 @@ from moorage.engine.containers.sandboxes import container_networks
 from moorage.engine.containers.sizes import ContainerSizes
 from moorage.engine.exec.table import ExecTable
 from moorage.logs.options import log_path
+from moorage.networks.models import PREDEFINED
 from moorage.oci.digest import ChainID
+
+_WITHOUT_SHORT_ID: Final = Version(1, 45)
+_WITHOUT_LEGACY_FIELDS: Final = Version(1, 52)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class ContainerInspector:
         """
         record = self.registry.resolve(reference)
         networks = self.networks.network_settings(container_networks(record), api_version=version)
+        if version < _WITHOUT_SHORT_ID:
+            networks = _with_short_ids(networks, record)
         config = record.config
         log = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
         files = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
@@ -74,7 +82,7 @@ class ContainerInspector:
             host_config=msgspec.structs.replace(record.host_config, links=shown_links(record)),
             graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
             mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],
-            config=config,
+            config=config if version >= _WITHOUT_LEGACY_FIELDS else _legacy_config(record),
             network_settings=networks,
         )
 
@@ -101,6 +109,24 @@ class ContainerInspector:
             "UpperDir": plan["upper"],
             "WorkDir": plan["work"],
         }
+
+
+def _legacy_config(record: ContainerRecord) -> ContainerConfig:
+    attachments = record.definition.attachments
+    fields = msgspec.structs.asdict(record.config)
+    return LegacyContainerConfig(**fields, mac_address=attachments[0].mac if attachments else "")
+
+
+def _with_short_ids(settings: NetworkSettings, record: ContainerRecord) -> NetworkSettings:
+    """Count the short ID and the host name among the aliases, as Docker once did."""
+    names = (record.id[:12], record.config.hostname)
+    networks = {
+        name: one
+        if name in PREDEFINED
+        else msgspec.structs.replace(one, aliases=list(dict.fromkeys((*(one.aliases or ()), *names))))
+        for name, one in (settings.networks or {}).items()
+    }
+    return msgspec.structs.replace(settings, networks=networks)
 
 
 def show_state(state: ContainerState) -> container_state.ContainerState:

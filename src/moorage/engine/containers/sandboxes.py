@@ -5,7 +5,6 @@ Pure.
 
 from collections.abc import Mapping
 
-from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
 from moorage.api.networks import NetworkingConfig
 from moorage.engine.bundles.modes import joined_container
@@ -14,14 +13,12 @@ from moorage.networks.attachment import read_attachments
 from moorage.networks.models import Attachment, ContainerNetworks, PortBinding, SandboxRequest
 
 
-def attachments_for(
-    config: ContainerConfig, host_config: HostConfig, networking: NetworkingConfig | None
-) -> tuple[Attachment, ...]:
+def attachments_for(host_config: HostConfig, networking: NetworkingConfig | None) -> tuple[Attachment, ...]:
     """Return the networks a new container joins; none if it shares another one's."""
     if joined_container(host_config.network_mode) is not None:
         return ()
     endpoints = networking.endpoints_config if networking else None
-    return read_attachments(endpoints, mode=host_config.network_mode, mac=config.mac_address)
+    return read_attachments(endpoints, mode=host_config.network_mode)
 
 
 def sandbox_request(record: ContainerRecord) -> SandboxRequest:

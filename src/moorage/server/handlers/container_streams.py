@@ -17,6 +17,7 @@ from moorage.server.hijack import wait_head_read
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
 
+_ONE_SHOT: Final = Version(1, 41)
 #: Before, a WebSocket was always attached to all streams.
 _WEBSOCKET_CHOOSES: Final = Version(1, 42)
 
@@ -96,6 +97,8 @@ class ContainerStreamHandlers:
         """Answer GET /containers/{id}/stats."""
         query, reference = call.query, call.path["id"]
         if not query.stream:
-            sample = await self.stats.once(reference, one_shot=query.one_shot, version=call.version)
+            sample = await self.stats.once(
+                reference, one_shot=query.one_shot and call.version >= _ONE_SHOT, version=call.version
+            )
             return json_response(sample)
         return JSONLines(self.stats.samples(reference, version=call.version))

@@ -6,14 +6,12 @@ Streams (attach, logs, stats) and files are in `container_streams` and `containe
 import dataclasses
 from typing import Final
 
-import msgspec
-
 from moorage.api import containers, endpoints
 from moorage.api.container_state import ContainerInspectResponse
 from moorage.api.containers import ContainerCreateRequest
 from moorage.api.endpoint import NoBody
 from moorage.api.filters import Filters
-from moorage.api.host_config import HostConfig, UpdateRequest, UpdateResponse
+from moorage.api.host_config import UpdateRequest, UpdateResponse
 from moorage.api.query import NoQuery
 from moorage.api.versions import Version
 from moorage.engine.containers.creating import ContainerCreator
@@ -35,13 +33,12 @@ from moorage.engine.containers.unlinking import LinkRemover
 from moorage.engine.containers.updating import ContainerUpdater
 from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, parse_condition
 from moorage.server.calls import Call
+from moorage.server.handlers.requested_versions import adapt_creation, adapt_update
 from moorage.server.responses import JSON_TYPE, Response
 from moorage.server.router import Router
 
-_PRIVATE_IPC: Final = Version(1, 40)
-_CGROUP_NAMESPACES: Final = Version(1, 41)
-_CONSOLE_SIZE: Final = Version(1, 42)
-_SEVERAL_NETWORKS: Final = Version(1, 44)
+_PLATFORM: Final = Version(1, 41)
+_STOP_SIGNAL: Final = Version(1, 42)
 _WAIT_CONDITIONS: Final = Version(1, 30)
 
 
@@ -104,10 +101,10 @@ class ContainerHandlers:
         self, call: Call[containers.ContainerCreateQuery, ContainerCreateRequest]
     ) -> containers.ContainerCreateResponse:
         """Answer POST /containers/create."""
-        created = await self.creator.create(
-            adapt(call.body, call.version), name=call.query.name, platform=call.query.platform
-        )
-        return containers.ContainerCreateResponse(id=created.id, warnings=[*created.warnings])
+        adapted = adapt_creation(call.body, call.version)
+        platform = call.query.platform if call.version >= _PLATFORM else ""
+        created = await self.creator.create(adapted.request, name=call.query.name, platform=platform)
+        return containers.ContainerCreateResponse(id=created.id, warnings=[*created.warnings, *adapted.warnings])
 
     async def inspect(self, call: Call[containers.ContainerInspectQuery, NoBody]) -> ContainerInspectResponse:
         """Answer GET /containers/{id}/json."""
@@ -131,11 +128,11 @@ class ContainerHandlers:
 
     async def stop(self, call: Call[containers.ContainerStopQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/stop."""
-        await self.stopper.stop(call.path["id"], grace=call.query.t, signal_text=call.query.signal)
+        await self.stopper.stop(call.path["id"], grace=call.query.t, signal_text=_stop_signal(call))
 
     async def restart(self, call: Call[containers.ContainerStopQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/restart."""
-        await self.restarter.restart(call.path["id"], grace=call.query.t, signal_text=call.query.signal)
+        await self.restarter.restart(call.path["id"], grace=call.query.t, signal_text=_stop_signal(call))
 
     async def kill(self, call: Call[containers.ContainerKillQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/kill."""
@@ -143,7 +140,7 @@ class ContainerHandlers:
 
     async def update(self, call: Call[NoQuery, UpdateRequest]) -> UpdateResponse:
         """Answer POST /containers/{id}/update."""
-        warnings = await self.updater.update(call.path["id"], call.body)
+        warnings = await self.updater.update(call.path["id"], adapt_update(call.body, call.version))
         return UpdateResponse(warnings=warnings)
 
     async def rename(self, call: Call[containers.ContainerRenameQuery, NoBody]) -> None:
@@ -183,26 +180,5 @@ class ContainerHandlers:
         return containers.ContainerPruneResponse(containers_deleted=[*pruned.ids] or None, space_reclaimed=pruned.bytes)
 
 
-def adapt(request: ContainerCreateRequest, version: Version) -> ContainerCreateRequest:
-    """Return a creation request as a client of this version means it.
-
-    Raises:
-        RequestRefusedError: The client asks for what its version does not have.
-
-    Spec: Engine API, version history.
-    """
-    host = request.host_config or HostConfig()
-    networking = request.networking_config
-    names = list((networking and networking.endpoints_config) or ())
-    if len(names) > 1 and version < _SEVERAL_NETWORKS:
-        raise RequestRefusedError(
-            f"Container cannot be created with multiple network endpoints: {', '.join(sorted(names))}"
-        )
-    changes: dict[str, object] = {}
-    if version < _CONSOLE_SIZE:
-        changes["console_size"] = (0, 0)
-    if version < _CGROUP_NAMESPACES and not host.cgroupns_mode:
-        changes["cgroupns_mode"] = "host"
-    if version < _PRIVATE_IPC and not host.ipc_mode:
-        changes["ipc_mode"] = "shareable"
-    return msgspec.structs.replace(request, host_config=msgspec.structs.replace(host, **changes))
+def _stop_signal(call: Call[containers.ContainerStopQuery, NoBody]) -> str:
+    return call.query.signal if call.version >= _STOP_SIGNAL else ""

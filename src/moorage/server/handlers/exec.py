@@ -1,12 +1,16 @@
 """Handlers of the noun exec."""
 
 import dataclasses
+from typing import Final
+
+import msgspec
 
 from moorage.api import containers, endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.exec import ExecCreateRequest, ExecInspectResponse, ExecStartRequest, IDResponse
 from moorage.api.query import NoQuery
 from moorage.api.streams import Hijack
+from moorage.api.versions import Version
 from moorage.engine.exec.creating import ExecCreator
 from moorage.engine.exec.inspecting import ExecInspector
 from moorage.engine.exec.resizing import ExecResizer
@@ -16,6 +20,10 @@ from moorage.server.handlers.leftovers import with_short_leftover
 from moorage.server.hijack import wait_head_read
 from moorage.server.responses import Response
 from moorage.server.router import Router
+
+_ENVIRONMENT: Final = Version(1, 25)
+_WORKING_DIRECTORY: Final = Version(1, 35)
+_CONSOLE_SIZE: Final = Version(1, 42)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +44,19 @@ class ExecHandlers:
 
     def create(self, call: Call[NoQuery, ExecCreateRequest]) -> IDResponse:
         """Answer POST /containers/{id}/exec."""
-        return IDResponse(id=self.creator.create(call.path["id"], call.body))
+        request = call.body
+        if call.version < _CONSOLE_SIZE:
+            request = msgspec.structs.replace(request, console_size=None)
+        if call.version < _ENVIRONMENT:
+            request = msgspec.structs.replace(request, env=None)
+        if call.version < _WORKING_DIRECTORY:
+            request = msgspec.structs.replace(request, working_dir="")
+        return IDResponse(id=self.creator.create(call.path["id"], request))
 
     async def start(self, call: Call[NoQuery, ExecStartRequest]) -> Hijack | Response:
         """Answer POST /exec/{id}/start."""
         added = self.starter.prepare(call.path["id"])
-        size = call.body.console_size
+        size = call.body.console_size if call.version >= _CONSOLE_SIZE else None
         if call.body.detach:
             await self.starter.start_detached(added, console_size=size)
             return Response()

@@ -16,6 +16,7 @@ from moorage.server.calls import Call
 from moorage.server.router import Router
 
 _LIST_WITHOUT_CONTAINERS: Final = Version(1, 28)
+_SHOWS_STATUS: Final = Version(1, 52)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class NetworkHandlers:
 
     def inspect(self, call: Call[api.NetworkInspectQuery, NoBody]) -> api.Network:
         """GET /networks/{id}."""
-        return self.lister.inspect(call.path["id"], scope=call.query.scope)
+        return self.lister.inspect(call.path["id"], scope=call.query.scope, status=call.version >= _SHOWS_STATUS)
 
     async def delete(self, call: Call[NoQuery, NoBody]) -> None:
         """DELETE /networks/{id}."""

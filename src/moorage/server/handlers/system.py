@@ -7,14 +7,23 @@ from moorage.api import endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.events import EventMessage, EventsQuery
 from moorage.api.query import NoQuery
-from moorage.api.streams import JSONLines
-from moorage.api.system import AuthRequest, AuthResponse, DiskUsage, DiskUsageQuery, SystemInfo, SystemVersion
+from moorage.api.streams import JSON_LINES_TYPE, JSON_SEQUENCE_TYPE, JSON_TYPE, NDJSON_TYPE, JSONLines
+from moorage.api.system import (
+    AuthRequest,
+    AuthResponse,
+    DiskUsage,
+    DiskUsageQuery,
+    SystemInfo,
+    SystemVersion,
+)
+from moorage.api.versions import Version
 from moorage.engine.disk_usage import DiskUsageService
 from moorage.engine.event_stream import EventStreamer
 from moorage.engine.registry_login import RegistryLogin
-from moorage.engine.system import SystemService
+from moorage.engine.system import SystemService, info_of
 from moorage.server.calls import Call
-from moorage.server.responses import TEXT_TYPE, Response
+from moorage.server.negotiation import choose_type
+from moorage.server.responses import TEXT_TYPE, Response, json_response
 from moorage.server.router import Router
 
 _PING_HEADERS: Final = {
@@ -24,6 +33,10 @@ _PING_HEADERS: Final = {
     "Cache-Control": "no-cache, no-store, must-revalidate",
     "Pragma": "no-cache",
 }
+_CHOSEN_KINDS: Final = Version(1, 42)
+_USAGE_BY_KIND: Final = Version(1, 52)
+_EVENT_TYPES: Final = Version(1, 52)
+_OFFERED_TYPES: Final = (JSON_LINES_TYPE, NDJSON_TYPE, JSON_SEQUENCE_TYPE)
 _PONG: Final = Response(body=b"OK", content_type=TEXT_TYPE, headers=_PING_HEADERS)
 _PONG_HEAD: Final = Response(content_type=TEXT_TYPE, headers=_PING_HEADERS)
 
@@ -51,19 +64,25 @@ class SystemHandlers:
         """Answer GET /version."""
         return self.system.version()
 
-    def info(self, _: Call[NoQuery, NoBody]) -> SystemInfo:
+    def info(self, call: Call[NoQuery, NoBody]) -> SystemInfo:
         """Answer GET /info."""
-        return self.system.info()
+        return info_of(self.system.info(), call.version)
 
     def follow(self, call: Call[EventsQuery, NoBody]) -> JSONLines[EventMessage]:
         """Answer GET /events; the head goes out at once, since the first event may be far away."""
         query = call.query
         messages = self.events.follow(since=query.since, until=query.until, filters=query.filters, version=call.version)
-        return JSONLines(messages, eager=True)
+        content_type = JSON_TYPE
+        if call.version >= _EVENT_TYPES:
+            content_type = choose_type(call.headers.get("accept", ""), _OFFERED_TYPES, default=JSON_TYPE)
+        return JSONLines(messages, eager=True, content_type=content_type)
 
-    async def usage(self, call: Call[DiskUsageQuery, NoBody]) -> DiskUsage:
+    async def usage(self, call: Call[DiskUsageQuery, NoBody]) -> DiskUsage | Response:
         """Answer GET /system/df."""
-        return await self.disk.usage(call.query.type)
+        kinds = call.query.type if call.version >= _CHOSEN_KINDS else ()
+        if call.version < _USAGE_BY_KIND:
+            return json_response(await self.disk.legacy_usage(kinds))
+        return await self.disk.usage(kinds, verbose=call.query.verbose, legacy=not call.query.verbose)
 
     async def check(self, call: Call[NoQuery, AuthRequest]) -> AuthResponse:
         """Answer POST /auth."""
