@@ -26,22 +26,6 @@ NATIVE_RUNTIME: Final = "moorage"
 NATIVE_ALIAS: Final = "runc"
 """Clients ask for Docker's default runtime by this name; it means the native one, unless configured otherwise."""
 
-_LISTS: Final = frozenset(
-    {
-        "hosts", "dns", "dns-opts", "dns-search", "registry-mirrors", "insecure-registries", "labels",
-        "default-address-pools", "host-gateway-ips",
-    }
-)  # fmt: skip
-_KNOWN: Final = _LISTS | frozenset(
-    {
-        "bip", "bridge", "cgroup-parent", "data-root", "debug", "default-cgroupns-mode", "default-ipc-mode",
-        "default-runtime", "default-shm-size", "default-stop-timeout", "default-ulimits", "exec-root", "fixed-cidr",
-        "group", "icc", "init", "init-path", "ip", "ip-masq", "ipv6", "live-restore", "log-driver", "log-level",
-        "log-opts", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "min-api-version",
-        "mtu", "no-new-privileges", "pidfile", "runtimes", "seccomp-profile", "shutdown-timeout", "storage-driver", "tls",
-        "tlscacert", "tlscert", "tlskey", "tlsverify",
-    }
-)  # fmt: skip
 _LEVELS: Final = frozenset({"debug", "info", "warn", "error", "fatal"})
 _SIZE: Final = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
 _OLDEST_VARIABLE: Final = "DOCKER_MIN_API_VERSION"
@@ -364,3 +348,5 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "labels": ("labels", _texts),
     "min-api-version": ("minimum_api_version", _api_version),
 }
+#: Every key of daemon.json that does something.
+_KNOWN: Final = frozenset(_FIELDS) | {"hosts", "live-restore", "log-driver", "log-opts"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.api.containers import ContainerCreateRequest, LegacyContainerConfig, config_of
+from moorage.api.containers import ContainerConfig, ContainerCreateRequest, LegacyContainerConfig, config_of
 from moorage.api.endpoints import ENDPOINTS
 from moorage.api.exec import ExecStartRequest
 from moorage.api.host_config import HostConfig, UpdateRequest
