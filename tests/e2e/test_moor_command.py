@@ -20,7 +20,8 @@ MOOR = [sys.executable, "-c", "from moorage.cli.main import main; main()"]
 
 
 def moor(daemon: Daemon, *words: str, data: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MOORAGE_HOST": f"unix://{daemon.socket}"}
+    # The docker command at hand speaks this version; with a newer one, the same engine shows other fields.
+    environment = {**os.environ, "MOORAGE_HOST": f"unix://{daemon.socket}", "DOCKER_API_VERSION": "1.50"}
     return subprocess.run(
         [*MOOR, *words], input=data or "", capture_output=True, text=True, env=environment, timeout=60, check=False
     )

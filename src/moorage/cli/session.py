@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from moorage.api.versions import Version, read_version
 from moorage.cli.grammar import daemon_error
 from moorage.client.address import DEFAULT_HOST, Address
 from moorage.client.calls import Call
@@ -20,6 +21,7 @@ from moorage.errors import MoorageError
 
 ResultT = TypeVar("ResultT")
 
+_VERSION_VARIABLES: Final = ("MOORAGE_API_VERSION", "DOCKER_API_VERSION")
 _START_TIMEOUT: Final = 30.0
 _POLL: Final = 0.02
 
@@ -35,7 +37,7 @@ class Session:
     def connection(self) -> Connection:
         """The connection to the engine; the engine is started if it may and must be."""
         if self._connection is None:
-            connection = Connection(chosen_address(self._host))
+            connection = Connection(chosen_address(self._host), pinned=_pinned_version())
             try:
                 connection.version()
             except EngineUnreachableError:
@@ -75,6 +77,12 @@ class Session:
             if summary:
                 click.echo(f"Error: {summary}: {', '.join(failed)}", err=True)
             sys.exit(1)
+
+
+def _pinned_version() -> Version | None:
+    """Return the API version of the environment: it is spoken without asking what the engine would like."""
+    text = next((value for name in _VERSION_VARIABLES if (value := os.environ.get(name))), None)
+    return None if text is None else read_version(text)
 
 
 def _may_start(address: Address) -> bool:

@@ -104,10 +104,14 @@ class Connection:
 
     Every call has a socket of its own: on a unix socket that costs some microseconds, and
     a call may be a stream that goes on while others are made.
+
+    Args:
+        pinned: The version that calls are made for, whatever the engine speaks.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, pinned: Version | None = None) -> None:
         self.address = address
+        self._pinned = pinned
         self._version: Version | None = None
 
     def perform(self, request: Call[ResultT]) -> ResultT:
@@ -146,7 +150,8 @@ class Connection:
         """
         if self._version is None:
             with self._send(call(endpoints.SYSTEM_PING_HEAD), None, body=None, headers=None) as exchange:
-                self._version = agreed_version(exchange.head())
+                agreed = agreed_version(exchange.head())
+            self._version = self._pinned or agreed
         return self._version
 
     def _send(
