@@ -229,18 +229,24 @@ if TYPE_CHECKING:
 
     @final
     class OverlayPlan(TypedDict):
-        """Layer directories, the top one first, and the writable pair above them."""
+        """Layer directories, the top one first, and the writable pair above them.
+
+        Attributes:
+            mapped: Owners are mapped as the container's user namespace maps IDs.
+        """
 
         lower: list[str]
         upper: str
         work: str
         volatile: bool
+        mapped: NotRequired[bool]
 
     @final
     class DirectoryPlan(TypedDict):
-        """A root file system that is there already."""
+        """A root file system that is there already; `mapped` as for layers."""
 
         path: str
+        mapped: NotRequired[bool]
 
     class LogPlan(TypedDict):
         """Where and how output is kept; sizes in bytes, 0 is unlimited."""

@@ -18,9 +18,10 @@ _SYSCTLS: Final = frozenset(
     """.split()
 )
 _MAC: Final = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|([0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}")
+_SIZED: Final = re.compile(r"auto:size=[1-9]\d{0,9}", re.ASCII)
 # Flag, what Docker calls it, and the modes without an argument.
 _MODES: Final = (
-    ("userns", "USER", frozenset({"", "host"})),
+    ("userns", "USER", frozenset({"", "host", "auto"})),
     ("uts", "UTS", frozenset({"", "host"})),
     ("cgroupns", "CGROUP", frozenset({"", "host", "private"})),
     ("pid", "PID", frozenset({"", "host"})),
@@ -57,7 +58,7 @@ def _check_lists(flags: Mapping[str, Any]) -> None:
         if name not in _SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
             raise FlagValueError(text, f"sysctl '{text}' is not allowed", flag="--sysctl")
     for text in flags["security_opt"]:
-        if "=" not in text and ":" not in text and text != "no-new-privileges":
+        if "=" not in text and ":" not in text and text not in {"no-new-privileges", "writable-cgroups"}:
             raise FlagError(f'Invalid --security-opt: "{text}"')
 
 
@@ -75,5 +76,6 @@ def _check_modes(flags: Mapping[str, Any]) -> None:
     for flag, kind, modes in _MODES:
         mode = flags[flag]
         shared = flag == "pid" and mode.startswith("container:") and len(mode) > len("container:")
-        if mode not in modes and not shared:
+        sized = flag == "userns" and _SIZED.fullmatch(mode)
+        if mode not in modes and not shared and not sized:
             raise FlagError(f"--{flag}: invalid {kind} mode")

@@ -99,6 +99,7 @@ class DaemonConfig:
     shutdown_timeout: int = 15
     seccomp_profile: str = ""
     no_new_privileges: bool = False
+    userns_remap: str = ""
     labels: tuple[str, ...] = ()
     minimum_api_version: Version = MINIMUM
     fault: str = ""
@@ -345,6 +346,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "shutdown-timeout": ("shutdown_timeout", _number),
     "seccomp-profile": ("seccomp_profile", str),
     "no-new-privileges": ("no_new_privileges", _switch),
+    "userns-remap": ("userns_remap", str),
     "labels": ("labels", _texts),
     "min-api-version": ("minimum_api_version", _api_version),
 }

@@ -3,6 +3,7 @@
 Opening these reads what is on disk and changes nothing that runs.
 """
 
+import asyncio
 import os
 import shutil
 import uuid
@@ -13,7 +14,8 @@ from typing import Final, Literal
 from moorage.cgroups.group import detect
 from moorage.content.store import BlobStore
 from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
-from moorage.engine.bundles.host_facts import HostFacts, read_host_facts
+from moorage.daemon.remapping import daemon_mapping
+from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, read_host_facts, read_security_modules
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.registry import ContainerRegistry
@@ -23,6 +25,7 @@ from moorage.engine.events import EventBus
 from moorage.engine.host import Host, read_host
 from moorage.engine.jobs import Jobs
 from moorage.engine.launching import Launcher
+from moorage.engine.userns.mapping import IdMapping
 from moorage.networks.assembly import Networks
 from moorage.networks.models import DEFAULT_POOLS, NetworkOptions
 from moorage.snapshots.jobs import FileJobs
@@ -47,6 +50,7 @@ class Foundations:
     Attributes:
         engine_id: Stays the same as long as the data root does.
         init_path: The program for `--init`, empty if the host has none.
+        id_mapping: What `userns-remap` asks for; None without.
     """
 
     config: DaemonConfig
@@ -68,6 +72,8 @@ class Foundations:
     files: FileJobs
     volumes: VolumeService
     networks: Networks
+    id_mapping: IdMapping | None
+    modules: SecurityModules
 
 
 async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Foundations:
@@ -78,6 +84,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         OSError: Likewise.
     """
     _make_roots(config)
+    id_mapping = await asyncio.to_thread(daemon_mapping, config.userns_remap)
     paths = ContainerPaths(config.data_root, config.exec_root)
     workers = LauncherWorkers(launcher.send)
     database = Database.open(config.data_root / "moorage.db", migrations=MIGRATIONS)
@@ -118,6 +125,8 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
             containers=NetworkedContainers(registry, tasks, paths),
             run_root=config.exec_root,
         ),
+        id_mapping=id_mapping,
+        modules=read_security_modules(),
     )
 
 

@@ -10,6 +10,7 @@ from moorage.api.versions import MAXIMUM
 from moorage.api.volumes import Volume, VolumeUsage
 from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
 from moorage.daemon.wiring import Wiring
+from moorage.engine.bundles.security import BUILTIN
 from moorage.engine.containers.archive import ContainerArchive
 from moorage.engine.containers.exporting import ContainerChanges, ContainerCommitter, ContainerExporter
 from moorage.engine.containers.list_filters import ListRequest
@@ -28,7 +29,7 @@ from moorage.engine.exec.creating import ExecCreator
 from moorage.engine.exec.inspecting import ExecInspector
 from moorage.engine.exec.resizing import ExecResizer
 from moorage.engine.registry_login import RegistryLogin
-from moorage.engine.system import DaemonSettings, SystemService
+from moorage.engine.system import DaemonSettings, SecurityFacts, SystemService
 from moorage.images.usage import image_usage
 from moorage.registry.credentials import Credentials
 from moorage.registry.gateway import RegistryGateway
@@ -212,6 +213,13 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         insecure_registries=config.insecure_registries,
         registry_mirrors=config.registry_mirrors,
         address_pools=config.address_pools,
+        security=SecurityFacts(
+            seccomp_profile=config.seccomp_profile or BUILTIN,
+            apparmor=base.modules.apparmor,
+            selinux=base.modules.selinux,
+            userns=base.id_mapping is not None,
+            no_new_privileges=config.no_new_privileges,
+        ),
         exposed=[host.removeprefix("tcp://") for host in config.hosts if host.startswith("tcp://") and not config.tls],
     )
 

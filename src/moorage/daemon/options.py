@@ -48,6 +48,7 @@ _VALUES: Final = (
     "tlscacert",
     "tlscert",
     "tlskey",
+    "userns-remap",
 )
 _NUMBERS: Final = (
     "default-shm-size",
@@ -79,7 +80,7 @@ UNSUPPORTED: Final = frozenset(
     ip-forward-no-drop ip6tables iptables log-format metrics-addr network-control-plane-mtu
     network-diagnostic-port no-proxy node-generic-resource node-generic-resources nri-opts oom-score-adjust
     proxies raw-logs resolv-conf rootless selinux-enabled storage-opt storage-opts swarm-default-advertise-addr
-    swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy userland-proxy-path userns-remap validate
+    swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy userland-proxy-path validate
     """.split()
 )
 """Options and daemon.json keys that dockerd has and this daemon has not."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from moorage.api.versions import DOCKER_RELEASE
-from moorage.daemon.config import DaemonConfig
+from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations, lay_foundations
 from moorage.daemon.handlers import make_router
 from moorage.daemon.wiring import Wiring
@@ -40,6 +40,7 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
     wiring = Wiring(base)
     listeners: list[Listener] = []
     try:
+        await check_remapping(wiring)
         await recover(wiring)
         application = Application(
             make_router(wiring), product=f"Docker/{DOCKER_RELEASE}", minimum=config.minimum_api_version
@@ -55,6 +56,16 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
         yield wiring
     finally:
         await _close(base, wiring, listeners)
+
+
+async def check_remapping(wiring: Wiring) -> None:
+    """Refuse to serve with a mapping that no container could have.
+
+    Raises:
+        ConfigurationError: The kernel, or the data root's file system, can't map owners.
+    """
+    if wiring.base.id_mapping is not None and (reason := await wiring.userns.why_not()):
+        raise ConfigurationError(f"userns-remap is not supported on this host: {reason}")
 
 
 async def recover(wiring: Wiring) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations
+from moorage.daemon.remapping import pools, read_accounts
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
@@ -37,6 +38,7 @@ from moorage.engine.exec.table import ExecTable
 from moorage.engine.health import HealthMonitor
 from moorage.engine.recovery import Recovery
 from moorage.engine.restarting import RestartSupervisor
+from moorage.engine.userns.service import UserNamespaces
 from moorage.images.assembly import Images
 from moorage.registry.endpoints import RegistrySettings
 from moorage.state.images import ImageRows
@@ -103,6 +105,21 @@ class Wiring:
         return MemoryVolumes(registry=self.base.registry, volumes=self.base.volumes)
 
     @cached_property
+    def userns(self) -> UserNamespaces:
+        """Decides on user namespaces."""
+        base = self.base
+        uid_pool, gid_pool = pools(read_accounts())
+        foreign = base.config.runtimes
+        return UserNamespaces(
+            records=base.registry.all,
+            why_not=base.snapshots.mapping_obstacle,
+            native=lambda name: name not in foreign,
+            remap=base.id_mapping,
+            uid_pool=uid_pool,
+            gid_pool=gid_pool,
+        )
+
+    @cached_property
     def sizes(self) -> ContainerSizes:
         """Measures containers."""
         return ContainerSizes(snapshots=self.base.snapshots, files=self.base.files, paths=self.base.paths)
@@ -124,14 +141,15 @@ class Wiring:
             paths=base.paths,
             groups=base.groups,
             host=base.facts,
+            userns=self.userns,
             defaults=BundleDefaults(
                 init_path=base.init_path,
                 ulimits=config.ulimits,
                 runtimes={name: (program.path, program.arguments) for name, program in config.runtimes.items()},
                 seccomp_profile=read_seccomp_profile(config),
                 no_new_privileges=config.no_new_privileges,
-                apparmor=Path("/sys/kernel/security/apparmor").exists(),
-                selinux=Path("/sys/fs/selinux/enforce").exists(),
+                apparmor=base.modules.apparmor,
+                selinux=base.modules.selinux,
             ),
         )
 
@@ -180,6 +198,7 @@ class Wiring:
             mounts=self.mounts,
             events=base.bus,
             host=base.facts,
+            userns=self.userns,
             defaults=CreateDefaults(
                 log=config.log,
                 init=config.init,

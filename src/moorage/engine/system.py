@@ -70,6 +70,22 @@ class ContainerCounts(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityFacts:
+    """What confines containers that ask for nothing.
+
+    Attributes:
+        seccomp_profile: `builtin`, `unconfined` or the path of a file.
+        userns: IDs are mapped.
+    """
+
+    seccomp_profile: str = "builtin"
+    apparmor: bool = False
+    selinux: bool = False
+    userns: bool = False
+    no_new_privileges: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSettings:
     """What the daemon was told, as far as /info shows it.
 
@@ -96,6 +112,7 @@ class DaemonSettings:
     address_pools: Sequence[tuple[str, int]] = ()
     firewall: str = "nftables"
     exposed: Sequence[str] = ()
+    security: SecurityFacts = dataclasses.field(default_factory=SecurityFacts)
     proxies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     log_driver: str = "json-file"
     minimum: Version = MINIMUM
@@ -220,9 +237,17 @@ class SystemService:
         )
 
     def _security_options(self) -> list[str]:
-        options = ["name=seccomp,profile=builtin"] if self.host.seccomp else []
-        # With cgroup v1 a container sees the host's cgroups unless it asks for its own.
-        return [*options, "name=cgroupns"] if self.facts.cgroup_version == 2 else options
+        facts = self.settings.security
+        named = {
+            "apparmor": facts.apparmor,
+            f"seccomp,profile={facts.seccomp_profile}": self.host.seccomp,
+            "selinux": facts.selinux,
+            "userns": facts.userns,
+            # With cgroup v1 a container sees the host's cgroups unless it asks for its own.
+            "cgroupns": self.facts.cgroup_version == 2,
+            "no-new-privileges": facts.no_new_privileges,
+        }
+        return [f"name={name}" for name, present in named.items() if present]
 
     def _warnings(self) -> list[str]:
         by_design = _UNKNOWN_TO_CGROUP_V2 if self.facts.cgroup_version == 2 else frozenset()
@@ -231,6 +256,8 @@ class SystemService:
         ]
         if not host.is_forwarding():
             missing.append("WARNING: IPv4 forwarding is disabled")
+        if self.host.seccomp and self.settings.security.seccomp_profile != "builtin":
+            missing.append("WARNING: daemon is not using the default seccomp profile")
         return [_exposure(address) for address in self.settings.exposed] + missing
 
 

@@ -9,11 +9,15 @@ import os
 
 from moorage.kernel import idmap, pidfd
 from moorage.runtime.errors import StartError
+from moorage.runtime.privileges import own_stdio
+from moorage.runtime.specification import section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final
+
+    from moorage.runtime.specification import Spec
 
     Ranges = list[tuple[int, int, int]]
 
@@ -35,6 +39,13 @@ def host_id(ranges: Ranges, inside: int) -> int:
         if first <= inside < first + count:
             return outside + inside - first
     raise StartError(f"ID {inside} is not mapped in the container's user namespace")
+
+
+def give_stdio(spec: Spec, process: Spec, stdio: tuple[int, int, int]) -> None:
+    """Give a process of a user namespace its streams, which are the host's, so that it can open them again."""
+    ranges = id_ranges(section(spec, "linux").get("uidMappings") or ())
+    if ranges and not process.get("terminal") and os.geteuid() == 0:
+        own_stdio(host_id(ranges, section(process, "user").get("uid") or 0), stdio=stdio)
 
 
 def write_maps(pid: int, uids: Ranges, gids: Ranges) -> None:

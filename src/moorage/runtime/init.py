@@ -160,7 +160,9 @@ class Init:
         gathered: list[PreparedMount | CgroupMount] = []
         for number, entry in enumerate(entries(self._spec, "mounts")):
             mapping_fd = self._preparation.mapping_fds.get(number, userns_fd)
-            prepared = prepare(entry, bundle=bundle, userns_fd=mapping_fd, label=self._label)
+            prepared = self._preparation.prepared.get(number) or prepare(
+                entry, bundle=bundle, userns_fd=mapping_fd, label=self._label
+            )
             gathered.append(self._cgroup_mount(prepared) if prepared.is_cgroup else prepared)
         if userns_fd >= 0:
             os.close(userns_fd)

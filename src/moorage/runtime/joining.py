@@ -18,6 +18,7 @@ from moorage.runtime.cloning import Stage, clone_into, kill_and_reap
 from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.filters import SystemCallFilter, compile_filter
+from moorage.runtime.idmaps import give_stdio
 from moorage.runtime.init import report
 from moorage.runtime.keyrings import join_keyring
 from moorage.runtime.labels import exec_labels
@@ -181,6 +182,7 @@ def _pid_namespace(target: Target) -> int:
 
 
 def _provide(joining: Joining, added: ExecProcess, parent: Channel) -> None:
+    give_stdio(joining.target.spec, joining.process, joining.stdio)
     cgroup = joining.target.cgroup
     if joining.sub_cgroup:
         cgroup = group.open_group(f"{cgroup.path}/{joining.sub_cgroup}", layout=host_layout())

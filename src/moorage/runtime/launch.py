@@ -48,6 +48,8 @@ class Launch:
         console_size: Rows and columns of a new terminal.
         interfaces: Network interfaces to make, as in the launch plan.
         loopback: Whether `lo` of a new network namespace is brought up.
+        map_root: Whether the root file system's owners are to be mapped as the user
+            namespace's IDs are; otherwise they are taken as they are stored.
         preserve_fds: How many descriptors from 3 on the program keeps.
         start_listener: A listening socket to wait on for the start request of another
             process; -1 waits for `start()` of this one.
@@ -61,6 +63,7 @@ class Launch:
         "interfaces",
         "log",
         "loopback",
+        "map_root",
         "no_new_keyring",
         "no_pivot",
         "preserve_fds",
@@ -82,6 +85,7 @@ class Launch:
         console_size: tuple[int, int] | None = None,
         interfaces: Sequence[Mapping[str, Any]] = (),
         loopback: bool = True,
+        map_root: bool = False,
         preserve_fds: int = 0,
         no_new_keyring: bool = False,
         no_pivot: bool = False,
@@ -97,6 +101,7 @@ class Launch:
         self.console_size = console_size
         self.interfaces = interfaces
         self.loopback = loopback
+        self.map_root = map_root
         self.preserve_fds = preserve_fds
         self.no_new_keyring = no_new_keyring
         self.no_pivot = no_pivot

@@ -90,6 +90,12 @@ class PreparedMount:
         return self.fstype in _CGROUP_TYPES and not self.options.bind
 
 
+def is_bind(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a mount of the specification shows something of the host anew."""
+    words = entry.get("options") or ()
+    return (entry.get("type") == "bind" or "bind" in words or "rbind" in words) and "remount" not in words
+
+
 def prepare(entry: Mapping[str, Any], *, bundle: str, userns_fd: int, label: str = "") -> PreparedMount:
     """Read one mount of the specification, and make it; only its place is left open.
 

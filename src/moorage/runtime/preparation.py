@@ -12,6 +12,8 @@ from moorage.runtime.channel import Channel, Message
 from moorage.runtime.errors import StartError
 from moorage.runtime.idmaps import id_ranges
 from moorage.runtime.labels import mount_label
+from moorage.runtime.mapped_root import open_mapped_directory, open_mapped_overlay
+from moorage.runtime.mounts import is_bind, prepare
 from moorage.runtime.namespaces import NamespacePlan
 from moorage.runtime.resctrl import ResctrlGroup
 from moorage.runtime.specification import entries, section
@@ -24,7 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from moorage.runtime.idmaps import Ranges
     from moorage.runtime.launch import Launch
+    from moorage.runtime.mounts import PreparedMount
 
 _OUTSIDE_HOOKS = ("prestart", "createRuntime", "createContainer")
 
@@ -39,9 +43,10 @@ class Preparation:
         root_fd: The root's detached mount, if the parent made it.
         mapping_fds: User namespaces to map owners by, for the mounts of these numbers that
             have mappings of their own.
+        prepared: Mounts that only the host's user may make, by their numbers.
     """
 
-    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "mapping_fds", "namespaces", "root_fd")
+    __slots__ = ("has_outside_hooks", "joined_kinds", "launch", "mapping_fds", "namespaces", "prepared", "root_fd")
 
     def __init__(self, launch: Launch) -> None:
         """Validate the specification and take hold of what it names.
@@ -60,6 +65,7 @@ class Preparation:
         self.namespaces = NamespacePlan(launch.spec)
         self.joined_kinds = frozenset(self.namespaces.joined)
         self.root_fd = -1
+        self.prepared: dict[int, PreparedMount] = {}
         # Not by the child: such a map is written through /proc, by a process ID that
         # would be one of its new PID namespace.
         self.mapping_fds = {
@@ -69,9 +75,44 @@ class Preparation:
         }
         if launch.rootfs is not None:
             _make_directory(launch.root_path)
-            if "user" in self.namespaces.new or "user" in self.joined_kinds:
-                # The layers' attributes are the host's: only the host may mount them.
-                self.root_fd = rootfs.open_overlay(launch.rootfs, label=mount_label(linux.get("mountLabel") or ""))
+        if "user" in self.namespaces.new or "user" in self.joined_kinds:
+            label = mount_label(linux.get("mountLabel") or "")
+            self._mount_root(label)
+            if os.geteuid() == 0:
+                self._take_sources(label)
+
+    def _mount_root(self, label: str) -> None:
+        """Make the root where only the host may: the layers' attributes and owners are the host's."""
+        launch = self.launch
+        if launch.map_root:
+            uids, gids = self._ranges()
+            if launch.rootfs is None:
+                self.root_fd = open_mapped_directory(launch.root_path, uids, gids)
+            else:
+                self.root_fd = open_mapped_overlay(launch.rootfs, uids, gids, label=label)
+        elif launch.rootfs is not None:
+            self.root_fd = rootfs.open_overlay(launch.rootfs, label=label)
+
+    def _take_sources(self, label: str) -> None:
+        """Take hold of bind mounts' sources: the container's user may have no way to them, and may not map owners."""
+        userns_fd = self._own_mapping()
+        try:
+            for number, entry in enumerate(entries(self.launch.spec, "mounts")):
+                if is_bind(entry):
+                    mapping_fd = self.mapping_fds.get(number, userns_fd)
+                    self.prepared[number] = prepare(entry, bundle=self.launch.bundle, userns_fd=mapping_fd, label=label)
+        finally:
+            if userns_fd >= 0:
+                os.close(userns_fd)
+
+    def _own_mapping(self) -> int:
+        """Open a user namespace with the container's mappings, for mounts that ask for them; -1 if none does."""
+        words = [word for entry in entries(self.launch.spec, "mounts") for word in entry.get("options") or ()]
+        return open_user_namespace(*self._ranges()) if "idmap" in words or "ridmap" in words else -1
+
+    def _ranges(self) -> tuple[Ranges, Ranges]:
+        linux = section(self.launch.spec, "linux")
+        return id_ranges(linux.get("uidMappings") or ()), id_ranges(linux.get("gidMappings") or ())
 
     def open_root(self, *, label: str) -> int:
         """Return the root's detached mount, made now if the parent has not."""
@@ -119,6 +160,10 @@ class Preparation:
         self.namespaces.close()
         for fd in self.mapping_fds.values():
             os.close(fd)
+        for prepared in self.prepared.values():
+            if prepared.tree_fd >= 0:
+                os.close(prepared.tree_fd)
+        self.prepared.clear()
         if self.root_fd >= 0:
             os.close(self.root_fd)
             self.root_fd = -1

@@ -19,7 +19,7 @@ from moorage.runtime.specification import section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from moorage.runtime.specification import Spec
@@ -144,9 +144,9 @@ def _setgroups_denied() -> bool:
         return False
 
 
-def own_stdio(uid: int) -> None:
+def own_stdio(uid: int, *, stdio: Iterable[int] = (0, 1, 2)) -> None:
     """Give the standard streams to the container's user, who may want to open /dev/stdout again."""
-    for fd in (0, 1, 2):
+    for fd in stdio:
         try:
             status = os.fstat(fd)
             if status.st_uid != uid and status.st_rdev != _NULL:

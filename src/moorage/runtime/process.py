@@ -19,7 +19,7 @@ from moorage.runtime.containment import create_cgroup, host_layout, open_cgroup,
 from moorage.runtime.errors import StartError, failure
 from moorage.runtime.filters import compile_filter
 from moorage.runtime.hooks import run_hooks, run_hooks_leniently
-from moorage.runtime.idmaps import host_id, id_ranges, write_maps
+from moorage.runtime.idmaps import give_stdio, host_id, id_ranges, write_maps
 from moorage.runtime.interfaces import set_up_interfaces
 from moorage.runtime.joining import Target
 from moorage.runtime.limits import set_oom_score
@@ -161,6 +161,7 @@ def _provide(init: InitProcess) -> None:
     if linux.get("uidMappings") and not _joins_user_namespace(init.spec):
         write_maps(init.pid, id_ranges(linux["uidMappings"]), id_ranges(linux.get("gidMappings") or ()))
         channel.send(Message.MAPPED)
+    give_stdio(init.spec, section(init.spec, "process"), launch.stdio)
     init.cgroup = create_cgroup(init.cgroup, log=launch.log)
     channel.send(Message.CGROUPS_MADE, {"pid": init.pid})
     init.cgroup.apply(resources_of(init.spec))

@@ -135,11 +135,20 @@ def attach_root(root_fd: int, place: str, *, propagation: int) -> None:
         # pivot_root(2) refuses a shared parent, and the host must not see this mount.
         mount_fd.mount_setattr(AT_FDCWD, _mount_point_of(place), 0, _PRIVATE)
         set_propagation(root_fd, int(MountFlag.PRIVATE))
-    place_fd = os.open(place, _OPEN_DIRECTORY)
+    place_fd = _open_place(place)
     try:
         attach_tree(root_fd, place_fd)
     finally:
         os.close(place_fd)
+
+
+def _open_place(place: str) -> int:
+    try:
+        return os.open(place, _OPEN_DIRECTORY)
+    except PermissionError:
+        # A container's user may have no way to its own bundle. Over the root is as good:
+        # nothing is looked up by its path until the root changes.
+        return os.open("/", _OPEN_DIRECTORY)
 
 
 def _mount_point_of(path: str) -> str:

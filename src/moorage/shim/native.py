@@ -61,6 +61,7 @@ class NativeRuntime:
             console_size=(size[0], size[1]) if size else None,
             interfaces=self._plan["interfaces"],
             loopback=self._plan["loopback"],
+            map_root=self._plan["rootfs"].get("mapped", False),
             seccomp_cache=self._seccomp_cache,
             log=self._warn,
         )

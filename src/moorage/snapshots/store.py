@@ -51,6 +51,7 @@ class SnapshotStore:
         self._unadopted: set[ChainID] = set()
         self._adopting = asyncio.Lock()
         self._sync = FileSystemSync(data_root)
+        self._mapping_obstacle: str | None = None
 
     @classmethod
     async def open(
@@ -75,6 +76,15 @@ class SnapshotStore:
     def driver_name(self) -> str:
         """Docker's name of the way layers are stacked."""
         return self._driver.name
+
+    async def mapping_obstacle(self) -> str:
+        """Return why owners can't be mapped by mounts here, as user namespaces need it; empty if they can."""
+        if self._mapping_obstacle is None:
+            arguments = {"directory": str(self._root.parent), "layered": self._driver.stacked}
+            async with working(self._workers, "probe_mapping", arguments) as worker:
+                found = await worker.result()
+            self._mapping_obstacle = "" if found["supported"] else str(found["reason"])
+        return self._mapping_obstacle
 
     async def apply(
         self, *, parent: ChainID | None, diff_id: DiffID | None, source: Source, on_progress: Progress | None = None

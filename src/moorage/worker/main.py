@@ -41,6 +41,7 @@ JOBS: Mapping[str, Callable[[Call], Result]] = {
     "remove_tree": upkeep.remove,
     "disk_usage": upkeep.disk_usage,
     "probe_overlay": probing.probe_overlay,
+    "probe_mapping": probing.probe_mapping,
 }
 
 

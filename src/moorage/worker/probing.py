@@ -1,4 +1,4 @@
-"""The job that finds out whether overlay can be had on a file system."""
+"""The jobs that find out whether overlay can be had on a file system, and with mapped owners."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import stat
 
 from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.runtime.errors import StartError
+from moorage.runtime.launch import OverlayRootfs
+from moorage.runtime.mapped_root import open_mapped_directory, open_mapped_overlay
 from moorage.worker.failures import about
 from moorage.worker.removal import remove_tree
 from moorage.worker.roots import open_root
@@ -13,9 +16,14 @@ from moorage.worker.whiteouts import is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
     from moorage.worker.messages import Call, Result
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Any two ranges will do; nobody is ever these.
+_SOME_IDS: Final = [(0, 0x7FFE0000, 65536)]
 
 
 def probe_overlay(call: Call) -> Result:
@@ -26,22 +34,45 @@ def probe_overlay(call: Call) -> Result:
     Returns:
         `supported`; `reason` if not.
     """
+    return _probe(call, _try)
+
+
+def probe_mapping(call: Call) -> Result:
+    """Map the owners of a root file system's directories, as a user namespace needs it.
+
+    Arguments: `directory`, on the file system; nothing is left in it. `layered`: whether
+    root file systems are overlays.
+
+    Returns:
+        `supported`; `reason` if not.
+    """
+    return _probe(call, _try_mapped_overlay if call.arguments["layered"] else _try_mapped)
+
+
+def _probe(call: Call, attempt: Callable[[str], Result]) -> Result:
     directory_fd = os.open(call.path("directory"), _OPEN)
     name = f".overlay-probe-{os.getpid()}"
     os.mkdir(name, 0o700, dir_fd=directory_fd)
     place = os.path.join(call.arguments["directory"], name)  # noqa: PTH118 - workers load no pathlib
     try:
-        return _try(place)
+        return attempt(place)
     except OSError as error:
         return {"supported": False, "reason": str(about(error, "", ""))}
+    except StartError as error:
+        return {"supported": False, "reason": error.message}
     finally:
         remove_tree(directory_fd, name)
 
 
-def _try(place: str) -> Result:
-    lower, upper, work = (f"{place}/{part}" for part in ("lower", "upper", "work"))
-    for path in (lower, upper, work):
+def _make_parts(place: str) -> list[str]:
+    parts = [f"{place}/{part}" for part in ("lower", "upper", "work")]
+    for path in parts:
         os.mkdir(path, 0o700)  # noqa: PTH102 - as above
+    return parts
+
+
+def _try(place: str) -> Result:
+    lower, upper, work = _make_parts(place)
     os.close(os.open(f"{lower}/file", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     # What marks an opaque directory: not every file system that overlay stands on has it.
     os.setxattr(upper, OVERLAY_OPAQUE, b"n")
@@ -53,3 +84,15 @@ def _try(place: str) -> Result:
     status = os.lstat(f"{upper}/file")
     supported = stat.S_ISCHR(status.st_mode) and is_whiteout(status)
     return {"supported": supported, "reason": "" if supported else "whiteouts are not devices"}
+
+
+def _try_mapped_overlay(place: str) -> Result:
+    lower, upper, work = _make_parts(place)
+    rootfs = OverlayRootfs(lower=[lower], upper=upper, work=work)
+    os.close(open_mapped_overlay(rootfs, _SOME_IDS, _SOME_IDS))
+    return {"supported": True, "reason": ""}
+
+
+def _try_mapped(place: str) -> Result:
+    os.close(open_mapped_directory(place, _SOME_IDS, _SOME_IDS))
+    return {"supported": True, "reason": ""}

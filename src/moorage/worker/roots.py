@@ -112,13 +112,35 @@ def open_layers(layers: Sequence[str]) -> int:
 
 
 def _open_running(pid: int, *, bare: bool) -> int:
-    if not bare:
-        return os.open(f"/proc/{pid}/root", _OPEN)
+    # Asked before the container's mounts, whose /proc knows nothing of us.
+    user_fd, own_fd = open_namespace(pid, "user"), open_namespace("self", "user")
+    try:
+        root_fd = _open_bare(pid) if bare else os.open(f"/proc/{pid}/root", _OPEN)
+        if os.fstat(user_fd).st_ino != os.fstat(own_fd).st_ino:
+            _take_user_namespace(user_fd)
+    finally:
+        os.close(user_fd)
+        os.close(own_fd)
+    return root_fd
+
+
+def _open_bare(pid: int) -> int:
     namespace_fd = open_namespace(pid, "mount")
     setns(namespace_fd, CloneFlag.NEWNS)
     os.close(namespace_fd)
     # Not recursive: the copy has the root file system and nothing mounted on it.
     return mount_fd.open_tree(AT_FDCWD, "/", _CLONE)
+
+
+def _take_user_namespace(user_fd: int) -> None:
+    """Be the root of a container's user namespace, so that owners are the numbers that it knows.
+
+    The worker is in no PID namespace of the container, which thus can't see it.
+    """
+    setns(user_fd, CloneFlag.NEWUSER)
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def _open_stopped(root: Root, *, writable: bool) -> int:

@@ -77,7 +77,7 @@ def test_both_places_conflict(file: Path) -> None:
     ("settings", "text"),
     [
         ({"nonsense": 1}, "the following directives don't match any configuration option: nonsense"),
-        ({"userns-remap": "x"}, "the directive userns-remap is not supported"),
+        ({"raw-logs": True}, "the directive raw-logs is not supported"),
         ({"live-restore": False}, "live-restore=false is not supported"),
         ({"mtu": "big"}, "invalid value for mtu"),
         ({"debug": 1}, "invalid value for debug"),

@@ -15,7 +15,7 @@ from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.disk_usage import DiskUsageService, UnknownObjectTypeError
 from moorage.engine.host import Host, parse_os_release, parse_total_memory, read_host
 from moorage.engine.registry_login import RegistryLogin, registry_domain
-from moorage.engine.system import DaemonSettings, SystemService, info_of
+from moorage.engine.system import DaemonSettings, SecurityFacts, SystemService, info_of
 from moorage.registry.credentials import Credentials
 
 HOST = Host(
@@ -213,3 +213,15 @@ async def test_login_passes_credentials_on_and_shows_the_token() -> None:
 
 def test_credentials_do_not_show_in_logs() -> None:
     assert "secret" not in repr(AuthRequest(username="me", password="secret"))
+
+
+async def test_what_confines_containers_is_listed_in_dockers_order() -> None:
+    facts = SecurityFacts(
+        seccomp_profile="/etc/own.json", apparmor=True, selinux=True, userns=True, no_new_privileges=True
+    )
+    info = service(settings=dataclasses.replace(SETTINGS, security=facts), cgroup_version=2).info()
+    assert info.security_options == [
+        "name=apparmor", "name=seccomp,profile=/etc/own.json", "name=selinux", "name=userns", "name=cgroupns",
+        "name=no-new-privileges",
+    ]  # fmt: skip
+    assert "WARNING: daemon is not using the default seccomp profile" in (info.warnings or ())

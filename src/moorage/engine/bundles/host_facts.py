@@ -58,6 +58,22 @@ class HostFacts:
     runtimes: frozenset[str] = field(default_factory=lambda: frozenset({"moorage"}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityModules:
+    """The security modules of this kernel that are in force."""
+
+    apparmor: bool = False
+    selinux: bool = False
+
+
+def read_security_modules() -> SecurityModules:
+    """Look at this host's kernel."""
+    return SecurityModules(
+        apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+        selinux=Path("/sys/fs/selinux/enforce").exists(),
+    )
+
+
 def read_host_facts(*, default_runtime: str = "moorage", runtimes: Iterable[str] = ("moorage",)) -> HostFacts:
     """Look at this host's kernel and processors."""
     unified = (_CGROUP_ROOT / "cgroup.controllers").exists()

@@ -10,7 +10,8 @@ from typing import Final
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
-from moorage.errors import InvalidParameterError, NotSupportedError
+from moorage.engine.userns.allocation import requested_size
+from moorage.errors import InvalidParameterError
 
 _CONTAINER: Final = "container:"
 
@@ -26,13 +27,6 @@ class ModeError(InvalidParameterError):
     """A namespace mode is unknown or contradicts another option."""
 
 
-class UserNamespaceModeError(NotSupportedError):
-    """The user namespace mode is none that this engine makes."""
-
-    def __init__(self, mode: str) -> None:
-        super().__init__(f"user namespace mode {mode!r} is not supported by Moorage: leave it out or use 'host'")
-
-
 def joined_container(mode: str) -> str | None:
     """Return the container that a mode ``container:X`` names, or None for another mode."""
     return mode.removeprefix(_CONTAINER) if mode.startswith(_CONTAINER) else None
@@ -43,7 +37,7 @@ def check_modes(config: ContainerConfig, host_config: HostConfig) -> None:
 
     Raises:
         ModeError: In Docker's words.
-        UserNamespaceModeError: The user namespace can't be made.
+        UserNamespaceModeError: The user namespace mode is unknown.
     """
     for what, mode in (
         ("IPC", host_config.ipc_mode),
@@ -54,8 +48,7 @@ def check_modes(config: ContainerConfig, host_config: HostConfig) -> None:
         joinable = what in {"IPC", "PID"} and bool(joined_container(mode))
         if mode not in _PLAIN_MODES[what] and not joinable:
             raise ModeError(f"invalid {what} mode: {mode}")
-    if host_config.userns_mode not in {"", "host"}:
-        raise UserNamespaceModeError(host_config.userns_mode)
+    requested_size(host_config.userns_mode)
     if host_config.isolation not in {"", "default"}:
         raise ModeError(f'invalid isolation "{host_config.isolation}" on linux')
     if host_config.uts_mode == "host" and config.hostname:

@@ -27,6 +27,7 @@ from moorage.engine.bundles.security import (
     parse_security_options,
 )
 from moorage.engine.bundles.users import ResolvedUser
+from moorage.engine.userns.mapping import IdMapping
 
 RuntimeSpec = dict[str, Any]
 
@@ -50,6 +51,7 @@ class BundleInputs:
         devices: Host devices asked for, with the rules that open them.
         init: A host program to run as PID 1, or None.
         rlimits: The daemon's default limits that the request does not name are in here too.
+        id_mapping: What its user namespace maps; None in the host's.
         apparmor: Whether this kernel has AppArmor; likewise selinux.
     """
 
@@ -66,6 +68,7 @@ class BundleInputs:
     devices: Sequence[HostDevice] = ()
     device_rules: Sequence[Mapping[str, Any]] = ()
     init: str | None = None
+    id_mapping: IdMapping | None = None
     apparmor: bool = False
     selinux: bool = False
     seccomp_default: str = ""
@@ -173,15 +176,17 @@ def _mounts(inputs: BundleInputs) -> list[dict[str, Any]]:
 def _linux(inputs: BundleInputs, security: SecurityOptions, capabilities: list[str]) -> dict[str, Any]:
     host = inputs.host_config
     linux: dict[str, Any] = {
-        "namespaces": _namespaces(host, inputs.joined),
+        "namespaces": _namespaces(host, inputs.joined, user=inputs.id_mapping is not None),
         "cgroupsPath": inputs.cgroups_path,
         "resources": spec_resources(host, device_rules=_device_rules(inputs)),
         "maskedPaths": list(host.masked_paths or ()),
         "readonlyPaths": list(host.readonly_paths or ()),
     }
+    if inputs.id_mapping is not None:
+        linux.update(inputs.id_mapping.spec())
     if inputs.devices:
         linux["devices"] = [device.spec() for device in inputs.devices]
-    if sysctl := _sysctls(host):
+    if sysctl := _sysctls(host, mapped=inputs.id_mapping is not None):
         linux["sysctl"] = sysctl
     if profile := _seccomp(inputs, security, capabilities):
         linux["seccomp"] = profile
@@ -198,8 +203,9 @@ def _device_rules(inputs: BundleInputs) -> list[dict[str, Any]]:
     return [*DEFAULT_RULES, *map(dict, inputs.device_rules), *custom]
 
 
-def _namespaces(host: HostConfig, joined: Mapping[str, str]) -> list[dict[str, str]]:
+def _namespaces(host: HostConfig, joined: Mapping[str, str], *, user: bool) -> list[dict[str, str]]:
     shared_with_host = {
+        "user": not user,
         "network": host.network_mode == "host",
         "ipc": host.ipc_mode == "host",
         "pid": host.pid_mode == "host",
@@ -211,10 +217,13 @@ def _namespaces(host: HostConfig, joined: Mapping[str, str]) -> list[dict[str, s
     return [{"type": name, "path": joined[name]} if name in joined else {"type": name} for name in wanted]
 
 
-def _sysctls(host: HostConfig) -> dict[str, str]:
+def _sysctls(host: HostConfig, *, mapped: bool) -> dict[str, str]:
     private = host.network_mode != "host" and joined_container(host.network_mode) is None
     # A container's own network needs no privilege for low ports and pings.
-    defaults = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    defaults = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    if not mapped:
+        # A user namespace has no such groups to name.
+        defaults["net.ipv4.ping_group_range"] = "0 2147483647"
     return {**(defaults if private else {}), **host.sysctls}
 
 

@@ -5,6 +5,7 @@ of mounts, namespaces to join, ports and addresses.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,8 @@ from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.userns.mapping import IdMapping
+from moorage.engine.userns.service import UserNamespaces
 from moorage.logs.options import LoggedContainer, log_path, log_plan
 from moorage.networks.models import Sandbox
 from moorage.oci.digest import ChainID
@@ -84,6 +87,7 @@ class Bundler:
     paths: ContainerPaths
     groups: ContainerGroups
     host: HostFacts
+    userns: UserNamespaces
     defaults: BundleDefaults
 
     def make(self, record: ContainerRecord, sandbox: Sandbox | None) -> Bundle:
@@ -95,7 +99,8 @@ class Bundler:
         Raises:
             MoorageError: Something the container needs is not there; Docker's words.
         """
-        files = self._network_files(record, sandbox)
+        mapping = self.userns.mapping(record)
+        files = self._network_files(record, sandbox, mapping)
         devices, rules = self._devices(record)
         host_config = record.host_config
         spec = build_spec(
@@ -107,12 +112,13 @@ class Bundler:
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
                 cgroups_path=self.groups.path(record),
-                mounts=self._mounts(record),
+                mounts=self._mounts(record, mapping),
                 files=files,
                 joined=self._joined_namespaces(record),
                 devices=devices,
                 device_rules=rules,
                 init=self._init(record),
+                id_mapping=mapping,
                 apparmor=self.defaults.apparmor,
                 selinux=self.defaults.selinux,
                 seccomp_default=self.defaults.seccomp_profile,
@@ -124,7 +130,7 @@ class Bundler:
             spec["ociVersion"] = _OLDEST_VERSION
         launch = {
             "id": record.id,
-            "rootfs": self._rootfs(record),
+            "rootfs": {**self._rootfs(record), "mapped": mapping is not None},
             "terminal": record.config.tty,
             "console_size": list(host_config.console_size) if any(host_config.console_size) else None,
             "stdin": _stdin(record),
@@ -183,13 +189,18 @@ class Bundler:
         # need not sync them when it is unmounted.
         return rootfs.launch(volatile=record.host_config.auto_remove)
 
-    def _network_files(self, record: ContainerRecord, sandbox: Sandbox | None) -> dict[str, str]:
+    def _network_files(
+        self, record: ContainerRecord, sandbox: Sandbox | None, mapping: IdMapping | None
+    ) -> dict[str, str]:
         other = joined_container(record.host_config.network_mode)
         directory = self.paths.directory(other or record.id)
         if other is None:
             for name, content in self.networks.files(sandbox_request(record), sandbox).items():
                 if name != "resolv.conf" or _is_ours(directory):
                     _write_in_place(directory / name, content)
+                if mapping is not None:
+                    # Root of the container may edit them, and that is somebody else outside.
+                    os.chown(directory / name, *mapping.root)
         return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
 
     def hostname(self, record: ContainerRecord) -> str:
@@ -199,8 +210,8 @@ class Bundler:
         other = joined_container(record.host_config.network_mode)
         return self.registry.get(other).config.hostname if other else record.config.hostname
 
-    def _mounts(self, record: ContainerRecord) -> list[dict[str, Any]]:
-        mounts = self.mounts.spec(record.definition.mounts)
+    def _mounts(self, record: ContainerRecord, mapping: IdMapping | None) -> list[dict[str, Any]]:
+        mounts = self.mounts.spec(record.definition.mounts, mapping=mapping)
         if (reference := joined_container(record.host_config.ipc_mode)) is not None:
             target = self.registry.resolve(reference)
             _require_joinable(target, "ipc")
@@ -219,7 +230,11 @@ class Bundler:
                 continue
             target = self.registry.resolve(reference)
             _require_joinable(target, namespace)
+            self.userns.check_join(record, target)
             joined[namespace] = f"/proc/{target.state.pid}/ns/{file}"
+            # Namespaces belong to a user namespace: who shares the one shares the other. Used
+            # only by a container that is to have one at all.
+            joined["user"] = f"/proc/{target.state.pid}/ns/user"
         return joined
 
     def _devices(self, record: ContainerRecord) -> tuple[list[HostDevice], list[DeviceRule]]:

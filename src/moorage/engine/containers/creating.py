@@ -29,6 +29,7 @@ from moorage.engine.containers.ports import EventPublisher, Images, Networks, Sn
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
+from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
 from moorage.networks.errors import NetworkNotFoundError
@@ -73,6 +74,7 @@ class ContainerCreator:
     mounts: MountPreparer
     events: EventPublisher
     host: HostFacts
+    userns: UserNamespaces
     defaults: CreateDefaults
 
     async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
@@ -95,6 +97,7 @@ class ContainerCreator:
         container_id = secrets.token_hex(32)
         config = merge_image_config(config_of(request), image.config.config)
         host_config, more = check_create(config, self._with_defaults(request), host=self.host, log=self.defaults.log)
+        await self.userns.check(host_config)
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
@@ -120,7 +123,11 @@ class ContainerCreator:
             # the command line to a registry, for it means a missing image.
             with contextlib.suppress(NetworkNotFoundError):
                 self.networks.validate(sandbox_request(record))
-        with self.pins.hold(image.chain_ids):
+        with self.pins.hold(image.chain_ids), self.userns.reserve(host_config) as mapping:
+            if mapping is not None:
+                record = dataclasses.replace(
+                    record, definition=dataclasses.replace(record.definition, id_mapping=mapping)
+                )
             record = await self._make(record, name)
         self.events.publish("container", "create", record.id, record.event_attributes())
         return Created(id=record.id, warnings=(*warnings, *more))

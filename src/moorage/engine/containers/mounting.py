@@ -19,6 +19,7 @@ from moorage.engine.containers.errors import RequestFailedError
 from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.ports import EventPublisher, FileJobs, Volumes
 from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.userns.mapping import IdMapping
 from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
 from moorage.snapshots.rootfs import Rootfs
@@ -96,8 +97,11 @@ class MountPreparer:
                 with contextlib.suppress(ConflictError, NotFoundError):
                     await self.volumes.remove(mount.name)
 
-    def spec(self, mounts: Sequence[PlannedMount]) -> list[dict[str, Any]]:
+    def spec(self, mounts: Sequence[PlannedMount], *, mapping: IdMapping | None = None) -> list[dict[str, Any]]:
         """Return the runtime-spec mounts of a container that starts now.
+
+        Args:
+            mapping: Of its user namespace, by which volumes show their owners.
 
         Raises:
             RequestFailedError: A host path is missing and can't be made.
@@ -108,16 +112,16 @@ class MountPreparer:
                 _make_source(mount.source)
             if mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
                 check_propagation(mount.source, mount.propagation, mountinfo=_MOUNTINFO.read_text())
-            entries += self._spec_volume(mount) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
+            entries += self._spec_volume(mount, mapping) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
         return entries
 
     def special_entry(self, mount: PlannedMount) -> dict[str, Any] | None:
         """Return the runtime-spec mount of a volume that is not simply the directory at its mount point."""
         if mount.kind is not MountKind.VOLUME or mount_options(self.volumes.get(mount.name)) is None:
             return None
-        return self._spec_volume(mount)[0]
+        return self._spec_volume(mount, None)[0]
 
-    def _spec_volume(self, mount: PlannedMount) -> list[dict[str, Any]]:
+    def _spec_volume(self, mount: PlannedMount, mapping: IdMapping | None) -> list[dict[str, Any]]:
         volume = self.volumes.get(mount.name)
         directory = bound_directory(volume)
         if mount.subpath:
@@ -125,6 +129,8 @@ class MountPreparer:
                 raise RequestFailedError(f"volume {volume.name}: a subpath of a mounted file system is not supported")
             directory = _below(directory, mount.subpath)
         entries = spec_mounts([dataclasses.replace(mount, source=directory or volume.mountpoint)])
+        if mount_options(volume) is None and mapping is not None:
+            return [{**entry, **mapping.spec(), "options": [*entry["options"], "idmap"]} for entry in entries]
         if mount_options(volume) is None or mount.subpath:
             return entries
         shared = self.memory.mounted_at(volume.name) if in_memory(volume) else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
 from moorage.engine.bundles.mounts import PlannedMount
+from moorage.engine.userns.mapping import IdMapping
 from moorage.networks.models import Attachment, Sandbox
 
 
@@ -124,6 +125,7 @@ class ContainerDefinition:
         config: Merged with the image's.
         attachments: The networks it joins when it starts.
         auto_named: The engine chose the name.
+        id_mapping: Users and groups of the host that are this container's alone.
     """
 
     created_ns: int
@@ -135,6 +137,7 @@ class ContainerDefinition:
     attachments: tuple[Attachment, ...] = ()
     mounts: tuple[PlannedMount, ...] = ()
     platform: str = "linux"
+    id_mapping: IdMapping | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from moorage.engine.bundles.seccomp import InvalidSeccompProfileError, custom_pr
 from moorage.engine.bundles.security import SecurityModuleMissingError
 from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec, environment
 from moorage.engine.bundles.users import ResolvedUser
+from moorage.engine.userns.mapping import IdMapping, sequence
 from moorage.oci.image_config import ContainerDefaults, Healthcheck
 
 ROOT = ResolvedUser(uid=0, gid=0, additional_gids=(29,), home="/root")
@@ -195,3 +196,13 @@ def test_a_name_without_a_value_is_shown_and_hides_the_images_variable() -> None
     )
     assert merged.env == ["FOO", "B=", "A=new", "PATH=/bin"]
     assert "FOO" not in {word.partition("=")[0] for word in environment(merged, hostname="h", home="/", tty=False)}
+
+
+def test_a_mapping_makes_a_user_namespace_and_leaves_out_what_it_cannot_name() -> None:
+    mapping = IdMapping(uids=sequence([(100000, 10)]), gids=sequence([(200000, 10)]))
+    linux = spec(dataclasses.replace(INPUTS, id_mapping=mapping))["linux"]
+    assert {"type": "user"} in linux["namespaces"]
+    assert linux["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 10}]
+    assert linux["gidMappings"] == [{"containerID": 0, "hostID": 200000, "size": 10}]
+    assert linux["sysctl"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
+    assert {"type": "user"} not in spec()["linux"]["namespaces"]

@@ -96,7 +96,7 @@ def test_systempaths_unconfined_is_kept_as_empty_lists() -> None:
         ({"pid_mode": "container:"}, "invalid PID mode: container:"),
         ({"uts_mode": "private"}, "invalid UTS mode: private"),
         ({"cgroupns_mode": "x"}, "invalid cgroup namespace mode: x"),
-        ({"userns_mode": "auto"}, "user namespace mode 'auto' is not supported"),
+        ({"userns_mode": "private"}, "invalid user namespace mode: private"),
         ({"isolation": "hyperv"}, 'invalid isolation "hyperv" on linux'),
         ({"network_mode": "container:"}, "invalid container format container:<name|id>"),
         ({"network_mode": "container:x", "dns": ["1.1.1.1"]}, "conflicting options: dns and the network mode"),

@@ -1,0 +1,1 @@
+"""User namespaces: which IDs of the host a container's IDs are."""
