@@ -93,6 +93,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
     registry.load()
     uses = ContainerUses(registry)
     engine_id = read_engine_id(config.data_root / "engine-id")
+    layout = detect()
     return Foundations(
         config=config,
         engine_id=engine_id,
@@ -105,10 +106,12 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         registry=registry,
         tasks=tasks,
         uses=uses,
-        groups=ContainerGroups(layout=detect(), parent=config.cgroup_parent),
+        groups=ContainerGroups(layout=layout, parent=config.cgroup_parent),
         host=read_host(),
         facts=read_host_facts(
-            default_runtime=config.default_runtime, runtimes=(NATIVE_RUNTIME, NATIVE_ALIAS, *config.runtimes)
+            layout=layout,
+            default_runtime=config.default_runtime,
+            runtimes=(NATIVE_RUNTIME, NATIVE_ALIAS, *config.runtimes),
         ),
         blobs=BlobStore.open(config.data_root / "content"),
         snapshots=await SnapshotStore.open(

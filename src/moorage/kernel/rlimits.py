@@ -51,7 +51,7 @@ def prlimit(pid: int, number: int, limits: tuple[int, int] | None = None) -> tup
 
 
 def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
+    return value - (1 << 64) if value >> 63 == 1 else value
 
 
 def _unsigned(value: int) -> int:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from moorage.runtime.containment import Containment
-    from moorage.shim.loop import Loop
+    from moorage.shim.loop import Loop, Timer
+
+_PAUSES = (0.005, 0.05, 0.5)
+"""Seconds to wait for a kill that was told of before it was done; some lacks of memory end without one."""
 
 
 def open_memory_events(cgroup: Containment) -> tuple[int, int]:
@@ -31,39 +34,57 @@ class MemoryWatch:
     """Watches one container's cgroup; owns both descriptors.
 
     Args:
-        killed: Called once, when a process was killed for want of memory.
+        killed: Called each time that more processes were found killed for want of memory.
 
     Attributes:
         has_killed: Whether that has happened.
         event_fd, count_fd: As given.
     """
 
-    __slots__ = ("_killed", "_loop", "count_fd", "event_fd", "has_killed")
+    __slots__ = ("_count", "_killed", "_loop", "_timer", "count_fd", "event_fd")
 
     def __init__(self, loop: Loop, event_fd: int, count_fd: int, *, killed: Callable[[], None]) -> None:
         self._loop = loop
         self.event_fd = event_fd
         self.count_fd = count_fd
         self._killed = killed
-        self.has_killed = False
+        self._count = 0
+        self._timer: Timer | None = None
         loop.watch(event_fd, READ, self._ready)
 
-    def check(self) -> None:
-        """Look at the count: the kernel may tell of a kill and of the exit in either order."""
+    @property
+    def has_killed(self) -> bool:
+        """Whether any process was killed."""
+        return self._count > 0
+
+    def check(self) -> bool:
+        """Look at the count and tell whether it rose: the kernel tells of a kill and of the exit in either order."""
         try:
             text = os.pread(self.count_fd, 4096, 0)
         except OSError:
-            return  # The cgroup is gone.
-        if not self.has_killed and events.oom_kills_v2(text.decode()):
-            self.has_killed = True
+            return False  # The cgroup is gone.
+        count = events.oom_kills_v2(text.decode())
+        rose, self._count = count > self._count, count
+        if rose:
             self._killed()
+        return rose
 
     def close(self) -> None:
         """Stop watching."""
+        if self._timer:
+            self._timer.cancel()
         self._loop.forget(self.event_fd)
         os.close(self.event_fd)
         os.close(self.count_fd)
 
     def _ready(self, _events: int) -> None:
         events.drain(self.event_fd)
-        self.check()
+        self._look(_PAUSES)
+
+    def _look(self, pauses: tuple[float, ...]) -> None:
+        # cgroup v1 tells of the lack of memory before it chooses whom to kill.
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+        if not self.check() and pauses:
+            self._timer = self._loop.after(pauses[0], lambda: self._look(pauses[1:]))

@@ -2,37 +2,50 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-_CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
+from moorage.cgroups.paths import Hierarchy, Layout, Mode
 
-# What a controller's group must have for a limit to be enforced: cgroup v1 and v2 names.
-_FEATURE_FILES_V1: Final = {
-    "memory": "memory/memory.limit_in_bytes",
-    "swap": "memory/memory.memsw.limit_in_bytes",
-    "memory_reservation": "memory/memory.soft_limit_in_bytes",
-    "oom_kill_disable": "memory/memory.oom_control",
-    "swappiness": "memory/memory.swappiness",
-    "cpu_shares": "cpu/cpu.shares",
-    "cpu_cfs": "cpu/cpu.cfs_quota_us",
-    "cpu_realtime": "cpu/cpu.rt_runtime_us",
-    "cpuset": "cpuset/cpuset.cpus",
-    "pids": "pids/cgroup.procs",
-    "blkio_weight": "blkio/blkio.weight",
-    "blkio_weight_device": "blkio/blkio.weight_device",
-    "blkio_throttle": "blkio/blkio.throttle.read_bps_device",
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+# More processors than any kernel is built for.
+_HIGHEST_CPU: Final = 8192
+
+# What a controller's group must have for a limit to be enforced, version 1: controller, file.
+_FEATURES_V1: Final = {
+    "memory": ("memory", "memory.limit_in_bytes"),
+    "swap": ("memory", "memory.memsw.limit_in_bytes"),
+    "memory_reservation": ("memory", "memory.soft_limit_in_bytes"),
+    "oom_kill_disable": ("memory", "memory.oom_control"),
+    "swappiness": ("memory", "memory.swappiness"),
+    "kernel_memory_tcp": ("memory", "memory.kmem.tcp.limit_in_bytes"),
+    "cpu_shares": ("cpu", "cpu.shares"),
+    "cpu_cfs": ("cpu", "cpu.cfs_quota_us"),
+    "cpu_realtime": ("cpu", "cpu.rt_runtime_us"),
+    "cpuset": ("cpuset", "cpuset.cpus"),
+    "pids": ("pids", "cgroup.procs"),
+    "blkio_weight": ("blkio", "blkio.weight"),
+    "blkio_weight_device": ("blkio", "blkio.weight_device"),
+    "blkio_throttle": ("blkio", "blkio.throttle.read_bps_device"),
 }
-_FEATURES_V2: Final = {
-    "memory": ("memory", "swap", "memory_reservation"),
-    "cpu": ("cpu_shares", "cpu_cfs"),
-    "cpuset": ("cpuset",),
-    "pids": ("pids",),
-    "io": ("blkio_weight", "blkio_weight_device", "blkio_throttle"),
+# Version 2: controller, and files of which one is enough; no file: the controller is enough.
+# The topmost group has none of these files, so another one is looked at.
+_FEATURES_V2: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "memory": ("memory", ()),
+    "swap": ("memory", ("memory.swap.max",)),
+    "memory_reservation": ("memory", ()),
+    "cpu_shares": ("cpu", ()),
+    "cpu_cfs": ("cpu", ()),
+    "cpuset": ("cpuset", ()),
+    "pids": ("pids", ()),
+    "blkio_weight": ("io", ("io.weight", "io.bfq.weight")),
+    "blkio_weight_device": ("io", ("io.weight", "io.bfq.weight")),
+    "blkio_throttle": ("io", ("io.max",)),
 }
+# Where the processors and memory nodes that a group may use are listed, version 2 and 1.
+_CPUSET_FILES: Final = ("cpuset.{}.effective", "cpuset.effective_{}", "cpuset.{}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +87,18 @@ def read_security_modules() -> SecurityModules:
     )
 
 
-def read_host_facts(*, default_runtime: str = "moorage", runtimes: Iterable[str] = ("moorage",)) -> HostFacts:
+def read_host_facts(
+    *, layout: Layout, default_runtime: str = "moorage", runtimes: Iterable[str] = ("moorage",)
+) -> HostFacts:
     """Look at this host's kernel and processors."""
-    unified = (_CGROUP_ROOT / "cgroup.controllers").exists()
+    unified = layout.unified if layout.mode is Mode.V2 else None
+    cpuset = unified or layout.by_controller.get("cpuset")
     return HostFacts(
-        cgroup_version=2 if unified else 1,
-        features=_features_v2() if unified else _features_v1(),
+        cgroup_version=1 if unified is None else 2,
+        features=_features_v1(layout) if unified is None else _features_v2(unified),
         cpus=len(os.sched_getaffinity(0)),
-        cpuset_cpus=parse_list(_read("/sys/devices/system/cpu/online")),
-        cpuset_mems=parse_list(_read("/sys/devices/system/node/online") or "0"),
+        cpuset_cpus=parse_list(_cpuset(cpuset, "cpus") or _read("/sys/devices/system/cpu/online")),
+        cpuset_mems=parse_list(_cpuset(cpuset, "mems") or _read("/sys/devices/system/node/online") or "0"),
         architecture=host_architecture(),
         default_runtime=default_runtime,
         runtimes=frozenset(runtimes) | {default_runtime},
@@ -99,24 +115,72 @@ def parse_list(text: str) -> frozenset[int]:
     """Return the numbers of a kernel list such as ``0-2,7``.
 
     Raises:
-        ValueError: The text is no such list.
+        ValueError: The text is no such list, or has a number that no kernel has.
     """
     numbers: set[int] = set()
-    for part in text.strip().split(","):
-        if not part:
-            continue
+    for part in text.strip().split(",") if text.strip() else ():
         first, separator, last = part.partition("-")
-        numbers.update(range(int(first), int(last if separator else first) + 1))
+        try:
+            begin, end = int(first), int(last if separator else first)
+        except ValueError:
+            raise ValueError(f"invalid format: {text}") from None
+        if end < begin:
+            raise ValueError(f"invalid format: {text}")
+        if end > _HIGHEST_CPU:
+            # Without a bound, a short text would make a set that fills the memory.
+            raise ValueError(f"value of out range, maximum is {_HIGHEST_CPU}")
+        numbers.update(range(begin, end + 1))
     return frozenset(numbers)
 
 
-def _features_v1() -> frozenset[str]:
-    return frozenset(name for name, file in _FEATURE_FILES_V1.items() if (_CGROUP_ROOT / file).exists())
+def format_list(numbers: Iterable[int]) -> str:
+    """Return numbers as the kernel lists them: ``0-2,7``."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    return ",".join("-".join(map(str, bounds)) for bounds in ranges)
 
 
-def _features_v2() -> frozenset[str]:
-    controllers = _read(str(_CGROUP_ROOT / "cgroup.controllers")).split()
-    return frozenset(name for controller in controllers for name in _FEATURES_V2.get(controller, ()))
+def _features_v1(layout: Layout) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, (controller, file) in _FEATURES_V1.items()
+        if (hierarchy := layout.by_controller.get(controller)) and Path(hierarchy.mount_point, file).exists()
+    )
+
+
+def _features_v2(unified: Hierarchy) -> frozenset[str]:
+    controllers = _read(f"{unified.mount_point}/cgroup.controllers").split()
+    groups = [unified.directory_of_member(unified.own), *_children(unified.mount_point)]
+    return frozenset(
+        name
+        for name, (controller, files) in _FEATURES_V2.items()
+        if controller in controllers and _has_one(groups, controller, files)
+    )
+
+
+def _has_one(groups: Sequence[str], controller: str, files: Sequence[str]) -> bool:
+    """Tell whether the kernel has one of these files; where no group can show it, it is believed to."""
+    showing = [
+        group
+        for group in groups
+        if Path(group, "cgroup.type").exists() and controller in _read(f"{group}/cgroup.controllers").split()
+    ]
+    return not files or not showing or any(Path(showing[0], file).exists() for file in files)
+
+
+def _children(directory: str) -> list[str]:
+    return [str(entry) for entry in sorted(Path(directory).iterdir()) if entry.is_dir()]
+
+
+def _cpuset(hierarchy: Hierarchy | None, kind: str) -> str:
+    if hierarchy is None:
+        return ""
+    own = hierarchy.directory_of_member(hierarchy.own)
+    return next((text for file in _CPUSET_FILES if (text := _read(f"{own}/{file.format(kind)}").strip())), "")
 
 
 def _read(path: str) -> str:

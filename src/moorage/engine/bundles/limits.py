@@ -2,32 +2,28 @@
 
 Pure. The texts are Docker's: people search for them and programs match them. A limit that
 can never hold is an error; one that this kernel can't enforce is dropped with a warning.
+What is dropped is not checked any further.
 
 Spec: Engine API, Resources.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from moorage.api.host_config import HostConfig, Resources
-from moorage.engine.bundles.host_facts import HostFacts, parse_list
+from moorage.api.host_config import Resources
+from moorage.engine.bundles.host_facts import HostFacts, format_list, parse_list
 from moorage.errors import InvalidParameterError
 
 _MINIMUM_MEMORY: Final = 6 * 1024 * 1024
 _NANO: Final = 1_000_000_000
+_NO_SWAPPINESS: Final = -1
+R = TypeVar("R", bound=Resources)
 
 
 class LimitError(InvalidParameterError):
     """A limit contradicts another one, or what this host has."""
-
-
-class UnsupportedResourceError(InvalidParameterError):
-    """A limit means something on Windows only."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"invalid option: {field} is for Windows containers only")
 
 
 # Feature, whether the request uses it, the warning, and what is cleared then.
@@ -51,7 +47,7 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
     ),
     (
         "swappiness",
-        lambda r: r.memory_swappiness is not None and r.memory_swappiness != -1,
+        lambda r: r.memory_swappiness is not None,
         (
             "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
             "Memory swappiness discarded."
@@ -70,12 +66,21 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
     (
         # No kernel has this limit any more; the feature is never found.
         "kernel_memory",
-        lambda r: r.kernel_memory > 0 or r.kernel_memory_tcp > 0,
+        lambda r: r.kernel_memory > 0,
         (
             "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. "
             "Limitation discarded."
         ),
-        {"kernel_memory": 0, "kernel_memory_tcp": 0},
+        {"kernel_memory": 0},
+    ),
+    (
+        "kernel_memory_tcp",
+        lambda r: r.kernel_memory_tcp > 0,
+        (
+            "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. "
+            "Limitation discarded."
+        ),
+        {"kernel_memory_tcp": 0},
     ),
     (
         "oom_kill_disable",
@@ -98,13 +103,20 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
     (
         "cpu_cfs",
         lambda r: r.cpu_period != 0 or r.cpu_quota != 0,
-        "Your kernel does not support CPU CFS scheduler or the cgroup is not mounted. Period and quota discarded.",
+        "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.",
         {"cpu_period": 0, "cpu_quota": 0},
+    ),
+    (
+        # Known to Windows only; the feature is never found.
+        "cpu_percent",
+        lambda r: r.cpu_percent > 0,
+        "linux does not support CPU percent. Percent discarded.",
+        {"cpu_percent": 0},
     ),
     (
         "cpuset",
         lambda r: bool(r.cpuset_cpus or r.cpuset_mems),
-        "Your kernel does not support cpuset or the cgroup is not mounted. CPUset discarded.",
+        "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.",
         {"cpuset_cpus": "", "cpuset_mems": ""},
     ),
     (
@@ -117,7 +129,7 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
         "blkio_weight_device",
         lambda r: bool(r.blkio_weight_device),
         "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
-        {"blkio_weight_device": None},
+        {"blkio_weight_device": []},
     ),
     (
         "blkio_throttle",
@@ -126,7 +138,7 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
             "Your kernel does not support BPS Block I/O read limit or the cgroup is not mounted. "
             "Block I/O BPS read limit discarded."
         ),
-        {"blkio_device_read_bps": None},
+        {"blkio_device_read_bps": []},
     ),
     (
         "blkio_throttle",
@@ -135,7 +147,7 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
             "Your kernel does not support BPS Block I/O write limit or the cgroup is not mounted. "
             "Block I/O BPS write limit discarded."
         ),
-        {"blkio_device_write_bps": None},
+        {"blkio_device_write_bps": []},
     ),
     (
         "blkio_throttle",
@@ -144,7 +156,7 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
             "Your kernel does not support IOPS Block read limit or the cgroup is not mounted. "
             "Block I/O IOPS read limit discarded."
         ),
-        {"blkio_device_read_iops": None},
+        {"blkio_device_read_iops": []},
     ),
     (
         "blkio_throttle",
@@ -153,56 +165,65 @@ _DROPPABLE: Final[tuple[_Droppable, ...]] = (
             "Your kernel does not support IOPS Block write limit or the cgroup is not mounted. "
             "Block I/O IOPS write limit discarded."
         ),
-        {"blkio_device_write_iops": None},
+        {"blkio_device_write_iops": []},
     ),
 )
 
 
-def check_limits(host_config: HostConfig, *, host: HostFacts) -> tuple[HostConfig, list[str]]:
+def check_limits(resources: R, *, host: HostFacts, update: bool = False) -> tuple[R, list[str]]:
     """Return the limits that this kernel can enforce, and a warning for each that it can't.
+
+    Args:
+        update: The limits are a change: what they leave out is as it was.
 
     Raises:
         LimitError: A limit can never hold, in Docker's words.
-        UnsupportedResourceError: A limit is for Windows only.
     """
-    for check in (_check_windows, _check_memory, _check_block_io):
-        check(host_config)
-    _check_cpu(host_config, host)
-    _check_cpuset(host_config, host)
+    _check_first(resources, host)
+    if resources.memory_swappiness == _NO_SWAPPINESS:
+        resources = msgspec.structs.replace(resources, memory_swappiness=None)
     warnings: list[str] = []
     for feature, used, warning, cleared in _DROPPABLE:
-        if used(host_config) and feature not in host.features:
+        if used(resources) and feature not in host.features:
             warnings.append(warning)
-            host_config = msgspec.structs.replace(host_config, **cleared)
-    if host_config.oom_kill_disable and not host_config.memory:
+            resources = msgspec.structs.replace(resources, **cleared)
+    if resources.oom_kill_disable and not resources.memory:
         warnings.append(
             "OOM killer is disabled for the container, but no memory limit is set, "
             "this can result in the system running out of resources."
         )
-    return host_config, warnings
+    _check_memory(resources, update=update)
+    _check_cpu(resources)
+    _check_cpuset(resources, host)
+    _check_block_io(resources)
+    return resources, warnings
 
 
-def _check_windows(resources: Resources) -> None:
-    for name, value in (
-        ("CpuCount", resources.cpu_count),
-        ("CpuPercent", resources.cpu_percent),
-        ("IOMaximumIOps", resources.io_maximum_iops),
-        ("IOMaximumBandwidth", resources.io_maximum_bandwidth),
+def _check_first(resources: Resources, host: HostFacts) -> None:
+    """Refuse what is wrong whatever the kernel can do."""
+    for what, value in (
+        ("bandwidth", resources.io_maximum_bandwidth),
+        ("IOPs", resources.io_maximum_iops),
     ):
         if value:
-            raise UnsupportedResourceError(name)
-
-
-def _check_memory(resources: Resources) -> None:
-    memory, swap, reservation = resources.memory, resources.memory_swap, resources.memory_reservation
-    if 0 < memory < _MINIMUM_MEMORY:
+            raise LimitError(f"invalid option: QoS maximum {what} configuration is not supported on linux")
+    _check_realtime(resources, host)
+    if resources.cpu_shares < 0:
+        raise LimitError(f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer")
+    if resources.memory != 0 and resources.memory < _MINIMUM_MEMORY:
         raise LimitError("Minimum memory limit allowed is 6MB")
+    if resources.nano_cpus:
+        _check_nano_cpus(resources, host)
+
+
+def _check_memory(resources: Resources, *, update: bool) -> None:
+    memory, swap, reservation = resources.memory, resources.memory_swap, resources.memory_reservation
     if memory > 0 and 0 < swap < memory:
         raise LimitError("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if memory == 0 and swap > 0:
+    if memory == 0 and swap > 0 and not update:
         raise LimitError("You should always set the Memory limit when using Memoryswap limit, see usage")
     swappiness = resources.memory_swappiness
-    if swappiness is not None and not -1 <= swappiness <= 100:
+    if swappiness is not None and not 0 <= swappiness <= 100:
         raise LimitError(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
     if 0 < reservation < _MINIMUM_MEMORY:
         raise LimitError("Minimum memory reservation allowed is 6MB")
@@ -210,16 +231,11 @@ def _check_memory(resources: Resources) -> None:
         raise LimitError("Minimum memory limit can not be less than memory reservation limit, see usage")
 
 
-def _check_cpu(resources: Resources, host: HostFacts) -> None:
-    if resources.nano_cpus:
-        _check_nano_cpus(resources, host)
-    if resources.cpu_shares < 0:
-        raise LimitError(f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer")
+def _check_cpu(resources: Resources) -> None:
     if resources.cpu_period != 0 and not 1000 <= resources.cpu_period <= 1_000_000:
         raise LimitError("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < resources.cpu_quota < 1000:
         raise LimitError("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    _check_realtime(resources, host)
 
 
 def _check_nano_cpus(resources: Resources, host: HostFacts) -> None:
@@ -250,11 +266,12 @@ def _check_cpuset(resources: Resources, host: HostFacts) -> None:
     ):
         try:
             wanted = parse_list(text)
-        except ValueError:
-            raise LimitError(f"Invalid value {text} for cpuset {kind}") from None
+        except ValueError as error:
+            raise LimitError(f"Invalid value {text} for cpuset {kind}: {error}") from None
         if not wanted <= available:
-            listed = ",".join(str(number) for number in sorted(available))
-            raise LimitError(f"Requested {what} are not available - requested {text}, available: {listed}")
+            raise LimitError(
+                f"Requested {what} are not available - requested {text}, available: {format_list(available)}"
+            )
 
 
 def _check_block_io(resources: Resources) -> None:

@@ -45,6 +45,7 @@ def _memory(resources: Resources) -> dict[str, Any]:
         "limit": resources.memory or None,
         "reservation": resources.memory_reservation or None,
         "swap": resources.memory_swap or None,
+        "kernelTCP": resources.kernel_memory_tcp or None,
         "disableOOMKiller": resources.oom_kill_disable or None,
     }
     if resources.memory_swappiness is not None and resources.memory_swappiness >= 0:
@@ -100,7 +101,7 @@ def _numbers(path: str, *, stat: Callable[[str], os.stat_result] = os.stat) -> d
         number = stat(path).st_rdev
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        raise DevicePathError(f'could not get device info for "{path}": {reason}') from None
+        raise DevicePathError(f"stat {path}: {reason}") from None
     return {"major": os.major(number), "minor": os.minor(number)}
 
 
@@ -109,4 +110,12 @@ def spec_rlimits(ulimits: Sequence[Ulimit]) -> list[dict[str, Any]]:
 
     Spec: runtime-spec, config.md "POSIX process", rlimits.
     """
-    return [{"type": f"RLIMIT_{ulimit.name.upper()}", "hard": ulimit.hard, "soft": ulimit.soft} for ulimit in ulimits]
+    return [
+        {"type": f"RLIMIT_{ulimit.name.upper()}", "hard": _rlimit(ulimit.hard), "soft": _rlimit(ulimit.soft)}
+        for ulimit in ulimits
+    ]
+
+
+def _rlimit(value: int) -> int:
+    """Return a limit as the runtime-spec has it, without a sign: -1 is the largest number, which is no limit."""
+    return value % (1 << 64)

@@ -15,9 +15,9 @@ from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import HostConfig, LogConfig, RestartPolicy, UpdateRequest
 from moorage.engine.bundles.bind_syntax import parse_volumes_from
 from moorage.engine.bundles.capabilities import normalize
-from moorage.engine.bundles.devices import check_requests, parse_rule
+from moorage.engine.bundles.devices import parse_rule
 from moorage.engine.bundles.host_facts import HostFacts
-from moorage.engine.bundles.limits import LimitError, check_limits
+from moorage.engine.bundles.limits import check_limits
 from moorage.engine.bundles.modes import check_modes
 from moorage.engine.bundles.security import parse_security_options
 from moorage.errors import ConflictError, InvalidParameterError, NotSupportedError
@@ -51,6 +51,31 @@ _HOSTNAME_BYTES: Final = 63
 _SIGNAL_NUMBERS: Final = range(1, signal.NSIG)
 _SIGNAL_NAME: Final = re.compile(r"(?:SIG)?([A-Z0-9]+)([+-]\d+)?", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[^=\0][^\0]*", re.DOTALL)
+
+
+THROTTLES: Final = (
+    "blkio_device_read_bps",
+    "blkio_device_write_bps",
+    "blkio_device_read_iops",
+    "blkio_device_write_iops",
+)
+"""Fields of the rate limits of single block devices."""
+DEVICE_LIMITS: Final = ("blkio_weight_device", *THROTTLES)
+"""Fields of all limits of single block devices."""
+_UPDATED: Final = (
+    "blkio_weight",
+    "cpu_shares",
+    "nano_cpus",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_realtime_period",
+    "cpu_realtime_runtime",
+    "cpuset_cpus",
+    "cpuset_mems",
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+)
 
 
 class InvalidRequestError(InvalidParameterError):
@@ -88,35 +113,43 @@ def check_create(
     _check_ulimits(host_config)
     if host_config.runtime and host_config.runtime not in host.runtimes:
         raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
-    limited, warnings = check_limits(_with_swap(host_config), host=host)
+    limited, warnings = check_limits(_with_usual_limits(host_config), host=host)
     return _with_defaults(limited, host=host, log=log), warnings
 
 
-def check_update(current: HostConfig, change: UpdateRequest, *, host: HostFacts) -> tuple[HostConfig, list[str]]:
+def check_update(current: HostConfig, change: UpdateRequest) -> HostConfig:
     """Return the host configuration after an update; zero and missing fields stay as they are.
 
+    Args:
+        change: Checked before; see `check_change`.
+
     Raises:
-        InvalidParameterError: The limits contradict each other, in Docker's words.
-        ConflictError: The change contradicts how the container was made.
+        ConflictError: The change contradicts how the container was made, in Docker's words.
     """
+    _check_cpu_update(current, change)
+    if change.memory and change.memory > current.memory_swap and not change.memory_swap:
+        raise ConflictingUpdateError(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
     policy = change.restart_policy if change.restart_policy.name else current.restart_policy
     if change.restart_policy.name and current.auto_remove and policy.name != "no":
         raise ConflictingUpdateError("Restart policy cannot be updated because AutoRemove is enabled for the container")
-    check_restart_policy(policy, auto_remove=False)
-    if change.memory > current.memory_swap > 0 and not change.memory_swap:
-        raise LimitError(
-            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
-        )
-    _check_cpu_update(current, change)
-    changed = {
-        field.name: value
-        for field in msgspec.structs.fields(UpdateRequest)
-        if field.name != "restart_policy" and (value := getattr(change, field.name))
-    }
+    changed = {name: value for name in _UPDATED if (value := getattr(change, name))}
+    # An empty list takes the rules away; none at all leaves them.
+    changed |= {name: value for name in DEVICE_LIMITS if (value := getattr(change, name)) is not None}
     if change.pids_limit is not None:
-        changed["pids_limit"] = change.pids_limit
-    merged = msgspec.structs.replace(current, **changed, restart_policy=policy)
-    return check_limits(merged, host=host)
+        changed["pids_limit"] = max(change.pids_limit, 0)
+    return msgspec.structs.replace(current, **changed, restart_policy=policy)
+
+
+def check_change(change: UpdateRequest, *, host: HostFacts) -> tuple[UpdateRequest, list[str]]:
+    """Return the part of an update that this kernel can do, and the warnings for the client.
+
+    Raises:
+        InvalidParameterError: The limits contradict each other, in Docker's words.
+    """
+    check_restart_policy(change.restart_policy, auto_remove=False)
+    return check_limits(change, host=host, update=True)
 
 
 def _check_cpu_update(current: HostConfig, change: UpdateRequest) -> None:
@@ -208,7 +241,6 @@ def _check_security(host_config: HostConfig) -> None:
 def _check_host_options(host_config: HostConfig) -> None:
     for rule in host_config.device_cgroup_rules or ():
         parse_rule(rule)
-    check_requests(host_config.device_requests or ())
     for text in host_config.volumes_from or ():
         parse_volumes_from(text)
     if host_config.shm_size < 0:
@@ -231,8 +263,10 @@ def _check_ulimits(host_config: HostConfig) -> None:
             )
 
 
-def _with_swap(host_config: HostConfig) -> HostConfig:
-    """By default a container may swap as much as it may hold in memory."""
+def _with_usual_limits(host_config: HostConfig) -> HostConfig:
+    """By default a container may swap as much as it may hold in memory; no limit of processes is none at all."""
+    if (host_config.pids_limit or 0) <= 0:
+        host_config = msgspec.structs.replace(host_config, pids_limit=None)
     if host_config.memory > 0 and host_config.memory_swap == 0:
         return msgspec.structs.replace(host_config, memory_swap=host_config.memory * 2)
     return host_config
@@ -245,6 +279,7 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
         "cgroupns_mode": host_config.cgroupns_mode or _cgroupns_mode(host_config, host),
         "shm_size": host_config.shm_size or _SHM_SIZE,
         "runtime": host_config.runtime or host.default_runtime,
+        "oom_kill_disable": bool(host_config.oom_kill_disable),
         "restart_policy": host_config.restart_policy if host_config.restart_policy.name else RestartPolicy(name="no"),
         "log_config": _log_config(host_config.log_config, default=log),
         "masked_paths": _paths(host_config.masked_paths, MASKED_PATHS, privileged=host_config.privileged),

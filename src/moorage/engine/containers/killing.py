@@ -158,8 +158,9 @@ class ContainerKiller:
         await task.kill(number)
         faults.point("kill:sent")
         if record.state.paused and stops:
-            # A frozen process cannot act on its signal.
-            await task.resume()
+            # A frozen process cannot act on its signal; the one that kills may not need it.
+            with contextlib.suppress(NotRunningError):
+                await task.resume()
             record = self._thawed(record)
         self.events.publish("container", "kill", container_id, record.event_attributes(signal=str(number)))
 

@@ -141,7 +141,7 @@ class ContainerHandlers:
     async def update(self, call: Call[NoQuery, UpdateRequest]) -> UpdateResponse:
         """Answer POST /containers/{id}/update."""
         warnings = await self.updater.update(call.path["id"], adapt_update(call.body, call.version))
-        return UpdateResponse(warnings=warnings)
+        return UpdateResponse(warnings=warnings or None)
 
     async def rename(self, call: Call[containers.ContainerRenameQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/rename."""

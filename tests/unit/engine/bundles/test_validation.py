@@ -9,21 +9,25 @@ import pytest
 
 from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import (
-    DeviceRequest,
+    DeviceMapping,
     HostConfig,
     LogConfig,
     RestartPolicy,
+    ThrottleDevice,
     Ulimit,
     UpdateRequest,
     WeightDevice,
 )
-from moorage.engine.bundles.host_facts import HostFacts, parse_list
+from moorage.engine.bundles.host_facts import HostFacts, format_list, parse_list
 from moorage.engine.bundles.limits import check_limits
-from moorage.engine.bundles.validation import check_create, check_update, parse_signal
-from moorage.errors import MoorageError
+from moorage.engine.bundles.validation import check_change, check_create, check_update, parse_signal
+from moorage.errors import ConflictError, MoorageError
 
 FEATURES = frozenset(
-    "memory swap memory_reservation oom_kill_disable swappiness cpu_shares cpu_cfs cpuset pids blkio_throttle".split()
+    """
+    memory swap memory_reservation oom_kill_disable swappiness cpu_shares cpu_cfs cpuset pids
+    blkio_weight blkio_weight_device blkio_throttle
+    """.split()
 )
 HOST = HostFacts(
     cgroup_version=1,
@@ -76,11 +80,18 @@ def test_systempaths_unconfined_is_kept_as_empty_lists() -> None:
         ({"cpu_period": 10}, "CPU cfs period can not be less than 1ms"),
         ({"cpu_quota": 10}, "CPU cfs quota can not be less than 1ms"),
         ({"cpu_realtime_runtime": 10}, "kernel does not support CPU real-time scheduler"),
-        ({"cpuset_cpus": "0-7"}, "Requested CPUs are not available - requested 0-7, available: 0,1"),
-        ({"cpuset_mems": "x"}, "Invalid value x for cpuset mems"),
+        ({"cpuset_cpus": "0-7"}, "Requested CPUs are not available - requested 0-7, available: 0-1"),
+        ({"cpuset_mems": "x"}, "Invalid value x for cpuset mems: invalid format: x"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
         ({"blkio_weight_device": [WeightDevice(path="/dev/x", weight=1)]}, "invalid weight for device"),
-        ({"cpu_percent": 5}, "CpuPercent is for Windows containers only"),
+        ({"memory": -5}, "Minimum memory limit allowed is 6MB"),
+        ({"nano_cpus": -1}, "range of CPUs is from 0.01 to 2.00"),
+        ({"memory_swappiness": -2}, "Invalid value: -2, valid memory swappiness range is 0-100"),
+        ({"cpu_shares": -1}, r"invalid CPU shares \(-1\): value must be a positive integer"),
+        ({"cpuset_cpus": "1-0"}, "Invalid value 1-0 for cpuset cpus: invalid format: 1-0"),
+        ({"cpuset_mems": "0-99999999999"}, "value of out range, maximum is 8192"),
+        ({"io_maximum_iops": 5}, "QoS maximum IOPs configuration is not supported on linux"),
+        ({"io_maximum_bandwidth": 5}, "QoS maximum bandwidth configuration is not supported on linux"),
         ({"shm_size": -1}, "SHM size can not be less than 0"),
         ({"oom_score_adj": 2000}, r"range for oom score adj is \[-1000, 1000\]"),
         ({"restart_policy": RestartPolicy(name="sometimes")}, "invalid restart policy: unknown policy 'sometimes'"),
@@ -91,7 +102,6 @@ def test_systempaths_unconfined_is_kept_as_empty_lists() -> None:
         ({"security_opt": ["colour=blue"]}, 'invalid --security-opt 2: "colour=blue"'),
         ({"security_opt": ["colour"]}, 'invalid --security-opt 1: "colour"'),
         ({"device_cgroup_rules": ["x 1:2 r"]}, "invalid device cgroup rule format: 'x 1:2 r'"),
-        ({"device_requests": [DeviceRequest(capabilities=[["gpu"]])]}, r'driver "" with capabilities: \[\[gpu\]\]'),
         ({"ipc_mode": "secret"}, "invalid IPC mode: secret"),
         ({"pid_mode": "container:"}, "invalid PID mode: container:"),
         ({"uts_mode": "private"}, "invalid UTS mode: private"),
@@ -150,21 +160,58 @@ def test_parse_signal_refuses(text: str) -> None:
         parse_signal(text)
 
 
+def test_swappiness_of_minus_one_and_pids_of_zero_are_no_limits() -> None:
+    checked, warnings = create(memory_swappiness=-1, pids_limit=-1, cpu_count=4)
+    assert (checked.memory_swappiness, checked.pids_limit, checked.oom_kill_disable, warnings) == (
+        None,
+        None,
+        False,
+        [],
+    )
+
+
+def test_what_is_dropped_is_not_checked() -> None:
+    bare = dataclasses.replace(HOST, features=frozenset())
+    asked = HostConfig(memory_swappiness=500, blkio_weight=1, cpuset_cpus="77", cpu_period=1, cpu_percent=3)
+    limited, warnings = check_limits(asked, host=bare)
+    assert limited == HostConfig()
+    assert warnings[1] == "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded."
+    assert warnings[2] == "linux does not support CPU percent. Percent discarded."
+
+
 def test_update_keeps_what_it_does_not_name() -> None:
     current, _ = create(memory=64 * MIB, cpu_shares=5)
-    updated, _ = check_update(current, UpdateRequest(memory=32 * MIB), host=HOST)
-    assert (updated.memory, updated.cpu_shares) == (32 * MIB, 5)
+    updated = check_update(current, UpdateRequest(memory=32 * MIB))
     assert updated == msgspec.structs.replace(current, memory=32 * MIB)
+
+
+def test_update_leaves_alone_what_is_no_limit() -> None:
+    current, _ = create()
+    change = UpdateRequest(cgroup_parent="/x", devices=[DeviceMapping()], memory_swappiness=5, oom_kill_disable=True)
+    assert check_update(current, change) == current
+
+
+def test_update_may_lift_limits() -> None:
+    rates = [ThrottleDevice(path="/dev/vda", rate=9)]
+    current, _ = create(pids_limit=5, blkio_device_read_bps=rates, blkio_device_write_bps=rates)
+    updated = check_update(current, UpdateRequest(pids_limit=-1, blkio_device_read_bps=[]))
+    assert (updated.pids_limit, updated.blkio_device_read_bps, updated.blkio_device_write_bps) == (0, [], rates)
+
+
+def test_a_change_is_checked_for_itself() -> None:
+    change, warnings = check_change(UpdateRequest(memory_swap=32 * MIB, cpu_percent=5), host=HOST)
+    assert change == UpdateRequest(memory_swap=32 * MIB)
+    assert warnings == ["linux does not support CPU percent. Percent discarded."]
+    with pytest.raises(MoorageError, match="invalid restart policy: unknown policy 'foo'"):
+        check_change(UpdateRequest(restart_policy=RestartPolicy(name="foo")), host=HOST)
 
 
 @pytest.mark.parametrize(
     ("current", "change", "message"),
     [
-        (
-            {"memory": 64 * MIB},
-            {"memory": 512 * MIB},
-            "Memory limit should be smaller than already set memoryswap limit",
-        ),
+        ({"memory": 64 * MIB}, {"memory": 512 * MIB}, "smaller than already set memoryswap limit, update the"),
+        ({}, {"memory": 64 * MIB}, "smaller than already set memoryswap limit, update the memoryswap at the same time"),
+        ({"memory": 64 * MIB, "memory_swap": -1}, {"memory": 65 * MIB}, "smaller than already set memoryswap limit"),
         ({"cpu_quota": 5000}, {"nano_cpus": 10**9}, "Nano CPUs cannot be updated as CPU Quota has already been set"),
         ({"nano_cpus": 10**9}, {"cpu_period": 5000}, "CPU Period cannot be updated as NanoCPUs has already been set"),
         (
@@ -176,13 +223,14 @@ def test_update_keeps_what_it_does_not_name() -> None:
 )
 def test_update_refuses(current: dict[str, Any], change: dict[str, Any], message: str) -> None:
     stored, _ = create(**current)
-    with pytest.raises(MoorageError, match=message):
-        check_update(stored, UpdateRequest(**change), host=HOST)
+    with pytest.raises(ConflictError, match=message):
+        check_update(stored, UpdateRequest(**change))
 
 
 def test_parse_list() -> None:
     assert parse_list("0-2,5\n") == {0, 1, 2, 5}
     assert parse_list("") == set()
+    assert format_list({7, 0, 1, 2}) == "0-2,7"
 
 
 def test_a_kernel_memory_limit_is_dropped_with_a_warning() -> None:
