@@ -17,10 +17,12 @@ from moorage.api.mounts import BindOptions, Mount
 from moorage.api.networks import EndpointSettings, NetworkingConfig
 from moorage.api.versions import Version
 from moorage.engine.bundles.modes import joined_container
+from moorage.engine.bundles.validation import DEVICE_LIMITS
 from moorage.engine.containers.errors import RequestRefusedError
 
 _PRIVATE_IPC: Final = Version(1, 40)
 _PIDS_UPDATE: Final = Version(1, 40)
+_DEVICE_LIMITS_UPDATE: Final = Version(1, 55)
 _CGROUP_NAMESPACES: Final = Version(1, 41)
 _CHECKED_MOUNT_OPTIONS: Final = Version(1, 42)
 _CONSOLE_SIZE: Final = Version(1, 42)
@@ -88,9 +90,12 @@ def adapt_creation(request: ContainerCreateRequest, version: Version) -> Adapted
 
 def adapt_update(request: UpdateRequest, version: Version) -> UpdateRequest:
     """Return an update as a client of this version means it."""
-    if version < _PIDS_UPDATE and request.pids_limit is not None:
-        return msgspec.structs.replace(request, pids_limit=None)
-    return request
+    unknown: dict[str, object] = {}
+    if version < _PIDS_UPDATE:
+        unknown["pids_limit"] = None
+    if version < _DEVICE_LIMITS_UPDATE:
+        unknown |= dict.fromkeys(DEVICE_LIMITS)
+    return msgspec.structs.replace(request, **unknown) if unknown else request
 
 
 def _host_config(host: HostConfig, version: Version) -> tuple[HostConfig, list[str]]:
