@@ -91,7 +91,7 @@ def port_range(text: str, *, what: str) -> range:
         InvalidPortError: It is neither, or a port is out of range.
     """
     first, separator, last = text.partition("-")
-    if not first.isdigit() or (separator and not last.isdigit()):
+    if not first.isdecimal() or (separator and not last.isdecimal()):
         raise InvalidPortError(f"invalid {what}: {text}")
     start, stop = int(first), int(last if separator else first)
     if start > stop or stop > 65535:

@@ -284,7 +284,7 @@ def _device(text: str) -> DeviceMapping:
 def _gpus(text: str) -> list[DeviceRequest] | None:
     if not text:
         return None
-    if text == "all" or text.isdigit():
+    if text == "all" or text.isdecimal():
         return [DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])]
     fields = pairs(text.split(","))
     identities = fields["device"].split(",") if "device" in fields else None

@@ -122,7 +122,7 @@ def restart_policy(text: str) -> RestartPolicy:
         InvalidParameterError: The count is no number.
     """
     name, separator, count = text.partition(":")
-    if separator and not count.isdigit():
+    if separator and not count.isdecimal():
         raise InvalidParameterError(f"invalid restart policy format: {text}")
     return RestartPolicy(name=name, maximum_retry_count=int(count or 0))
 

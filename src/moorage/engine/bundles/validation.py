@@ -223,7 +223,7 @@ def parse_signal(text: str) -> int:
     Raises:
         InvalidRequestError: There is no such signal.
     """
-    if text.isdigit() and int(text) in _SIGNAL_NUMBERS:
+    if text.isdecimal() and int(text) in _SIGNAL_NUMBERS:
         return int(text)
     match = _SIGNAL_NAME.fullmatch(text.upper())
     number = match and getattr(signal.Signals, f"SIG{match[1]}", None)
