@@ -189,3 +189,44 @@ def test_no_daemon_is_said_plainly(tmp_path: Path) -> None:
     assert done.stderr == (
         f"Cannot connect to the Moorage daemon at unix://{tmp_path}/x.sock. Is the moord daemon running?\n"
     )
+
+
+def test_flags_that_few_engines_need(moord: Daemon) -> None:
+    for words, text in (
+        ("run --cpu-count 2 busybox", "CpuCount is for Windows containers only"),
+        ("run --io-maxiops 2 busybox", "IOMaximumIOps is for Windows containers only"),
+        ("volume create --sharing all x", "--sharing is not supported by Moorage"),
+        ("images --tree", "--tree is not supported by Moorage"),
+        ("--context nosuch ps", 'context "nosuch": context not found'),
+        ("--log-level loud ps", "unable to parse logging level: loud"),
+    ):
+        done = moor(moord, *words.split())
+        assert done.returncode != 0
+        assert text in done.stderr
+
+
+def test_the_engines_socket_on_standard_streams(moord: Daemon) -> None:
+    request = "GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    done = moor(moord, "system", "dial-stdio", data=request)
+    assert done.stdout.startswith("HTTP/1.1 200 OK")
+    assert done.stdout.endswith("OK")
+
+
+def test_a_container_that_may_use_the_engine(moord: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"lab:5000": {"auth": "dTpw"}}}')
+    script = "test -S /var/run/docker.sock && cat $DOCKER_CONFIG/config.json && stat -c %a $DOCKER_CONFIG"
+    done = moor(moord, "--config", str(tmp_path), "run", "--rm", "--use-api-socket", "busybox", "sh", "-c", script)
+    assert (done.stdout, done.returncode) == ('{"auths": {"lab:5000": {"auth": "dTpw"}}}700\n', 0), done.stderr
+
+
+def test_endpoints_of_a_network_in_the_long_form(moord: Daemon) -> None:
+    moord.docker("network", "create", "--subnet", "10.78.0.0/24", "long")
+    network = "name=long,alias=one,alias=two,ip=10.78.0.9,gw-priority=4,mac-address=02:42:0a:4e:00:09"
+    done = moor(moord, "create", "--name", "long", "--network", network, "busybox")
+    assert done.returncode == 0, done.stderr
+    shown = moord.docker(
+        "inspect", "-f", "{{with .NetworkSettings.Networks.long}}{{.Aliases}} {{.MacAddress}}{{end}}", "long"
+    )
+    assert shown == "[one two] 02:42:0a:4e:00:09"
+    moord.docker("rm", "long")
+    moord.docker("network", "rm", "long")

@@ -82,6 +82,27 @@ def stored_credentials(registry: str) -> dict[str, str] | None:
     return {"username": username, "password": password, "serveraddress": registry} if username else None
 
 
+def all_credentials() -> dict[str, dict[str, str]]:
+    """Return what the user has logged in to, in the form of the credentials file; helpers are asked.
+
+    Raises:
+        CredentialsError: The file can't be read.
+    """
+    settings = _settings()
+    registries = {*(settings.get("auths") or {}), *(settings.get("credHelpers") or {})}
+    found: dict[str, dict[str, str]] = {}
+    for registry in sorted(registries):
+        held = stored_credentials(registry)
+        if held is None:
+            continue
+        if token := held.get("identitytoken"):
+            found[registry] = {"identitytoken": token}
+        else:
+            pair = f"{held['username']}:{held['password']}"
+            found[registry] = {"auth": base64.b64encode(pair.encode()).decode()}
+    return found
+
+
 def _from_helper(helper: str, registry: str) -> dict[str, str] | None:
     done = _run_helper(helper, "get", registry)
     if done is None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import click
 
 from moorage.api import endpoints
+from moorage.api.containers import ContainerStartQuery
 from moorage.cli import terminal
 from moorage.cli.attached import (
     attach_request,
@@ -82,14 +83,29 @@ def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: bool) 
 
 @click.command(cls=Command, usage="[OPTIONS] CONTAINER [CONTAINER...]", minimum=1)
 @click.option("-a", "--attach", is_flag=True, help="Attach STDOUT/STDERR and forward signals")
+@click.option("--checkpoint", default="", help="Restore from this checkpoint")
+@click.option("--checkpoint-dir", default="", help="Use a custom checkpoint storage directory")
 @click.option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 @click.option("-i", "--interactive", is_flag=True, help="Attach container's STDIN")
 @click.argument("containers", nargs=-1)
 @pass_session
 def start(
-    session: Session, /, containers: tuple[str, ...], *, attach: bool, detach_keys: str, interactive: bool
+    session: Session,
+    /,
+    containers: tuple[str, ...],
+    *,
+    attach: bool,
+    detach_keys: str,
+    interactive: bool,
+    **restored: str,
 ) -> None:
     """Start one or more stopped containers."""
+    if any(restored.values()):
+        if len(containers) > 1:
+            raise StartFlagsError("you cannot restore multiple containers at once")
+        query = ContainerStartQuery(**restored)
+        session.perform(call(endpoints.CONTAINER_START, path={"id": containers[0]}, query=query))
+        return
     if not attach and not interactive:
 
         def one(name: str) -> str:

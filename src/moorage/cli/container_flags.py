@@ -1,7 +1,7 @@
 """The flags of ``run`` and ``create``, as data.
 
-The rows are in alphabetical order, as in Docker's help. A flag that means something on
-Windows only is accepted by nobody here: the engine refuses it.
+The rows are in alphabetical order, as in Docker's help. What means something on Windows
+only is sent, and refused by the engine.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--cgroup-parent",), {"default": ""}, "Optional parent cgroup for the container"),
     (("--cgroupns",), {"default": ""}, "Cgroup namespace to use (host|private)"),
     (("--cidfile",), {"default": ""}, "Write the container ID to the file"),
+    (("--cpu-count",), {"type": INTEGER, "default": 0}, "CPU count (Windows only)"),
+    (("--cpu-percent",), {"type": INTEGER, "default": 0}, "CPU percent (Windows only)"),
     (("--cpu-period",), {"type": INTEGER, "default": 0}, "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), {"type": INTEGER, "default": 0}, "Limit CPU CFS (Completely Fair Scheduler) quota"),
     (("--cpu-rt-period",), {"type": INTEGER, "default": 0}, "Limit CPU real-time period in microseconds"),
@@ -67,6 +69,12 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("-h", "--hostname"), {"default": ""}, "Container host name"),
     (("--init",), _SWITCH, "Run an init inside the container that forwards signals and reaps processes"),
     (("-i", "--interactive"), _SWITCH, "Keep STDIN open even if not attached"),
+    (
+        ("--io-maxbandwidth",),
+        {"type": BYTES, "default": 0},
+        "Maximum IO bandwidth limit for the system drive (Windows only)",
+    ),
+    (("--io-maxiops",), {"type": INTEGER, "default": 0}, "Maximum IOps limit for the system drive (Windows only)"),
     (("--ip",), {"default": ""}, "IPv4 address (e.g., 172.30.100.104)"),
     (("--ip6",), {"default": ""}, "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), {"default": ""}, "IPC mode to use"),
@@ -114,6 +122,7 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--tmpfs",), _LIST, "Mount a tmpfs directory"),
     (("-t", "--tty"), _SWITCH, "Allocate a pseudo-TTY"),
     (("--ulimit",), _LIST, "Ulimit options"),
+    (("--use-api-socket",), _SWITCH, "Bind mount the engine's API socket and its registry credentials"),
     (("-u", "--user"), {"default": ""}, "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), {"default": ""}, "User namespace to use"),
     (("--uts",), {"default": ""}, "UTS namespace to use"),

@@ -8,14 +8,16 @@ import click
 
 from moorage.api import endpoints
 from moorage.api.durations import human_duration
-from moorage.api.images import ImageDeleteQuery, ImageListQuery, ImageSummary, ImageTagQuery
+from moorage.api.images import ImageDeleteQuery, ImageHistoryQuery, ImageListQuery, ImageSummary, ImageTagQuery
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
+from moorage.cli.platforms import platform_parameter, platform_parameters
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size, short_id, shortened
 from moorage.client.calls import call
 from moorage.client.steps import split_tag
+from moorage.errors import NotSupportedError
 from moorage.oci.reference import InvalidReferenceError, parse_reference
 
 _NONE: Final = "<none>"
@@ -34,6 +36,13 @@ _COLUMNS: Final = {
 }
 
 
+class TreeError(NotSupportedError):
+    """Images here have one platform each, so there is no tree."""
+
+    def __init__(self) -> None:
+        super().__init__("the flag --tree is not supported by Moorage: its images have one platform each")
+
+
 @click.command(cls=Command, usage="[OPTIONS] [REPOSITORY[:TAG]]", maximum=1)
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all images (default hides intermediate images)")
 @click.option("--digests", is_flag=True, help="Show digests")
@@ -41,12 +50,15 @@ _COLUMNS: Final = {
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
 @click.option("-q", "--quiet", is_flag=True, help="Only show image IDs")
+@click.option("--tree", is_flag=True, help="List multi-platform images as a tree (EXPERIMENTAL)")
 @click.argument("repository", required=False)
 @pass_session
 def images(
     session: Session, /, repository: str | None, filters: tuple[str, ...], format_text: str, **flags: bool
 ) -> None:
     """List images."""
+    if flags["tree"]:
+        raise TreeError
     if repository:
         filters = (*filters, f"reference={repository}")
     query = ImageListQuery(all=flags["all_"], digests=flags["digests"], filters=parse_filters(filters))
@@ -102,7 +114,7 @@ def rmi(
     session: Session, /, references: tuple[str, ...], *, force: bool, no_prune: bool, platform: tuple[str, ...]
 ) -> None:
     """Remove one or more images."""
-    query = ImageDeleteQuery(force=force, noprune=no_prune, platforms=list(platform))
+    query = ImageDeleteQuery(force=force, noprune=no_prune, platforms=platform_parameters(platform))
 
     def one(reference: str) -> None:
         for item in session.perform(call(endpoints.IMAGE_DELETE, path={"name": reference}, query=query)):
@@ -142,12 +154,15 @@ _HISTORY: Final = {
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-H", "--human/--no-human", default=True, help="Print sizes and dates in human readable format")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
+@click.option("--platform", default="", help="Show history for the given platform (os[/arch[/variant]])")
 @click.option("-q", "--quiet", is_flag=True, help="Only show image IDs")
 @click.argument("image", required=False)
 @pass_session
-def history(session: Session, /, image: str, *, format_text: str, human: bool, no_trunc: bool, quiet: bool) -> None:
+def history(session: Session, /, image: str, *, format_text: str, platform: str, **flags: bool) -> None:
     """Show the history of an image."""
-    steps = session.perform(call(endpoints.IMAGE_HISTORY, path={"name": image}))
+    human, no_trunc, quiet = flags["human"], flags["no_trunc"], flags["quiet"]
+    query = ImageHistoryQuery(platform=platform_parameter(platform))
+    steps = session.perform(call(endpoints.IMAGE_HISTORY, path={"name": image}, query=query))
     rows: list[Row] = []
     for step in steps:
         created = datetime.fromtimestamp(step.created).astimezone().isoformat().replace("+00:00", "Z")

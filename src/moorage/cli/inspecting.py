@@ -1,5 +1,6 @@
 """``moor inspect`` of every kind of object."""
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -10,7 +11,11 @@ import msgspec
 from moorage.api import endpoints
 from moorage.api.containers import ContainerInspectQuery
 from moorage.api.endpoint import Endpoint
+from moorage.api.images import ImageInspectQuery
+from moorage.api.networks import NetworkInspectQuery
+from moorage.api.query import Query
 from moorage.cli.grammar import Command, daemon_error
+from moorage.cli.platforms import platform_parameter
 from moorage.cli.session import Session, pass_session
 from moorage.cli.templates.functions import to_json
 from moorage.cli.templates.rendering import Template
@@ -35,10 +40,9 @@ class UnknownTypeError(InvalidParameterError):
     """``--type`` names no kind of object."""
 
 
-def _fetch(session: Session, kind: str, name: str, *, size: bool) -> Any:
+def _fetch(session: Session, kind: str, name: str, query: Query | None = None) -> Any:
     """Return an object as the engine wrote it: a template may ask for any field of it."""
     endpoint, parameter = _KINDS[kind]
-    query = ContainerInspectQuery(size=True) if size and kind == "container" else None
     with session.connection.begin(call(endpoint, path={parameter: name}, query=query)) as exchange:
         status, body = exchange.head().status, exchange.body()
     if status >= 400:
@@ -98,7 +102,8 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
     def fetch(name: str) -> Any:
         for candidate in [kind] if kind else _KINDS:
             try:
-                return _fetch(session, candidate, name, size=size)
+                query = ContainerInspectQuery(size=True) if size and candidate == "container" else None
+                return _fetch(session, candidate, name, query)
             except NotFoundError:
                 if kind:
                     raise
@@ -107,21 +112,45 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
     _show(names, fetch, format_text=format_text)
 
 
-def _typed(kind: str, text: str) -> click.Command:
+def _typed(kind: str, text: str, option: Callable[[Any], Any], query: Callable[[Any], Query | None]) -> click.Command:
+    """Return the command for one kind, with the one flag that it has beside `--format`."""
     name = kind.upper()
 
     @click.command("inspect", cls=Command, usage=f"[OPTIONS] {name} [{name}...]", minimum=1, help=text)
     @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
-    @click.option("-s", "--size", is_flag=True, hidden=kind != "container", help="Display total file sizes")
+    @option
     @click.argument("names", nargs=-1)
     @pass_session
-    def command(session: Session, /, names: tuple[str, ...], *, format_text: str, size: bool) -> None:
-        _show(names, lambda name: _fetch(session, kind, name, size=size), format_text=format_text)
+    def command(session: Session, /, names: tuple[str, ...], *, format_text: str, own: Any) -> None:
+        asked = query(own)
+        _show(names, lambda name: _fetch(session, kind, name, asked), format_text=format_text)
 
     return command
 
 
-container_inspect = _typed("container", "Display detailed information on one or more containers")
-image_inspect = _typed("image", "Display detailed information on one or more images")
-network_inspect = _typed("network", "Display detailed information on one or more networks")
-volume_inspect = _typed("volume", "Display detailed information on one or more volumes")
+def _no_option(function: Any) -> Any:
+    def without(*arguments: Any, **flags: Any) -> Any:
+        return function(*arguments, own=None, **flags)
+
+    return functools.update_wrapper(without, function)
+
+
+container_inspect = _typed(
+    "container",
+    "Display detailed information on one or more containers",
+    click.option("-s", "--size", "own", is_flag=True, help="Display total file sizes"),
+    lambda size: ContainerInspectQuery(size=True) if size else None,
+)
+image_inspect = _typed(
+    "image",
+    "Display detailed information on one or more images",
+    click.option("--platform", "own", default="", help="Inspect a specific platform of the multi-platform image"),
+    lambda platform: ImageInspectQuery(platform=platform_parameter(platform)) if platform else None,
+)
+network_inspect = _typed(
+    "network",
+    "Display detailed information on one or more networks",
+    click.option("-v", "--verbose", "own", is_flag=True, help="Verbose output for diagnostics"),
+    lambda verbose: NetworkInspectQuery(verbose=True) if verbose else None,
+)
+volume_inspect = _typed("volume", "Display detailed information on one or more volumes", _no_option, lambda _: None)

@@ -1,14 +1,18 @@
 """The ``moor`` command: Docker's grammar for Moorage's engine."""
 
+import logging
+import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from moorage.cli.grammar import USAGE_STATUS, Group, daemon_error
 from moorage.cli.session import Session
+from moorage.client.contexts import TLSChoice
 from moorage.errors import MoorageError
 
+_LOG_LEVELS: Final = frozenset({"debug", "info", "warn", "warning", "error", "fatal", "panic"})
 # Where each command lives; its module is imported when it is used.
 _CONTAINER: Final = {
     "attach": "attaching:attach",
@@ -74,9 +78,11 @@ _VOLUME: Final = {
     "prune": "pruning:volume_prune",
     "rm": "volumes:rm",
     "remove": "volumes:rm",
+    "update": "volumes:update",
 }
 _SYSTEM: Final = {
     "df": "disk_usage:df",
+    "dial-stdio": "dialling:dial_stdio",
     "events": "events:events",
     "info": "system:info",
     "prune": "pruning:system_prune",
@@ -108,12 +114,40 @@ system = Group("system", lazy=_SYSTEM, help="Manage Moorage")
 
 
 @click.group(cls=Group, lazy=_SHORTCUTS, invoke_without_command=False)
-@click.version_option(package_name="moorage", prog_name="moor", message="Moorage version %(version)s")
+@click.version_option(
+    None, "-v", "--version", package_name="moorage", prog_name="moor", message="Moorage version %(version)s"
+)
+@click.option("--config", metavar="string", help="Location of client config files")
+@click.option("-c", "--context", default="", metavar="string", help="Name of the context to use")
+@click.option("-D", "--debug", is_flag=True, help="Enable debug mode")
 @click.option("-H", "--host", metavar="string", help="Daemon socket to connect to")
+@click.option("-l", "--log-level", default="info", metavar="string", help="Set the logging level")
+@click.option("--tls", is_flag=True, help="Use TLS; implied by --tlsverify")
+@click.option("--tlscacert", default="", metavar="string", help="Trust certs signed only by this CA")
+@click.option("--tlscert", default="", metavar="string", help="Path to TLS certificate file")
+@click.option("--tlskey", default="", metavar="string", help="Path to TLS key file")
+@click.option("--tlsverify", is_flag=True, help="Use TLS and verify the remote")
 @click.pass_context
-def moor(ctx: click.Context, host: str | None) -> None:
+def moor(
+    ctx: click.Context, /, host: str | None, *, config: str | None, debug: bool, log_level: str, **flags: Any
+) -> None:
     """A container platform for anyone who has Python and Linux."""
-    ctx.obj = Session(host)
+    if log_level not in _LOG_LEVELS:
+        click.echo(f"unable to parse logging level: {log_level}", err=True)
+        sys.exit(1)
+    if debug or log_level == "debug":
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    if config:
+        # Where credentials and contexts are read is the environment's to say.
+        os.environ["DOCKER_CONFIG"] = config
+    tls = TLSChoice(
+        encrypt=flags["tls"],
+        verify=flags["tlsverify"],
+        ca=flags["tlscacert"],
+        certificate=flags["tlscert"],
+        key=flags["tlskey"],
+    )
+    ctx.obj = Session(host, context=flags["context"], tls=tls)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from moorage.cli.environment import pairs
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
+from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import short_id
 from moorage.client.calls import call
@@ -98,14 +99,15 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
 @click.option("--ip-range", multiple=True, help="Allocate container ip from a sub-range")
 @click.option("--ipam-driver", default="default", help="IP Address Management Driver")
 @click.option("--ipam-opt", multiple=True, help="Set IPAM driver specific options")
-@click.option("--ipv6", is_flag=True, help="Enable IPv6 address assignment")
+@click.option("--ipv4/--no-ipv4", default=None, help="Enable or disable IPv4 address assignment")
+@click.option("--ipv6/--no-ipv6", default=None, help="Enable or disable IPv6 address assignment")
 @click.option("--label", multiple=True, help="Set metadata on a network")
 @click.option("-o", "--opt", multiple=True, help="Set driver specific options")
 @click.option("--scope", default="", help="Control the network's scope")
 @click.option("--subnet", multiple=True, help="Subnet in CIDR format that represents a network segment")
 @click.argument("name", required=False)
 @pass_session
-def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...]) -> None:
+def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...] | None) -> None:
     """Create a network."""
 
     def several(flag: str) -> tuple[str, ...]:
@@ -132,7 +134,8 @@ def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...]
         ingress=bool(flags["ingress"]),
         config_only=bool(flags["config_only"]),
         config_from=ConfigReference(network=str(flags["config_from"])) if flags["config_from"] else None,
-        enable_ipv6=True if flags["ipv6"] else None,
+        enable_ipv4=None if flags["ipv4"] is None else bool(flags["ipv4"]),
+        enable_ipv6=None if flags["ipv6"] is None else bool(flags["ipv6"]),
         ipam=IPAM(driver=str(flags["ipam_driver"]), options=pairs(several("ipam_opt")), config=pools),
         options=pairs(several("opt")),
         labels=pairs(several("label")),
@@ -162,6 +165,9 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
 @click.command(cls=Command, usage="[OPTIONS] NETWORK CONTAINER", minimum=2, maximum=2)
 @click.option("--alias", multiple=True, help="Add network-scoped alias for the container")
 @click.option("--driver-opt", multiple=True, help="driver options for the network")
+@click.option(
+    "--gw-priority", type=INTEGER, default=0, help="Highest gw-priority provides the default gateway (may be negative)"
+)
 @click.option("--ip", default="", help="IPv4 address")
 @click.option("--ip6", default="", help="IPv6 address")
 @click.option("--link", multiple=True, help="Add link to another container")
@@ -169,7 +175,9 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
 @click.argument("network", required=False)
 @click.argument("container", required=False)
 @pass_session
-def connect(session: Session, /, network: str, container: str, ip: str, ip6: str, **lists: tuple[str, ...]) -> None:
+def connect(
+    session: Session, /, network: str, container: str, *, gw_priority: int, ip: str, ip6: str, **lists: tuple[str, ...]
+) -> None:
     """Connect a container to a network."""
     local = list(lists["link_local_ip"])
     ipam = EndpointIPAMConfig(ipv4_address=ip, ipv6_address=ip6, link_local_ips=local) if ip or ip6 or local else None
@@ -178,6 +186,7 @@ def connect(session: Session, /, network: str, container: str, ip: str, ip6: str
         aliases=list(lists["alias"]) or None,
         links=list(lists["link"]) or None,
         driver_opts=pairs(lists["driver_opt"]) or None,
+        gw_priority=gw_priority,
     )
     body = NetworkConnectRequest(container=container, endpoint_config=settings)
     session.perform(call(endpoints.NETWORK_CONNECT, path={"id": network}, body=body))

@@ -8,9 +8,16 @@ from typing import Any, NoReturn
 import click
 
 from moorage.api import endpoints
-from moorage.api.containers import ContainerCreateQuery, ContainerCreateRequest, ContainerDeleteQuery
+from moorage.api.containers import (
+    ContainerCreateQuery,
+    ContainerCreateRequest,
+    ContainerCreateResponse,
+    ContainerDeleteQuery,
+)
 from moorage.api.images import ImageCreateQuery
 from moorage.cli import terminal
+from moorage.cli.accounts import registry_header
+from moorage.cli.api_socket import put_credentials, with_api_socket
 from moorage.cli.attached import (
     attach_request,
     begin_wait,
@@ -120,12 +127,25 @@ def create_container(session: Session, request: ContainerCreateRequest, flags: d
         raise FlagError(
             f"container ID file found, make sure the other container isn't running or delete {identity_file}"
         )
+    if flags["use_api_socket"]:
+        request = with_api_socket(session, request)
     if flags["pull"] == "always":
         _pull(session, request.image, flags)
+    created = _create(session, request, flags)
+    for warning in created.warnings or ():
+        click.echo(f"WARNING: {warning}", err=True)
+    if identity_file is not None:
+        identity_file.write_text(created.id)
+    if flags["use_api_socket"]:
+        put_credentials(session, created.id)
+    return created.id
+
+
+def _create(session: Session, request: ContainerCreateRequest, flags: dict[str, Any]) -> ContainerCreateResponse:
     query = ContainerCreateQuery(name=flags["name"], platform=flags["platform"])
     wanted = call(endpoints.CONTAINER_CREATE, query=query, body=request)
     try:
-        created = session.perform(wanted)
+        return session.perform(wanted)
     except NotFoundError as error:
         missing = "No such image" in str(error) or "image with reference" in str(error)
         if flags["pull"] == "never" or not missing:
@@ -134,18 +154,14 @@ def create_container(session: Session, request: ContainerCreateRequest, flags: d
         separator = "@" if "@" in request.image else ":"
         click.echo(f"Unable to find image '{name}{separator}{tag}' locally", err=True)
         _pull(session, request.image, flags)
-        created = session.perform(wanted)
-    for warning in created.warnings or ():
-        click.echo(f"WARNING: {warning}", err=True)
-    if identity_file is not None:
-        identity_file.write_text(created.id)
-    return created.id
+        return session.perform(wanted)
 
 
 def _pull(session: Session, image: str, flags: dict[str, Any]) -> None:
     name, tag = split_tag(image)
     query = ImageCreateQuery(from_image=name, tag=tag, platform=flags["platform"])
-    with session.connection.begin(call(endpoints.IMAGE_CREATE, query=query)) as exchange:
+    headers = registry_header(name)
+    with session.connection.begin(call(endpoints.IMAGE_CREATE, query=query), headers=headers) as exchange:
         show_progress(exchange.checked().chunks(), quiet=flags["quiet"], to_stderr=True)
 
 

@@ -10,18 +10,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from moorage.api.versions import Version, read_version
 from moorage.cli.grammar import daemon_error
 from moorage.client.address import DEFAULT_HOST, Address
 from moorage.client.calls import Call
 from moorage.client.connection import Connection
-from moorage.client.contexts import chosen_address
+from moorage.client.contexts import TLSChoice, chosen_address, pinned_version
 from moorage.client.errors import EngineUnreachableError
 from moorage.errors import MoorageError
 
 ResultT = TypeVar("ResultT")
 
-_VERSION_VARIABLES: Final = ("MOORAGE_API_VERSION", "DOCKER_API_VERSION")
 _START_TIMEOUT: Final = 30.0
 _POLL: Final = 0.02
 
@@ -29,15 +27,18 @@ _POLL: Final = 0.02
 class Session:
     """One run of ``moor``."""
 
-    def __init__(self, host: str | None) -> None:
+    def __init__(self, host: str | None, *, context: str = "", tls: TLSChoice | None = None) -> None:
         self._host = host
+        self._context = context
+        self._tls = tls
         self._connection: Connection | None = None
 
     @property
     def connection(self) -> Connection:
         """The connection to the engine; the engine is started if it may and must be."""
         if self._connection is None:
-            connection = Connection(chosen_address(self._host), pinned=_pinned_version())
+            address = chosen_address(self._host, context=self._context, tls=self._tls)
+            connection = Connection(address, pinned=pinned_version())
             try:
                 connection.version()
             except EngineUnreachableError:
@@ -77,12 +78,6 @@ class Session:
             if summary:
                 click.echo(f"Error: {summary}: {', '.join(failed)}", err=True)
             sys.exit(1)
-
-
-def _pinned_version() -> Version | None:
-    """Return the API version of the environment: it is spoken without asking what the engine would like."""
-    text = next((value for name in _VERSION_VARIABLES if (value := os.environ.get(name))), None)
-    return None if text is None else read_version(text)
 
 
 def _may_start(address: Address) -> bool:

@@ -13,6 +13,7 @@ from moorage.cli.accounts import registry_header
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import print_rows
 from moorage.cli.grammar import Command
+from moorage.cli.platforms import platform_parameter, platform_parameters
 from moorage.cli.progress import show_progress
 from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
@@ -86,7 +87,7 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
         raise TagWithAllTagsError
     if not all_tags and name == reference and not quiet:
         click.echo("Using default tag: latest")
-    query = ImagePushQuery(tag="" if all_tags else tag, platform=platform)
+    query = ImagePushQuery(tag="" if all_tags else tag, platform=platform_parameter(platform))
     # Docker's engine refuses a push without the header, even an empty one.
     headers = registry_header(name) or {"X-Registry-Auth": "e30="}
     request = call(endpoints.IMAGE_PUSH, path={"name": name}, query=query, headers=headers)
@@ -103,7 +104,9 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
 @pass_session
 def save(session: Session, /, references: tuple[str, ...], *, output: str, platform: tuple[str, ...]) -> None:
     """Save one or more images to a tar archive (streamed to STDOUT by default)."""
-    request = call(endpoints.IMAGE_GET_ALL, query=ImageSaveQuery(names=list(references), platform=list(platform)))
+    request = call(
+        endpoints.IMAGE_GET_ALL, query=ImageSaveQuery(names=list(references), platform=platform_parameters(platform))
+    )
     with session.connection.begin(request) as exchange:
         chunks = exchange.checked().chunks()
         write_archive(chunks, output=output)
@@ -148,7 +151,7 @@ def load(
 ) -> None:
     """Load an image from a tar archive or STDIN."""
     del unexpected  # there are none: `maximum` saw to it
-    request = call(endpoints.IMAGE_LOAD, query=ImageLoadQuery(quiet=quiet, platform=list(platform)))
+    request = call(endpoints.IMAGE_LOAD, query=ImageLoadQuery(quiet=quiet, platform=platform_parameters(platform)))
     if not input_ and sys.stdin.isatty():
         raise TerminalRefusedError("requested load from stdin, but stdin is empty")
     with _opened(input_) as source, session.connection.begin(request, body=_pieces(source)) as exchange:

@@ -1,6 +1,7 @@
 """``moor volume``."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
@@ -12,6 +13,7 @@ from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
+from moorage.errors import NotSupportedError
 
 _COLUMNS: Final = {
     "Driver": "DRIVER",
@@ -22,7 +24,41 @@ _COLUMNS: Final = {
 }
 
 
+#: The flags of `create` that describe cluster volumes.
+_CLUSTER_FLAGS: Final = (
+    ("availability", "string", 'Cluster Volume availability ("active", "pause", "drain")'),
+    ("group", "string", "Cluster Volume group (cluster volumes)"),
+    ("limit-bytes", "bytes", "Minimum size of the Cluster Volume in bytes"),
+    ("required-bytes", "bytes", "Maximum size of the Cluster Volume in bytes"),
+    ("scope", "string", 'Cluster Volume access scope ("single", "multi")'),
+    ("secret", "map", "Cluster Volume secrets"),
+    ("sharing", "string", 'Cluster Volume access sharing ("none", "readonly", "onewriter", "all")'),
+    ("topology-preferred", "list", "A topology that the Cluster Volume would be preferred in"),
+    ("topology-required", "list", "A topology that the Cluster Volume must be accessible from"),
+    ("type", "string", 'Cluster Volume access type ("mount", "block")'),
+)
+
+
+class ClusterVolumeError(NotSupportedError):
+    """Volumes of a cluster do not exist here."""
+
+    def __init__(self, flag: str) -> None:
+        super().__init__(f"the flag --{flag} is not supported by Moorage: it has no cluster volumes")
+
+
+def _refuse(_: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise ClusterVolumeError((option.name or "").replace("_", "-"))
+
+
+def _cluster_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    for name, kind, text in reversed(_CLUSTER_FLAGS):
+        function = click.option(f"--{name}", metavar=kind, expose_value=False, callback=_refuse, help=text)(function)
+    return function
+
+
 @click.command(cls=Command, usage="[OPTIONS] [VOLUME]", maximum=1)
+@_cluster_flags
 @click.option("-d", "--driver", default="local", help="Specify volume driver name")
 @click.option("--label", multiple=True, help="Set metadata for a volume")
 @click.option("--name", "named", default="", hidden=True)
@@ -37,15 +73,42 @@ def create(
     click.echo(session.perform(call(endpoints.VOLUME_CREATE, body=body)).name)
 
 
+@click.command(cls=Command, usage="[OPTIONS] [VOLUME]", maximum=1)
+@click.option(
+    "--availability",
+    metavar="string",
+    expose_value=False,
+    callback=_refuse,
+    help='Cluster Volume availability ("active", "pause", "drain")',
+)
+@click.argument("volume", required=False)
+@pass_session
+def update(session: Session, /, volume: str | None) -> None:
+    """Update a volume (cluster volumes only)."""
+    session.perform(call(endpoints.VOLUME_UPDATE, path={"name": volume or ""}))
+
+
 @click.command(cls=Command, maximum=0)
+@click.option("--cluster", is_flag=True, help="Display only cluster volumes, and use cluster volume list formatting")
 @click.option("-f", "--filter", "filters", multiple=True, help='Provide filter values (e.g. "dangling=true")')
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-q", "--quiet", is_flag=True, help="Only display volume names")
 @click.argument("unexpected", nargs=-1)
 @pass_session
-def ls(session: Session, /, *, filters: tuple[str, ...], format_text: str, quiet: bool, unexpected: object) -> None:
+def ls(
+    session: Session,
+    /,
+    *,
+    cluster: bool,
+    filters: tuple[str, ...],
+    format_text: str,
+    quiet: bool,
+    unexpected: object,
+) -> None:
     """List volumes."""
     del unexpected  # there are none: `maximum` saw to it
+    if cluster:
+        raise ClusterVolumeError("cluster")
     query = VolumeListQuery(filters=parse_filters(filters))
     found = session.perform(call(endpoints.VOLUME_LIST, query=query)).volumes or []
     if quiet:

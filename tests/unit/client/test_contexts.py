@@ -1,0 +1,68 @@
+"""Which engine is meant: the command line, the environment, and Docker's contexts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from moorage.api.versions import Version
+from moorage.client.contexts import (
+    ConflictingAddressError,
+    ContextError,
+    TLSChoice,
+    chosen_address,
+    pinned_version,
+)
+
+
+def store(directory: Path, name: str, host: str, *, files: tuple[str, ...] = ()) -> dict[str, str]:
+    identity = hashlib.sha256(name.encode()).hexdigest()
+    meta = directory / "contexts" / "meta" / identity
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+    tls = directory / "contexts" / "tls" / identity / "docker"
+    for file in files:
+        tls.mkdir(parents=True, exist_ok=True)
+        (tls / file).touch()
+    return {"DOCKER_CONFIG": str(directory)}
+
+
+def test_a_context_is_read_from_dockers_store(tmp_path: Path) -> None:
+    environment = store(tmp_path, "lab", "tcp://lab:2376", files=("ca.pem", "key.pem", "cert.pem"))
+    address = chosen_address(context="lab", environment=environment)
+    assert (address.host, address.port) == ("lab", 2376)
+    assert address.tls is not None
+    assert address.tls.verify
+    assert address.tls.key is not None
+    assert chosen_address(environment={**environment, "DOCKER_CONTEXT": "lab"}).host == "lab"
+    # A host of the environment is nearer than its context.
+    nearer = {**environment, "DOCKER_CONTEXT": "lab", "DOCKER_HOST": "unix:///x.sock"}
+    assert chosen_address(environment=nearer).path == "/x.sock"
+    assert chosen_address(context="lab", environment=nearer).host == "lab"
+    assert chosen_address(context="default", environment=environment).path == "/run/moorage/moorage.sock"
+
+
+def test_a_context_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ContextError, match=r'context "lab": context not found: open .*meta\.json: no such file'):
+        chosen_address(context="lab", environment={"DOCKER_CONFIG": str(tmp_path)})
+    with pytest.raises(ConflictingAddressError, match="cannot specify both --host and --context"):
+        chosen_address("unix:///x", context="lab", environment={})
+
+
+def test_files_of_the_command_line_are_nearer_than_the_environments() -> None:
+    environment = {"DOCKER_CERT_PATH": "/certs"}
+    chosen = chosen_address("tcp://lab:2376", tls=TLSChoice(verify=True, key="/own/key.pem"), environment=environment)
+    assert chosen.tls is not None
+    assert (chosen.tls.verify, str(chosen.tls.ca), str(chosen.tls.key)) == (True, "/certs/ca.pem", "/own/key.pem")
+    plain = chosen_address("tcp://lab:2375", tls=TLSChoice(), environment=environment)
+    assert plain.tls is None
+    unchecked = chosen_address("tcp://lab:2376", tls=TLSChoice(encrypt=True), environment=environment)
+    assert unchecked.tls is not None
+    assert not unchecked.tls.verify
+
+
+def test_a_version_can_be_pinned() -> None:
+    assert pinned_version({}) is None
+    assert pinned_version({"DOCKER_API_VERSION": "1.41"}) == Version(1, 41)
+    assert pinned_version({"DOCKER_API_VERSION": "1.41", "MOORAGE_API_VERSION": "1.44"}) == Version(1, 44)
