@@ -136,11 +136,8 @@ REPORTED: Final = frozenset(
 
 #: What this engine cannot do, and the words in which it says so.
 REFUSED: Final = {
-    "CpuCount": "CpuCount is for Windows",
-    "CpuPercent": "CpuPercent is for Windows",
-    "DeviceRequests": "could not select device driver",
-    "IOMaximumBandwidth": "IOMaximumBandwidth is for Windows",
-    "IOMaximumIOps": "IOMaximumIOps is for Windows",
+    "IOMaximumBandwidth": "QoS maximum bandwidth",
+    "IOMaximumIOps": "QoS maximum IOPs",
     "StorageOpt": "storage-opt",
     "UsernsMode": "user namespace mode",
 }
@@ -148,6 +145,7 @@ REFUSED: Final = {
 DROPPED: Final = {
     "BlkioWeight": "Block I/O weight",
     "BlkioWeightDevice": "Block I/O weight_device",
+    "CpuPercent": "CPU percent",
     "CpuRealtimePeriod": "CPU real-time",
     "CpuRealtimeRuntime": "CPU real-time",
     "MemorySwap": "swap",

@@ -193,8 +193,8 @@ def test_no_daemon_is_said_plainly(tmp_path: Path) -> None:
 
 def test_flags_that_few_engines_need(moord: Daemon) -> None:
     for words, text in (
-        ("run --cpu-count 2 busybox", "CpuCount is for Windows containers only"),
-        ("run --io-maxiops 2 busybox", "IOMaximumIOps is for Windows containers only"),
+        ("run --io-maxiops 2 busybox", "QoS maximum IOPs configuration is not supported on linux"),
+        ("run --io-maxbandwidth 2m busybox", "QoS maximum bandwidth configuration is not supported on linux"),
         ("volume create --sharing all x", "--sharing is not supported by Moorage"),
         ("images --tree", "--tree is not supported by Moorage"),
         ("--context nosuch ps", 'context "nosuch": context not found'),
