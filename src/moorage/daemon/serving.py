@@ -98,9 +98,9 @@ def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
 
 async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
     wiring.restarts.cancel_all()
-    wiring.health.stop_all()
     await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
     await base.jobs.finish(timeout=base.config.shutdown_timeout)
+    await wiring.health.close()
     base.tasks.close()
     base.launcher.stop()
     base.networks.close()

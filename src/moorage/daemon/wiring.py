@@ -16,6 +16,7 @@ from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.files import ContainerRoots
+from moorage.engine.containers.healing import ContainerHealer
 from moorage.engine.containers.inspecting import ContainerInspector
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.last_resort import LastResort
@@ -26,6 +27,7 @@ from moorage.engine.containers.logs import ContainerLogs
 from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.pausing import ContainerPauser
+from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.removing import ContainerRemover
 from moorage.engine.containers.sizes import ContainerSizes
 from moorage.engine.containers.starting import ContainerStarter
@@ -181,6 +183,10 @@ class Wiring:
             clear_leftovers=self.base.groups.clear,
         )
 
+    def _watch_health(self, record: ContainerRecord) -> None:
+        # The monitor needs the killer, which needs this.
+        self.health.start(record)
+
     def _end_companions(self, container_id: str) -> None:
         self.health.stop(container_id)
         self.exec_table.end_all(container_id)
@@ -242,6 +248,15 @@ class Wiring:
             watch=self.watch,
             restarts=self.restarts,
             last_resort=self.last_resort,
+            on_resumed=self._watch_health,
+        )
+
+    @cached_property
+    def healer(self) -> ContainerHealer:
+        """Restarts unhealthy containers."""
+        base = self.base
+        return ContainerHealer(
+            killer=self.killer, watch=self.watch, jobs=base.jobs, default_grace=base.config.default_stop_timeout
         )
 
     @cached_property
@@ -266,7 +281,14 @@ class Wiring:
     def pauser(self) -> ContainerPauser:
         """Pauses containers."""
         base = self.base
-        return ContainerPauser(registry=base.registry, locks=self.locks, tasks=base.tasks, events=base.bus)
+        return ContainerPauser(
+            registry=base.registry,
+            locks=self.locks,
+            tasks=base.tasks,
+            events=base.bus,
+            on_paused=self.health.stop,
+            on_resumed=self.health.start,
+        )
 
     @cached_property
     def remover(self) -> ContainerRemover:
@@ -353,8 +375,10 @@ class Wiring:
     def health(self) -> HealthMonitor:
         """Runs health checks."""
         base = self.base
-        prober = ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=base.tasks)
-        return HealthMonitor(registry=base.registry, prober=prober, events=base.bus, jobs=base.jobs)
+        prober = ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=base.tasks, events=base.bus)
+        return HealthMonitor(
+            registry=base.registry, prober=prober, events=base.bus, jobs=base.jobs, on_ailing=self.healer.heal
+        )
 
     @cached_property
     def recovery(self) -> Recovery:
@@ -371,6 +395,7 @@ class Wiring:
             last_resort=self.last_resort,
             paths=base.paths,
             jobs=base.jobs,
+            restarts=self.restarts,
             on_live=self.health.start,
         )
 

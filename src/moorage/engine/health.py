@@ -1,20 +1,20 @@
 """Health checks: a probe in the container, again and again, and what its results mean.
 
 Judging a result is pure. The monitor runs one loop per container that has a check, as
-long as the container runs.
+long as the container runs and is not paused.
 
 Spec: Engine API, ContainerConfig "Healthcheck"; ContainerState "Health".
 """
 
 import asyncio
 import dataclasses
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from moorage.api.containers import HealthConfig
+from moorage.api.containers import ContainerConfig, HealthConfig
+from moorage.api.timestamps import format_duration
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord, Health, HealthStatus, ProbeResult
 from moorage.engine.containers.registry import ContainerRegistry
@@ -27,122 +27,147 @@ _TIMEOUT: Final = 30 * _SECOND
 _START_INTERVAL: Final = 5 * _SECOND
 _RETRIES: Final = 3
 _KEPT_RESULTS: Final = 5
-_KEPT_OUTPUT: Final = 4096
-_TIMED_OUT: Final = -1
-
-_log = logging.getLogger(__name__)
+_NOT_RUN: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOutcome:
-    """How one run of a probe ended."""
+    """How one run of a probe ended.
+
+    Attributes:
+        output: What it wrote, cut to what is kept.
+        timed_out: It was killed because it took too long.
+    """
 
     exit_code: int
     output: str
+    timed_out: bool = False
 
 
 class Prober(Protocol):
     """Runs a command in a container."""
 
-    async def run(self, record: ContainerRecord, command: Sequence[str]) -> ProbeOutcome:
-        """Run a command to its end; cancelling kills it."""
+    async def run(self, record: ContainerRecord, command: Sequence[str], *, seconds: float) -> ProbeOutcome:
+        """Run a command to its end, which is made after `seconds`; cancelling kills it."""
 
 
-def judge(health: Health, result: ProbeResult, *, retries: int, in_start_period: bool) -> Health:
+def check_of(config: ContainerConfig) -> HealthConfig | None:
+    """Return how a container is checked, None if it is not."""
+    check = config.healthcheck
+    return check if check is not None and check.test and check.test[0] in {"CMD", "CMD-SHELL"} else None
+
+
+def judge(health: Health, result: ProbeResult, *, check: HealthConfig, started_ns: int) -> Health:
     """Return the health record after one more result.
 
-    Failures in the start period do not count; a success there ends it.
+    Failures of probes that began in the start period do not count; a success there ends it.
     """
     log = (*health.log, result)[-_KEPT_RESULTS:]
     if result.exit_code == 0:
         return Health(status=HealthStatus.HEALTHY, failing_streak=0, log=log)
-    if in_start_period and health.status is HealthStatus.STARTING:
+    if health.status is HealthStatus.STARTING and result.start_ns - started_ns < check.start_period:
         return dataclasses.replace(health, log=log)
     streak = health.failing_streak + 1
-    status = HealthStatus.UNHEALTHY if streak >= retries else health.status
+    status = HealthStatus.UNHEALTHY if streak >= (check.retries or _RETRIES) else health.status
     return Health(status=status, failing_streak=streak, log=log)
+
+
+def is_ailing(record: ContainerRecord) -> bool:
+    """Tell whether so many probes failed that a container is unhealthy.
+
+    The word alone does not say so: a container that nobody probes is called unhealthy too.
+    """
+    check, health = check_of(record.config), record.state.health
+    return check is not None and health is not None and health.failing_streak >= (check.retries or _RETRIES)
 
 
 def probe_command(check: HealthConfig, shell: Sequence[str]) -> list[str]:
     """Return the command of a check: `CMD` words as they are, `CMD-SHELL` text through a shell."""
     kind, *words = check.test
-    return [*(shell or ("/bin/sh", "-c")), " ".join(words)] if kind == "CMD-SHELL" else words
+    return [*(shell or ("/bin/sh", "-c")), *words] if kind == "CMD-SHELL" and words else words
+
+
+def pause_before_probe(check: HealthConfig, health: Health, *, ran_ns: int) -> int:
+    """Return the nanoseconds until the next probe of a container that has run for `ran_ns`."""
+    if ran_ns < check.start_period and health.status is HealthStatus.STARTING:
+        return check.start_interval or _START_INTERVAL
+    return check.interval or _INTERVAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthMonitor:
-    """Runs the health checks of all containers."""
+    """Runs the health checks of all containers.
+
+    Attributes:
+        on_ailing: Called with each result that finds a container unhealthy.
+    """
 
     registry: ContainerRegistry
     prober: Prober
     events: EventPublisher
     jobs: Jobs
+    on_ailing: Callable[[ContainerRecord], None]
     _loops: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def start(self, record: ContainerRecord) -> None:
-        """Begin to check a container that started, if it has a check."""
+        """Begin to check a container that started or was thawed, if it has a check."""
         self.stop(record.id)
-        check = record.config.healthcheck
-        if check is None or not check.test or check.test[0] == "NONE":
-            return
-        self._loops[record.id] = self.jobs.start(self._watch(record, check), key=f"health:{record.id}")
+        if (check := check_of(record.config)) is not None and not record.state.paused:
+            self._loops[record.id] = self.jobs.start(self._watch(record, check), key=f"health:{record.id}")
 
     def stop(self, container_id: str) -> None:
-        """Stop checking a container."""
+        """Stop checking a container; a probe that runs is killed."""
         if (loop := self._loops.pop(container_id, None)) is not None:
             loop.cancel()
 
-    def stop_all(self) -> None:
-        """Stop checking; for the end of the daemon."""
-        for container_id in tuple(self._loops):
+    async def close(self) -> None:
+        """Stop checking, and make durable what was found; for the end of the daemon."""
+        watched = tuple(self._loops)
+        for container_id in watched:
             self.stop(container_id)
+        records = [record for each in watched if (record := self.registry.find(each)) is not None]
+        await asyncio.gather(*(self.registry.set_state(record.id, record.state) for record in records))
 
     async def _watch(self, record: ContainerRecord, check: HealthConfig) -> None:
         started_ns = record.state.started_at_ns
-        while (current := self.registry.find(record.id)) is not None and current.state.running:
-            starting = self._in_start_period(current, check, started_ns)
-            pause = (check.start_interval or _START_INTERVAL) if starting else (check.interval or _INTERVAL)
-            await asyncio.sleep(pause / _SECOND)
-            current = self.registry.find(record.id)
-            if current is None or not current.state.running:
-                return
-            if not current.state.paused:
-                await self._probe(current, check, started_ns)
+        while (current := self._running(record.id)) is not None:
+            health = current.state.health or Health()
+            await asyncio.sleep(pause_before_probe(check, health, ran_ns=time.time_ns() - started_ns) / _SECOND)
+            if (current := self._running(record.id)) is not None:
+                await self._probe(current, check)
 
-    async def _probe(self, record: ContainerRecord, check: HealthConfig, started_ns: int) -> None:
+    def _running(self, container_id: str) -> ContainerRecord | None:
+        record = self.registry.find(container_id)
+        return record if record is not None and record.state.has_process else None
+
+    async def _probe(self, record: ContainerRecord, check: HealthConfig) -> None:
         start_ns = time.time_ns()
         outcome = await self._run(record, check)
         result = ProbeResult(
             start_ns=start_ns, end_ns=time.time_ns(), exit_code=outcome.exit_code, output=outcome.output
         )
-        current = self.registry.find(record.id)
-        if current is None or not current.state.running:
+        if (current := self._running(record.id)) is None:
             return
         before = current.state.health or Health()
-        after = judge(
-            before,
-            result,
-            retries=check.retries or _RETRIES,
-            in_start_period=self._in_start_period(current, check, started_ns),
-        )
+        after = judge(before, result, check=check, started_ns=record.state.started_at_ns)
         if after.status is before.status:
-            self.registry.put_state(record.id, dataclasses.replace(current.state, health=after))
-            return
-        await self.registry.change_state(record.id, health=after)
-        self.events.publish("container", f"health_status: {after.status.value}", record.id, record.event_attributes())
+            current = self.registry.put_state(record.id, dataclasses.replace(current.state, health=after))
+        else:
+            current = await self.registry.change_state(record.id, health=after)
+            action = f"health_status: {after.status.value}"
+            self.events.publish("container", action, record.id, record.event_attributes())
+        if is_ailing(current):
+            self.on_ailing(current)
 
     async def _run(self, record: ContainerRecord, check: HealthConfig) -> ProbeOutcome:
-        seconds = (check.timeout or _TIMEOUT) / _SECOND
+        if not (command := probe_command(check, record.config.shell)):
+            return ProbeOutcome(exit_code=_NOT_RUN, output=f"healthcheck for container {record.id} has no command")
+        limit = check.timeout or _TIMEOUT
         try:
-            async with asyncio.timeout(seconds):
-                return await self.prober.run(record, probe_command(check, record.config.shell))
-        except TimeoutError:
-            return ProbeOutcome(_TIMED_OUT, f"Health check exceeded timeout ({seconds:g}s)")
+            outcome = await self.prober.run(record, command, seconds=limit / _SECOND)
         except MoorageError as error:
-            return ProbeOutcome(_TIMED_OUT, str(error))
-
-    @staticmethod
-    def _in_start_period(record: ContainerRecord, check: HealthConfig, started_ns: int) -> bool:
-        health = record.state.health
-        starting = health is None or health.status is HealthStatus.STARTING
-        return starting and time.time_ns() - started_ns < check.start_period
+            return ProbeOutcome(exit_code=_NOT_RUN, output=str(error))
+        if not outcome.timed_out:
+            return outcome
+        text = f"Health check exceeded timeout ({format_duration(limit)})"
+        return ProbeOutcome(exit_code=_NOT_RUN, output=f"{text}: {outcome.output}" if outcome.output else text)

@@ -13,14 +13,16 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from moorage.engine.bundles.modes import joined_container
 from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
 from moorage.engine.containers.exiting import ContainerExits
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.last_resort import LastResort
+from moorage.engine.containers.links import links_of
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Snapshots
 from moorage.engine.containers.records import ContainerRecord, ContainerState
@@ -29,7 +31,7 @@ from moorage.engine.containers.removing import ContainerRemover
 from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.tasks import Exit, Task, Tasks
 from moorage.engine.jobs import Jobs
-from moorage.engine.restarting import should_start_at_boot
+from moorage.engine.restarting import RestartSupervisor, should_start_at_boot
 from moorage.engine.shims import Message, ShimClient, ShimHandlers, connect
 from moorage.errors import MoorageError
 from moorage.networks.models import Sandbox
@@ -68,11 +70,13 @@ class Recovery:
     last_resort: LastResort
     paths: ContainerPaths
     jobs: Jobs
+    restarts: RestartSupervisor
     on_live: Callable[[ContainerRecord], None]
     _survey: _Survey = field(default_factory=_Survey)
 
     async def reconnect(self) -> list[Sandbox]:
         """Find out who lives, and return the sandboxes of those; nothing is recorded yet."""
+        self.restarts.hold()
         self.paths.containers.mkdir(parents=True, exist_ok=True, mode=0o710)
         self.paths.bundles.mkdir(parents=True, exist_ok=True, mode=0o700)
         await asyncio.gather(*(self._examine(record) for record in self.registry.all()))
@@ -94,15 +98,21 @@ class Recovery:
 
     def start_policies(self) -> None:
         """Start the containers whose restart policy says so; the daemon serves meanwhile."""
-        for record in self.registry.all():
-            if record.state.restarting:
-                self.jobs.spawn(self.starter.restart(record.id), key=f"restart:{record.id}")
-            elif not record.state.running and should_start_at_boot(record):
-                self.jobs.spawn(self._start(record.id), key=f"boot:{record.id}")
+        self.restarts.release()
+        due = {record.id: asyncio.Event() for record in self.registry.all() if _starts(record)}
+        for container_id in due:
+            self.jobs.spawn(self._start(container_id, due), key=f"boot:{container_id}")
 
-    async def _start(self, container_id: str) -> None:
-        with contextlib.suppress(MoorageError):
-            await self.starter.start(container_id)
+    async def _start(self, container_id: str, due: Mapping[str, asyncio.Event]) -> None:
+        try:
+            if (record := self.registry.find(container_id)) is not None:
+                # Needs point to older containers only, so there is no ring to wait in.
+                for needed in needs(record):
+                    if needed in due:
+                        await due[needed].wait()
+                await self.starter.start_at_boot(container_id)
+        finally:
+            due[container_id].set()
 
     async def _examine(self, record: ContainerRecord) -> None:
         task = Task(record.id, self.exits)
@@ -280,6 +290,18 @@ def _living_state(record: ContainerRecord, state: Message) -> ContainerState:
     return dataclasses.replace(
         record.state, pid=state["pid"], started_at_ns=state["started_at"], paused=state["status"] == "paused"
     )
+
+
+def _starts(record: ContainerRecord) -> bool:
+    return record.state.restarting or (not record.state.running and should_start_at_boot(record))
+
+
+def needs(record: ContainerRecord) -> set[str]:
+    """Return the IDs of the containers that must run before one can start: whose namespaces it joins, its links."""
+    host_config = record.host_config
+    modes = (host_config.network_mode, host_config.ipc_mode, host_config.pid_mode)
+    joined = {other for mode in modes if (other := joined_container(mode)) is not None}
+    return joined | set(links_of(record).values())
 
 
 def _exit_of(state: Message) -> Exit:

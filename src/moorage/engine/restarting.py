@@ -19,18 +19,34 @@ _LONGEST_WAIT: Final = 60.0
 _STABLE_SECONDS: Final = 10.0
 
 
-def should_restart(policy: RestartPolicy, *, exit_code: int, restart_count: int, manually_stopped: bool) -> bool:
-    """Tell whether a container that just exited starts again."""
+ON_UNHEALTHY: Final = "on-unhealthy"
+"""A policy of our own: as on-failure, and a container that becomes unhealthy is restarted too."""
+
+
+def should_restart(
+    policy: RestartPolicy, *, exit_code: int, restart_count: int, manually_stopped: bool, ailing: bool = False
+) -> bool:
+    """Tell whether a container that just exited starts again.
+
+    Args:
+        ailing: It was unhealthy when it exited.
+    """
     if manually_stopped:
         return False
     match policy.name:
         case "always" | "unless-stopped":
             return True
         case "on-failure":
-            limit = policy.maximum_retry_count
-            return exit_code != 0 and (limit == 0 or restart_count < limit)
+            return exit_code != 0 and retries_left(policy, restart_count=restart_count)
+        case "on-unhealthy":
+            return (exit_code != 0 or ailing) and retries_left(policy, restart_count=restart_count)
         case _:
             return False
+
+
+def retries_left(policy: RestartPolicy, *, restart_count: int) -> bool:
+    """Tell whether a policy that counts allows one more restart; a limit of 0 is none."""
+    return policy.maximum_retry_count == 0 or restart_count < policy.maximum_retry_count
 
 
 def should_start_at_boot(record: ContainerRecord) -> bool:
@@ -40,7 +56,7 @@ def should_start_at_boot(record: ContainerRecord) -> bool:
             return record.state.started_before
         case "unless-stopped":
             return record.state.started_before and not record.state.manually_stopped
-        case "on-failure":
+        case "on-failure" | "on-unhealthy":
             # It was running when the host went down, and that is a failure.
             return record.state.running and not record.state.manually_stopped
         case _:
@@ -60,9 +76,20 @@ class RestartSupervisor:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._waiting: dict[str, asyncio.Event] = {}
+        self._held = False
+
+    def hold(self) -> None:
+        """Schedule nothing until `release`: who starts when a daemon starts is a matter of order."""
+        self._held = True
+
+    def release(self) -> None:
+        """Schedule from now on."""
+        self._held = False
 
     def schedule(self, container_id: str, *, seconds: float, start: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Call `start` after `seconds`, unless the restart is cancelled first."""
+        if self._held:
+            return
         cancelled = asyncio.Event()
         self._waiting[container_id] = cancelled
         self._jobs.spawn(self._wait(container_id, cancelled, seconds, start), key=f"restart:{container_id}")

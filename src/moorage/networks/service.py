@@ -15,6 +15,7 @@ from moorage.networks.host_files import HostFiles
 from moorage.networks.models import (
     DEFAULT_NETWORK,
     OPTION_MTU,
+    Attachment,
     ContainerNetworks,
     Network,
     NetworkOptions,
@@ -143,14 +144,25 @@ class NetworkService:
         sandbox = self.sandboxes.get(container.id) or container.sandbox
         return endpoint.port_summaries(sandbox) if sandbox else []
 
-    def rename(self, container_id: str, name: str) -> None:
+    def rename(self, container_id: str, name: str, attachments: Iterable[Attachment]) -> None:
         """Let the names of a running container follow a rename; a stopped one has none."""
         sandbox = self.sandboxes.get(container_id)
         if sandbox is None:
             return
-        old = sandbox.container_name
+        # An alias stays, even one that is the same word as the old name.
+        aliases = {network.id: one.aliases for one in attachments if (network := self.registry.lookup(one.network))}
         endpoints = tuple(
-            replace(one, dns_names=tuple(name if known == old else known for known in one.dns_names))
+            replace(
+                one,
+                dns_names=names.dns_names(
+                    name,
+                    container_id=container_id,
+                    hostname=sandbox.hostname,
+                    aliases=aliases.get(one.network_id, ()),
+                ),
+            )
+            if one.dns_names
+            else one
             for one in sandbox.endpoints
         )
         renamed = replace(sandbox, container_name=name, endpoints=endpoints)

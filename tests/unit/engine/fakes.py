@@ -39,7 +39,7 @@ from moorage.engine.launching import AttachedClient
 from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.errors import MoorageError
-from moorage.networks.models import ContainerNetworks, Sandbox, SandboxRequest
+from moorage.networks.models import Attachment, ContainerNetworks, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.oci.digest import ChainID
 from moorage.snapshots.rootfs import OverlayRootfs
@@ -114,7 +114,7 @@ class FakeNetworks:
     def sandbox(self, container_id: str) -> Sandbox | None:
         return None
 
-    def rename(self, container_id: str, name: str) -> None:
+    def rename(self, container_id: str, name: str, attachments: Sequence[Attachment]) -> None:
         self.renamed.append((container_id, name))
 
 
@@ -339,6 +339,7 @@ class FakeEngine:
         self.killer = ContainerKiller(
             registry=self.registry, locks=self.locks, tasks=self.tasks, events=self.bus, watch=self.watch,
             restarts=self.restarts, last_resort=FakeLastResort(),  # type: ignore[arg-type]  # it has what is used
+            on_resumed=lambda _: None,
         )  # fmt: skip
         self.stopper = ContainerStopper(
             registry=self.registry, killer=self.killer, events=self.bus, watch=self.watch, jobs=self.jobs

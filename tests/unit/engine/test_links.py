@@ -1,9 +1,12 @@
 """Names that one container has for another."""
 
+import dataclasses
+
 import pytest
 
+from moorage.api.host_config import HostConfig
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestFailedError
-from moorage.engine.containers.links import linked_names, shown_links
+from moorage.engine.containers.links import bound_links, linked_names, shown_links
 from moorage.engine.containers.records import ContainerRecord, ContainerState
 from moorage.engine.containers.unlinking import LinkRemover
 from tests.unit.engine.fakes import FakeEngine, record
@@ -23,8 +26,21 @@ def remover(engine: FakeEngine) -> LinkRemover:
 
 async def test_a_link_is_one_more_name_of_what_it_leads_to(engine: FakeEngine, linked: ContainerRecord) -> None:
     assert engine.registry.resolve("/web/data").name == engine.registry.resolve("web/other").name == "db"
-    assert linked_names(engine.registry.all()) == {"db": ["/web/data", "/web/other"]}
-    assert shown_links(linked) == ["/db:/web/data", "/db:/web/other"]
+    names = linked_names(engine.registry.all(), engine.registry.resolve)
+    assert names == {"db": ["/web/data", "/web/other"]}
+    assert shown_links(linked, engine.registry.resolve) == ["/db:/web/data", "/db:/web/other"]
+
+
+async def test_a_link_follows_its_target_through_renames(engine: FakeEngine) -> None:
+    target = await engine.add(record("a" * 64, "db"))
+    bound = bound_links(HostConfig(network_mode="bridge", links=["db:data", "db"]), engine.registry.resolve)
+    assert bound.links == [f"{target.id}:data", f"{target.id}:db"]
+    linked = await engine.add(record("b" * 64, "web", host={"links": bound.links}))
+    await engine.registry.save(dataclasses.replace(target, name="store"))
+    assert shown_links(linked, engine.registry.resolve) == ["/store:/web/data", "/store:/web/db"]
+    assert linked_names(engine.registry.all(), engine.registry.resolve) == {"store": ["/web/data", "/web/db"]}
+    await engine.registry.remove(target.id)
+    assert shown_links(linked, engine.registry.resolve) == ["/aaaaaaaaaaaa:/web/data", "/aaaaaaaaaaaa:/web/db"]
 
 
 async def test_a_removed_link_is_gone_from_names_and_hosts(engine: FakeEngine, linked: ContainerRecord) -> None:
@@ -32,7 +48,7 @@ async def test_a_removed_link_is_gone_from_names_and_hosts(engine: FakeEngine, l
     hosts.write_text("127.0.0.1\tlocalhost\n172.17.0.2\tdata other db\n")
     await remover(engine).remove("/web/data")
     assert hosts.read_text() == "127.0.0.1\tlocalhost\n172.17.0.2\tother db\n"
-    assert shown_links(engine.registry.resolve("web")) == ["/db:/web/other"]
+    assert shown_links(engine.registry.resolve("web"), engine.registry.resolve) == ["/db:/web/other"]
     with pytest.raises(ContainerNotFoundError):
         engine.registry.resolve("web/data")
 

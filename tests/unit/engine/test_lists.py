@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from moorage.api.containers import PortSummary
 from moorage.api.filters import Filters
 from moorage.api.versions import MAXIMUM
 from moorage.engine.bundles.mounts import MountKind, PlannedMount
@@ -13,7 +14,7 @@ from moorage.engine.containers.list_filters import ListRequest, select
 from moorage.engine.containers.listing import ContainerLister
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health, HealthStatus
 from moorage.engine.containers.sizes import ContainerSizes
-from moorage.errors import InvalidParameterError
+from moorage.errors import MoorageError
 from moorage.images.errors import ImageNotFoundError
 from tests.unit.engine.fakes import FakeEngine, FakeFiles, changed, record
 
@@ -26,8 +27,10 @@ class Facts:
     def ancestors(self, image: str) -> frozenset[str]:
         return frozenset({IMAGE} if image == "busybox" else ())
 
-    def published(self, record: ContainerRecord) -> Iterable[str]:
-        return ["80/tcp"] if record.name == "web" else []
+    def ports(self, record: ContainerRecord) -> Iterable[PortSummary]:
+        if record.name != "web":
+            return []
+        return [PortSummary(private_port=80, public_port=8080, type="tcp"), PortSummary(private_port=53, type="udp")]
 
     def attached(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
         return [("bridge", "b" * 64)]
@@ -91,8 +94,11 @@ async def test_a_limit_shows_stopped_ones_too(busy: FakeEngine) -> None:
         ("volume", "/data", ["old"]),
         ("network", "bridge", ["web", "db", "old"]),
         ("network", "bbb", ["web", "db", "old"]),
-        ("expose", "50-60/udp", ["old"]),
-        ("publish", "80", ["web"]),
+        ("expose", "50-60/UDP", ["web"]),
+        ("expose", "8080", []),
+        ("publish", "80", []),
+        ("publish", "8080/tcp", ["web"]),
+        ("publish", "8000-9000", ["web"]),
         ("ancestor", "busybox", ["web", "db", "old"]),
         ("ancestor", "nothing", []),
         ("before", "web", ["db", "old"]),
@@ -104,12 +110,38 @@ async def test_filters(busy: FakeEngine, key: str, value: str, found: list[str])
     assert names(busy, key, value, everything=True) == found
 
 
+async def test_either_kind_of_port_is_enough(busy: FakeEngine) -> None:
+    filters = Filters({"publish": ("1",), "expose": ("80",)})
+    assert [each.name for each in select(busy.registry, ListRequest(filters=filters), Facts())] == ["web"]
+
+
+async def test_a_beginning_of_several_ids_means_none(busy: FakeEngine) -> None:
+    await busy.add(record("a" * 63 + "b", "other"))
+    assert names(busy, "id", "a", everything=True) == []
+    assert names(busy, "id", "a" * 64, everything=True) == ["web"]
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("status", "up"), ("exited", "x"), ("health", "well"), ("publish", "1:2"), ("expose", "x")]
+    ("key", "value", "message"),
+    [
+        ("status", "up", "invalid filter 'status=up': invalid value for state (up): must be one of created, "),
+        ("exited", "x", "invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax"),
+        ("health", "well", "invalid filter 'health=well': invalid value for health (well): must be one of none, "),
+        ("is-task", "x", "invalid filter 'is-task=[x]'"),
+        ("publish", "1:2", "filter for 'publish' should not contain ':': 1:2"),
+        ("expose", "x", "error while looking up for expose x: invalid start port 'x': invalid syntax"),
+        (
+            "expose",
+            "1-70000",
+            "error while looking up for expose 1-70000: invalid end port '70000': value out of range",
+        ),
+        ("publish", "9-8", "error while looking up for publish 9-8: invalid port range: 9-8"),
+    ],
 )
-async def test_values_that_cannot_be(busy: FakeEngine, key: str, value: str) -> None:
-    with pytest.raises(InvalidParameterError):
+async def test_values_that_cannot_be(busy: FakeEngine, key: str, value: str, message: str) -> None:
+    with pytest.raises(MoorageError) as refusal:
         names(busy, key, value)
+    assert str(refusal.value).startswith(message)
 
 
 async def test_before_nobody(busy: FakeEngine) -> None:

@@ -87,7 +87,7 @@ async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
         registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
         starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
         last_resort=FakeLastResort(),  # type: ignore[arg-type]  # likewise
-        paths=engine.paths, jobs=engine.jobs, on_live=lambda _: None,
+        paths=engine.paths, jobs=engine.jobs, restarts=engine.restarts, on_live=lambda _: None,
     )  # fmt: skip
     sandboxes = await recovery.reconnect()
     await recovery.settle()

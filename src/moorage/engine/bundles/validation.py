@@ -40,7 +40,9 @@ READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/pr
 
 _SHM_SIZE: Final = 64 * 1024 * 1024
 _MILLISECOND: Final = 1_000_000
-_RESTART_POLICIES: Final = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
+# The last one is ours.
+_RESTART_POLICIES: Final = frozenset({"no", "always", "unless-stopped", "on-failure", "on-unhealthy"})
+_COUNTING_POLICIES: Final = frozenset({"on-failure", "on-unhealthy"})
 _RLIMITS: Final = frozenset(
     """
     core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime
@@ -110,6 +112,7 @@ def check_create(
     _check_security(host_config)
     _check_host_options(host_config)
     check_restart_policy(host_config.restart_policy, auto_remove=host_config.auto_remove)
+    check_policy_fits(host_config.restart_policy, config)
     _check_ulimits(host_config)
     if host_config.runtime and host_config.runtime not in host.runtimes:
         raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
@@ -172,20 +175,37 @@ def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
         InvalidRequestError: In Docker's words.
     """
     name, count = policy.name, policy.maximum_retry_count
+    if not name:
+        # Clients of old versions send a count without a policy.
+        return
     if name not in _RESTART_POLICIES:
         raise InvalidRequestError(
             f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', "
             "or 'unless-stopped'"
         )
-    if name != "on-failure" and count != 0:
+    if name not in _COUNTING_POLICIES and count != 0:
         hint = " and cannot be negative" if count < 0 else ""
         raise InvalidRequestError(
             f"invalid restart policy: maximum retry count can only be used with 'on-failure'{hint}"
         )
     if count < 0:
         raise InvalidRequestError("invalid restart policy: maximum retry count cannot be negative")
-    if auto_remove and name not in {"", "no"}:
+    if auto_remove and name != "no":
         raise InvalidRequestError("can't create 'AutoRemove' container with restart policy")
+
+
+def check_policy_fits(policy: RestartPolicy, config: ContainerConfig) -> None:
+    """Check that a container has the health check without which `on-unhealthy` is `on-failure`.
+
+    Raises:
+        InvalidRequestError: It has none.
+    """
+    if policy.name == "on-unhealthy":
+        test = config.healthcheck.test if config.healthcheck else []
+        if not test or test[0] == "NONE":
+            raise InvalidRequestError(
+                "invalid restart policy: 'on-unhealthy' can only be used with a container that has a health check"
+            )
 
 
 def _check_config(config: ContainerConfig) -> None:

@@ -7,7 +7,7 @@ of mounts, namespaces to join, ports and addresses.
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from moorage.engine.containers.errors import (
 )
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.link_environment import link_environment
+from moorage.engine.containers.links import named_links
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
@@ -195,7 +196,8 @@ class Bundler:
         other = joined_container(record.host_config.network_mode)
         directory = self.paths.directory(other or record.id)
         if other is None:
-            for name, content in self.networks.files(sandbox_request(record), sandbox).items():
+            request = replace(sandbox_request(record), links=tuple(named_links(record, self.registry.resolve)))
+            for name, content in self.networks.files(request, sandbox).items():
                 if name != "resolv.conf" or _is_ours(directory):
                     _write_in_place(directory / name, content)
                 if mapping is not None:

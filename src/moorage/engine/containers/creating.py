@@ -23,6 +23,7 @@ from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
 from moorage.engine.bundles.validation import check_create
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
+from moorage.engine.containers.links import bound_links
 from moorage.engine.containers.mounting import MountPreparer, check_bind_sources, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name
 from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
@@ -33,7 +34,6 @@ from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
 from moorage.networks.errors import NetworkNotFoundError
-from moorage.networks.names import link_names
 from moorage.oci.digest import ChainID
 from moorage.oci.platform import host_platform, parse_platform
 from moorage.state.containers import NameTakenError
@@ -101,8 +101,7 @@ class ContainerCreator:
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
-            self._check_links(host_config)
-            host_config = self._resolve_modes(host_config)
+            host_config = bound_links(self._resolve_modes(host_config), self._link_target)
             mounts = self._plan_mounts(config, host_config)
         record = ContainerRecord(
             id=container_id,
@@ -154,14 +153,11 @@ class ContainerCreator:
         }
         return msgspec.structs.replace(host_config, **resolved) if resolved else host_config
 
-    def _check_links(self, host_config: HostConfig) -> None:
-        links = host_config.links if host_config.network_mode == "bridge" else None
-        for link in links or ():
-            container, _ = link_names(link)
-            try:
-                self.registry.resolve(container)
-            except ContainerNotFoundError as error:
-                raise RequestRefusedError(f"could not get container for {container}: {error}") from error
+    def _link_target(self, container: str) -> ContainerRecord:
+        try:
+            return self.registry.resolve(container)
+        except ContainerNotFoundError as error:
+            raise RequestRefusedError(f"could not get container for {container}: {error}") from error
 
     def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
         inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)

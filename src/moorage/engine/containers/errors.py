@@ -66,6 +66,13 @@ class PausedError(ConflictError):
         super().__init__(f"Container {reference} is paused, unpause the container before exec")
 
 
+class NotPausedError(SystemFailureError):
+    """There is nothing to thaw; Docker counts that as its own failure."""
+
+    def __init__(self, container_id: str) -> None:
+        super().__init__(f"Container {container_id} is not paused")
+
+
 class RemovalInProgressError(ConflictError):
     """Somebody else is removing the container."""
 

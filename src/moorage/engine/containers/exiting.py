@@ -23,6 +23,7 @@ from moorage.engine.containers.records import ContainerRecord, ContainerState
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Exit, Task, Tasks
 from moorage.engine.containers.waiting import ExitWatch
+from moorage.engine.health import is_ailing
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor, next_backoff, should_restart
 from moorage.errors import SystemFailureError
@@ -164,6 +165,7 @@ class ContainerExits:
             exit_code=ended.code,
             restart_count=state.restart_count,
             manually_stopped=state.manually_stopped,
+            ailing=is_ailing(record),
         )
 
     def _publish_die(self, record: ContainerRecord, ended: Exit) -> None:
@@ -206,5 +208,6 @@ def _stopped_state(state: ContainerState, ended: Exit, *, restart: bool) -> Cont
         oom_killed=state.oom_killed or ended.oom_killed,
         restart_count=state.restart_count + restart,
         backoff=next_backoff(state.backoff, ran_seconds=ran) if restart else 0.0,
+        health=state.health and state.health.unwatched(),
         sandbox=None,
     )

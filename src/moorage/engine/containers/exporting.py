@@ -13,7 +13,7 @@ from moorage.api.containers import ContainerConfig
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.containers.errors import (
     ContainerNotFoundError,
-    ContainerStateError,
+    NotPausedError,
     NotRunningError,
     RestartingError,
 )
@@ -139,7 +139,7 @@ class ContainerCommitter:
         try:
             yield
         finally:
-            with contextlib.suppress(ContainerNotFoundError, ContainerStateError, NotRunningError):
+            with contextlib.suppress(ContainerNotFoundError, NotPausedError, NotRunningError):
                 await self.pauser.unpause(container_id)
 
 

@@ -79,7 +79,7 @@ class ContainerInspector:
             platform=record.definition.platform,
             exec_ids=self.execs.unfinished(record.id) or None,
             app_armor_profile=parse_security_options(record.host_config.security_opt or ()).apparmor,
-            host_config=msgspec.structs.replace(record.host_config, links=shown_links(record)),
+            host_config=msgspec.structs.replace(record.host_config, links=shown_links(record, self.registry.resolve)),
             graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
             mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],
             config=config if version >= _WITHOUT_LEGACY_FIELDS else _legacy_config(record),

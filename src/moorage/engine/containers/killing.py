@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import logging
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,7 +40,11 @@ def stop_signal(record: ContainerRecord) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerKiller:
-    """Sends signals to containers."""
+    """Sends signals to containers.
+
+    Attributes:
+        on_resumed: Begins again what rests while a container is paused: its health checks.
+    """
 
     registry: ContainerRegistry
     locks: ContainerLocks
@@ -48,6 +53,7 @@ class ContainerKiller:
     watch: ExitWatch
     restarts: RestartSupervisor
     last_resort: LastResort
+    on_resumed: Callable[[ContainerRecord], None]
 
     async def kill(self, reference: str, *, signal_text: str = "") -> None:
         """Send a signal; SIGKILL, the default, also waits for the end.
@@ -57,16 +63,18 @@ class ContainerKiller:
             InvalidParameterError: There is no such signal.
             NotRunningError: It does not run.
         """
-        number = parse_signal(signal_text) if signal_text else int(signal.SIGKILL)
-        record = self.registry.resolve(reference)
         try:
-            if number == signal.SIGKILL:
-                await self.end(record.id)
-            else:
-                await self.send(record.id, number)
+            await self._kill(reference, parse_signal(signal_text) if signal_text else int(signal.SIGKILL))
         except MoorageError as error:
             error.args = (f"cannot kill container: {reference}: {error}",)
             raise
+
+    async def _kill(self, reference: str, number: int) -> None:
+        record = self.registry.resolve(reference)
+        if number == signal.SIGKILL:
+            await self.end(record.id)
+        else:
+            await self.send(record.id, number)
 
     async def end(self, container_id: str) -> None:
         """Kill a container and wait until its exit is recorded.
@@ -137,8 +145,12 @@ class ContainerKiller:
         record = self.registry.find(container_id)
         return record is not None and record.state.running
 
-    async def send(self, container_id: str, number: int) -> None:
+    async def send(self, container_id: str, number: int, *, stops: bool | None = None) -> None:
         """Send a signal, and mark the container as stopped by a user if the signal means that.
+
+        Args:
+            stops: Whether it means that; None leaves it to the signal: SIGKILL does, and the
+                container's own stop signal.
 
         Raises:
             NotRunningError: It does not run.
@@ -146,30 +158,37 @@ class ContainerKiller:
         record = self.registry.get(container_id)
         if not record.state.running:
             raise NotRunningError(container_id)
-        stops = number in {signal.SIGKILL, stop_signal(record)}
+        if stops is None:
+            stops = number in {signal.SIGKILL, stop_signal(record)}
         if stops:
             record = await self._mark_stopped(record)
         if record.state.restarting:
-            started = await self._end_wait(record, stops=stops)
+            # There is no process, and the next one is not meant but by a signal to stop.
+            started = await self._end_wait(record) if stops else None
             if started is None:
                 return
             record = started
-        task = self.tasks.get(container_id)
+        await self._deliver(record, number, thaws=stops and record.state.paused)
+
+    async def _deliver(self, record: ContainerRecord, number: int, *, thaws: bool) -> None:
+        task = self.tasks.get(record.id)
         await task.kill(number)
         faults.point("kill:sent")
-        if record.state.paused and stops:
+        if thaws:
             # A frozen process cannot act on its signal; the one that kills may not need it.
             with contextlib.suppress(NotRunningError):
                 await task.resume()
-            record = self._thawed(record)
-        self.events.publish("container", "kill", container_id, record.event_attributes(signal=str(number)))
+        self.events.publish("container", "kill", record.id, record.event_attributes(signal=str(number)))
+        if thaws:
+            self._note_thaw(record)
 
-    def _thawed(self, record: ContainerRecord) -> ContainerRecord:
+    def _note_thaw(self, record: ContainerRecord) -> None:
         # It may have ended of the signal already, and its exit been recorded.
         current = self.registry.find(record.id)
-        if current is None or not current.state.paused:
-            return record
-        return self.registry.put_state(record.id, dataclasses.replace(current.state, paused=False))
+        if current is not None and current.state.paused:
+            record = self.registry.put_state(record.id, dataclasses.replace(current.state, paused=False))
+            self.events.publish("container", "unpause", record.id, record.event_attributes())
+            self.on_resumed(record)
 
     async def _mark_stopped(self, record: ContainerRecord) -> ContainerRecord:
         # Without a policy nothing ever asks, so that commit can be saved.
@@ -182,7 +201,7 @@ class ContainerKiller:
             _log.error("that container %s was stopped is not recorded: %s", record.short_id, error)
             return self.registry.get(record.id)
 
-    async def _end_wait(self, record: ContainerRecord, *, stops: bool) -> ContainerRecord | None:
+    async def _end_wait(self, record: ContainerRecord) -> ContainerRecord | None:
         """Let a container that waits for its restart stay stopped; return it if it started already."""
         # The lock is held while an exit is recorded, which ends with scheduling the restart,
         # and while the restart starts: whoever has it next sees one or the other done.
@@ -196,4 +215,4 @@ class ContainerKiller:
             if not record.state.running:
                 return None
             # The start that ended the wait knew nothing of the mark.
-            return await self._mark_stopped(record) if stops else record
+            return await self._mark_stopped(record)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from moorage.api.containers import PortSummary
 from moorage.engine.containers.ports import Images, Networks
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.sandboxes import container_networks
@@ -30,10 +31,9 @@ class EngineListFacts:
                 pending += self.images.children(found.id)
         return frozenset(family)
 
-    def published(self, record: ContainerRecord) -> Iterable[str]:
-        """Return the container ports that are published, as `80/tcp`."""
-        ports = self.networks.port_summaries(container_networks(record))
-        return [f"{port.private_port}/{port.type}" for port in ports if port.public_port]
+    def ports(self, record: ContainerRecord) -> Iterable[PortSummary]:
+        """Return a running container's ports, published or only exposed."""
+        return self.networks.port_summaries(container_networks(record))
 
     def attached(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
         """Return name and ID of the networks a container is attached to."""

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from moorage.api.filters import Filters, InvalidFilterError
-from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
+from moorage.api.containers import PortSummary
+from moorage.api.filters import Filters
+from moorage.engine.containers.errors import ContainerNotFoundError, RequestFailedError, RequestRefusedError
 from moorage.engine.containers.records import ContainerRecord, ContainerStatus
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.errors import MoorageError
 
 Predicate = Callable[[ContainerRecord], bool]
 
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _HEALTH: Final = frozenset({"starting", "healthy", "unhealthy", "none"})
-_PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+_LAST_PORT: Final = 65535
 
 
 class ListFacts(Protocol):
@@ -28,8 +30,8 @@ class ListFacts(Protocol):
     def ancestors(self, image: str) -> frozenset[str]:
         """Return the IDs of an image and of all images made from it."""
 
-    def published(self, record: ContainerRecord) -> Iterable[str]:
-        """Return the container ports that are published, as `80/tcp`."""
+    def ports(self, record: ContainerRecord) -> Iterable[PortSummary]:
+        """Return a running container's ports, published or only exposed."""
 
     def attached(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
         """Return name and ID of the networks a container is attached to."""
@@ -61,6 +63,8 @@ def select(registry: ContainerRegistry, request: ListRequest, facts: ListFacts) 
     filters = request.filters
     everything = request.everything or request.limit > 0 or "status" in filters
     predicates = list(_predicates(filters, facts))
+    if "id" in filters:
+        predicates.append(_by_id(filters, registry))
     records = sorted(registry.all(), key=lambda record: -record.definition.created_ns)
     shown = 0
     for record in _between(registry, records, filters):
@@ -96,8 +100,10 @@ def _predicates(filters: Filters, facts: ListFacts) -> Iterator[Predicate]:
     yield from (make(filters, facts) for key, make in _BY_FACTS.items() if key in filters)
 
 
-def _by_id(filters: Filters) -> Predicate:
-    return lambda record: filters.matches_prefix("id", record.id)
+def _by_id(filters: Filters, registry: ContainerRegistry) -> Predicate:
+    # A beginning that several IDs have means none of them, as everywhere else.
+    wanted = {found.id for value in filters.get("id") if (found := registry.with_prefix(value)) is not None}
+    return lambda record: record.id in wanted
 
 
 def _by_name(filters: Filters) -> Predicate:
@@ -130,10 +136,13 @@ def _by_status(filters: Filters) -> Predicate:
 
 
 def _by_exit_code(filters: Filters) -> Predicate:
-    try:
-        codes = {int(value) for value in filters.get("exited")}
-    except ValueError:
-        raise InvalidFilterError("exited", filters.get("exited")) from None
+    codes: set[int] = set()
+    for value in filters.get("exited"):
+        if not _INTEGER.fullmatch(value):
+            raise RequestRefusedError(
+                f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax"
+            )
+        codes.add(int(value))
     return lambda record: record.state.status is ContainerStatus.EXITED and record.state.exit_code in codes
 
 
@@ -160,19 +169,18 @@ def _by_volume(filters: Filters) -> Predicate:
     )
 
 
-def _by_expose(filters: Filters) -> Predicate:
-    wanted = _port_set("expose", filters)
-    return lambda record: not wanted.isdisjoint(record.config.exposed_ports)
-
-
 def _by_isolation(_: Filters) -> Predicate:
     # Linux has one kind of isolation, and Docker does not look at the value there.
     return lambda _: True
 
 
-def _by_publish(filters: Filters, facts: ListFacts) -> Predicate:
-    wanted = _port_set("publish", filters)
-    return lambda record: not wanted.isdisjoint(facts.published(record))
+def _by_ports(filters: Filters, facts: ListFacts) -> Predicate:
+    """Either key is enough: `publish` looks at the host's ports, `expose` at the container's."""
+    published, exposed = _port_set("publish", filters), _port_set("expose", filters)
+    return lambda record: any(
+        f"{port.public_port}/{port.type}" in published or f"{port.private_port}/{port.type}" in exposed
+        for port in facts.ports(record)
+    )
 
 
 def _by_ancestor(filters: Filters, facts: ListFacts) -> Predicate:
@@ -191,17 +199,38 @@ def _port_set(key: str, filters: Filters) -> set[str]:
     ports: set[str] = set()
     for value in filters.get(key):
         if ":" in value:
-            raise RequestRefusedError(f"filter for '{key}' should not contain ':': {value}")
-        match = _PORTS.fullmatch(value)
-        if match is None:
-            raise RequestRefusedError(f"error while looking up for {key} {value}: invalid port")
-        first, last, protocol = int(match[1]), int(match[2] or match[1]), match[3] or "tcp"
-        ports |= {f"{port}/{protocol}" for port in range(first, min(last, 65535) + 1)}
+            raise RequestFailedError(f"filter for '{key}' should not contain ':': {value}")
+        try:
+            ports.update(_port_range(value))
+        except ValueError as error:
+            # Docker counts this one as its own failure.
+            raise RequestFailedError(f"error while looking up for {key} {value}: {error}") from None
     return ports
 
 
+def _port_range(text: str) -> Iterator[str]:
+    if not text:
+        raise ValueError("invalid port range: value is empty")
+    ports, _, protocol = text.partition("/")
+    first, dash, last = ports.partition("-")
+    lowest = _port("start", first)
+    highest = _port("end", last) if dash and last != first else lowest
+    if highest < lowest:
+        raise ValueError(f"invalid port range: {text}")
+    return (f"{port}/{protocol.lower() or 'tcp'}" for port in range(lowest, highest + 1))
+
+
+def _port(which: str, text: str) -> int:
+    if not text:
+        raise ValueError(f"invalid {which} port '': value is empty")
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"invalid {which} port '{text}': invalid syntax")
+    if int(text) > _LAST_PORT:
+        raise ValueError(f"invalid {which} port '{text}': value out of range")
+    return int(text)
+
+
 _BY_RECORD: Final[dict[str, Callable[[Filters], Predicate]]] = {
-    "id": _by_id,
     "name": _by_name,
     "label": _by_label,
     "status": _by_status,
@@ -209,11 +238,11 @@ _BY_RECORD: Final[dict[str, Callable[[Filters], Predicate]]] = {
     "health": _by_health,
     "is-task": _by_task,
     "volume": _by_volume,
-    "expose": _by_expose,
     "isolation": _by_isolation,
 }
 _BY_FACTS: Final[dict[str, Callable[[Filters, ListFacts], Predicate]]] = {
-    "publish": _by_publish,
+    "publish": _by_ports,
+    "expose": _by_ports,
     "ancestor": _by_ancestor,
     "network": _by_network,
 }

@@ -80,7 +80,7 @@ class ContainerLister:
             return self._cache.whole
         traits = (version >= _SHOWS_ANNOTATIONS, version >= _SHOWS_HEALTH)
         parts: list[bytes] = []
-        links = linked_names(self.registry.all())
+        links = linked_names(self.registry.all(), self.registry.resolve)
         for record in select(self.registry, request, self.facts):
             piece = self._piece(record, traits, tuple(links.get(record.name, ())))
             parts.append(piece.head + _encoder.encode(status_text(record.state, now_ns=now_ns)) + piece.tail)
@@ -96,7 +96,7 @@ class ContainerLister:
         """
         traits = (version >= _SHOWS_ANNOTATIONS, version >= _SHOWS_HEALTH)
         found: list[ContainerSummary] = []
-        links = linked_names(self.registry.all())
+        links = linked_names(self.registry.all(), self.registry.resolve)
         for record in list(select(self.registry, request, self.facts)):
             sizes = await self.sizes.of(record)
             text = status_text(record.state, now_ns=time.time_ns())

@@ -3,23 +3,32 @@
 Spec: Engine API, POST /containers/{id}/pause and /unpause.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from moorage.engine.containers.errors import ContainerStateError, NotRunningError, RestartingError
+from moorage.engine.containers.errors import ContainerStateError, NotPausedError, NotRunningError, RestartingError
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.ports import EventPublisher
+from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPauser:
-    """Freezes and thaws containers."""
+    """Freezes and thaws containers.
+
+    Attributes:
+        on_paused: Ends what runs beside a container: its health checks.
+        on_resumed: Begins that again.
+    """
 
     registry: ContainerRegistry
     locks: ContainerLocks
     tasks: Tasks
     events: EventPublisher
+    on_paused: Callable[[str], None]
+    on_resumed: Callable[[ContainerRecord], None]
 
     async def pause(self, reference: str) -> None:
         """Freeze all processes of a container.
@@ -39,7 +48,9 @@ class ContainerPauser:
             if state.restarting:
                 raise RestartingError(container_id)
             await self.tasks.get(container_id).pause()
-            record = await self.registry.change_state(container_id, paused=True)
+            health = state.health and state.health.unwatched()
+            record = await self.registry.change_state(container_id, paused=True, health=health)
+            self.on_paused(container_id)
         self.events.publish("container", "pause", container_id, record.event_attributes())
 
     async def unpause(self, reference: str) -> None:
@@ -47,12 +58,13 @@ class ContainerPauser:
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
-            ContainerStateError: It is not paused.
+            NotPausedError: It is not paused.
         """
         container_id = self.registry.resolve(reference).id
         async with self.locks.hold(container_id):
             if not self.registry.get(container_id).state.paused:
-                raise ContainerStateError(f"Container {container_id} is not paused")
+                raise NotPausedError(container_id)
             await self.tasks.get(container_id).resume()
             record = await self.registry.change_state(container_id, paused=False)
+            self.on_resumed(record)
         self.events.publish("container", "unpause", container_id, record.event_attributes())

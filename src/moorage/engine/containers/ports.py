@@ -15,7 +15,7 @@ from moorage.api.networks import EndpointSettings
 from moorage.engine.launching import AttachedClient
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.images.records import Image
-from moorage.networks.models import ContainerNetworks, Sandbox, SandboxRequest
+from moorage.networks.models import Attachment, ContainerNetworks, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.oci.digest import ChainID, Digest
 from moorage.oci.platform import Platform
@@ -77,8 +77,8 @@ class Networks(Protocol):
     def sandbox(self, container_id: str) -> Sandbox | None:
         """Return a running container's sandbox as it is now."""
 
-    def rename(self, container_id: str, name: str) -> None:
-        """Let the names of a running container follow a rename."""
+    def rename(self, container_id: str, name: str, attachments: Sequence[Attachment]) -> None:
+        """Let the names of a running container, which joined these networks, follow a rename."""
 
 
 class Volumes(Protocol):

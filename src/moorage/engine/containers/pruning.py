@@ -3,13 +3,14 @@
 Spec: Engine API, POST /containers/prune.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moorage.api.filters import Filters
 from moorage.api.timestamps import read_time
-from moorage.engine.containers.errors import RequestRefusedError
+from moorage.engine.containers.errors import ContainerStateError, RequestRefusedError
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -34,14 +35,22 @@ class ContainerPruner:
     remover: ContainerRemover
     sizes: ContainerSizes
     events: EventPublisher
+    _underway: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def prune(self, filters: Filters) -> PrunedContainers:
         """Remove the containers that do not run and pass `until`, `label` and `label!`.
 
         Raises:
             InvalidParameterError: A filter has a value it cannot have.
+            ContainerStateError: Another prune is under way.
         """
         until_ns = _until(filters)
+        if self._underway.locked():
+            raise ContainerStateError("a prune operation is already running")
+        async with self._underway:
+            return await self._prune(filters, until_ns)
+
+    async def _prune(self, filters: Filters, until_ns: int | None) -> PrunedContainers:
         removed: list[str] = []
         reclaimed = 0
         for record in self.registry.all():
@@ -72,4 +81,5 @@ def _passes(record: ContainerRecord, filters: Filters, until_ns: int | None) -> 
         return False
     if not filters.matches_labels(labels):
         return False
-    return not any(Filters({"label": (unwanted,)}).matches_labels(labels) for unwanted in filters.get("label!"))
+    # What has all the unwanted labels stays; one of several is not enough.
+    return "label!" not in filters or not filters.matches_labels(labels, key="label!")

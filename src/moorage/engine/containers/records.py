@@ -7,7 +7,7 @@ writes a few hundred bytes and not the whole of `HostConfig`.
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
@@ -48,7 +48,7 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What the health checks of this run of the container found.
+    """What the health checks of a container found.
 
     Attributes:
         log: The last five results, oldest first.
@@ -57,6 +57,14 @@ class Health:
     status: HealthStatus = HealthStatus.STARTING
     failing_streak: int = 0
     log: tuple[ProbeResult, ...] = ()
+
+    def unwatched(self) -> "Health":
+        """Return it as it is shown while nobody probes: Docker calls that unhealthy."""
+        return replace(self, status=HealthStatus.UNHEALTHY)
+
+    def of_next_run(self) -> "Health":
+        """Return what the next run of the container begins with: the results stay to be read."""
+        return Health(log=self.log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ reports it after the await. The database applies changes in the order of the cal
 """
 
 import bisect
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ class ContainerRegistry:
         if container is None:
             raise ContainerNotFoundError(name)
         return self.resolve(container)
+
+    def with_prefix(self, prefix: str) -> ContainerRecord | None:
+        """Return the one record whose ID begins so, None if there is none or there are several."""
+        with contextlib.suppress(ContainerNotFoundError, AmbiguousPrefixError):
+            return self._by_prefix(prefix)
+        return None
 
     def _by_prefix(self, prefix: str) -> ContainerRecord:
         start = bisect.bisect_left(self._ids, prefix)

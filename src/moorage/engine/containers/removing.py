@@ -93,9 +93,6 @@ class ContainerRemover:
         self._underway.add(container_id)
         try:
             await self._take_apart(record, volumes=True, released=released)
-        except MoorageError as error:
-            self.watch.notify_removal_failed(container_id, record.state.exit_code, str(error))
-            raise
         finally:
             self._underway.discard(container_id)
 
@@ -134,9 +131,10 @@ class ContainerRemover:
             raise ContainerStateError("container is running: stop the container before removing or force remove")
         try:
             await self._take_record(record, volumes=volumes)
-        except MoorageError:
+        except MoorageError as error:
             # Docker's word for one whose removal failed; it can be tried again.
-            self.registry.put_state(record.id, dataclasses.replace(record.state, dead=True, removing=False))
+            await self.registry.change_state(record.id, dead=True, removing=False, error=str(error))
+            self.watch.notify_removal_failed(record.id, record.state.exit_code, str(error))
             raise
         self.attaches.drop(record.id)
         self.forget(record.id)

@@ -31,7 +31,8 @@ class ContainerRenamer:
             RequestRefusedError: The name is empty, or its own.
             NameTakenError: Another container has it.
         """
-        if not reference or not name:
+        name = name.strip()
+        if not reference.strip().removeprefix("/") or not name.removeprefix("/"):
             raise RequestRefusedError("Neither old nor new names may be empty")
         container_id = self.registry.resolve(reference).id
         async with self.locks.hold(container_id):
@@ -39,12 +40,12 @@ class ContainerRenamer:
             if name.removeprefix("/") == record.name:
                 raise RequestRefusedError("Renaming a container with the same name as its current name")
             try:
-                chosen = check_name(name)
+                chosen = check_name(f"/{name.removeprefix('/')}")
                 self.registry.reserve_name(chosen, container_id)
             except MoorageError as error:
                 error.args = (f"Error when allocating new name: {error}",)
                 raise
-            self.networks.rename(container_id, chosen)
+            self.networks.rename(container_id, chosen, record.definition.attachments)
             # The sandbox carries the name too, and a restarted daemon rebuilds from it.
             sandbox = self.networks.sandbox(container_id)
             state = dataclasses.replace(record.state, sandbox=sandbox) if sandbox else record.state

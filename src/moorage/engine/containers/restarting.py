@@ -6,6 +6,7 @@ Spec: Engine API, POST /containers/{id}/restart.
 import asyncio
 from dataclasses import dataclass
 
+from moorage.engine.containers.errors import RequestFailedError
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -39,14 +40,14 @@ class ContainerRestarter:
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
-            MoorageError: It cannot be stopped or started.
+            RequestFailedError: It cannot be stopped or started.
         """
         record = self.registry.resolve(reference)
         try:
             await asyncio.shield(self.jobs.start(self._restart(record, grace=grace, signal_text=signal_text)))
         except MoorageError as error:
-            error.args = (f"Cannot restart container {reference}: {error}",)
-            raise
+            # Docker counts whatever goes wrong in here as its own failure.
+            raise RequestFailedError(f"Cannot restart container {reference}: {error}") from error
 
     async def _restart(self, record: ContainerRecord, *, grace: int | None, signal_text: str) -> None:
         if record.state.running:

@@ -34,6 +34,7 @@ from moorage.engine.containers.records import ContainerRecord, ContainerState, H
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
 from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, TaskObserver, Tasks
+from moorage.engine.health import check_of
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor
 from moorage.errors import MoorageError, SystemFailureError
@@ -88,14 +89,30 @@ class ContainerStarter:
     async def restart(self, container_id: str) -> None:
         """Start a container again because its restart policy says so.
 
-        A failure ends the policy's work: the container stays stopped.
+        A failure ends the policy's work: the container stays stopped, with the exit code of
+        its last run.
         """
         async with self.locks.hold(container_id):
             record = self.registry.find(container_id)
             if record is None or not record.state.restarting:
                 return
-            with contextlib.suppress(MoorageError):
+            try:
                 await self._start(record)
+            except MoorageError:
+                if self.registry.find(container_id) is not None:
+                    await self.registry.change_state(container_id, exit_code=record.state.exit_code)
+
+    async def start_at_boot(self, container_id: str) -> None:
+        """Start a container because the daemon starts; the count of restarts begins anew.
+
+        A failure is the container's own and is recorded with it.
+        """
+        async with self.locks.hold(container_id):
+            record = self.registry.find(container_id)
+            if record is None or record.state.has_process or record.state.dead:
+                return
+            with contextlib.suppress(MoorageError):
+                await self._start(_fresh(record))
 
     async def _start_by_user(self, container_id: str) -> None:
         async with self.locks.hold(container_id):
@@ -103,8 +120,7 @@ class ContainerStarter:
             if record.state.running:
                 return
             _check_startable(record.state)
-            state = dataclasses.replace(record.state, manually_stopped=False, restart_count=0, backoff=0.0)
-            await self._start(dataclasses.replace(record, state=state))
+            await self._start(_fresh(record))
 
     async def _start(self, record: ContainerRecord) -> None:
         try:
@@ -200,6 +216,12 @@ def _check_startable(state: ContainerState) -> None:
         raise ContainerStateError("container is marked for removal and cannot be started")
 
 
+def _fresh(record: ContainerRecord) -> ContainerRecord:
+    """Return a record for a start that no restart policy asked for."""
+    state = dataclasses.replace(record.state, manually_stopped=False, restart_count=0, backoff=0.0)
+    return dataclasses.replace(record, state=state)
+
+
 def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_ns: int) -> ContainerState:
     return dataclasses.replace(
         record.state,
@@ -211,15 +233,9 @@ def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_
         exit_code=0,
         started_at_ns=at_ns,
         started_before=True,
-        health=Health() if probes(record) else None,
+        health=(record.state.health or Health()).of_next_run() if check_of(record.config) else None,
         sandbox=opened.sandbox if opened else None,
     )
-
-
-def probes(record: ContainerRecord) -> bool:
-    """Tell whether a container has a health check."""
-    check = record.config.healthcheck
-    return check is not None and bool(check.test) and check.test[0] != "NONE"
 
 
 async def _wait_started(task: Task) -> Started:

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 
 from moorage.engine.bundles.validation import parse_signal
-from moorage.engine.containers.errors import AlreadyStoppedError, NotRunningError
+from moorage.engine.containers.errors import AlreadyStoppedError, NotRunningError, RequestFailedError
 from moorage.engine.containers.killing import ContainerKiller, stop_signal
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
@@ -44,7 +44,7 @@ class ContainerStopper:
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
             AlreadyStoppedError: It does not run.
-            InvalidParameterError: There is no such signal.
+            RequestFailedError: There is no such signal, or it could not be ended.
         """
         record = self.registry.resolve(reference)
         if not record.state.running:
@@ -52,8 +52,8 @@ class ContainerStopper:
         try:
             await asyncio.shield(self.jobs.start(self.end(record, grace=grace, signal_text=signal_text)))
         except MoorageError as error:
-            error.args = (f"cannot stop container: {reference}: {error}",)
-            raise
+            # Docker counts whatever keeps a container from stopping as its own failure.
+            raise RequestFailedError(f"cannot stop container: {reference}: {error}") from error
 
     async def end(self, record: ContainerRecord, *, grace: int | None = None, signal_text: str = "") -> None:
         """Stop a running container; for services that stop one on the way to something else."""
@@ -61,7 +61,7 @@ class ContainerStopper:
         seconds = grace if grace is not None else self._own_grace(record)
         ended = self.watch.register(record.id, WaitCondition.NOT_RUNNING)
         try:
-            await self.killer.send(record.id, number)
+            await self.killer.send(record.id, number, stops=True)
             async with asyncio.timeout(None if seconds < 0 else seconds):
                 await asyncio.shield(ended)
         except NotRunningError:

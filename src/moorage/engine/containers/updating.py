@@ -12,7 +12,13 @@ import msgspec
 from moorage.api.host_config import HostConfig, ThrottleDevice, UpdateRequest
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.bundles.resources import spec_resources
-from moorage.engine.bundles.validation import DEVICE_LIMITS, THROTTLES, check_change, check_update
+from moorage.engine.bundles.validation import (
+    DEVICE_LIMITS,
+    THROTTLES,
+    check_change,
+    check_policy_fits,
+    check_update,
+)
 from moorage.engine.containers.errors import ContainerStateError
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.ports import EventPublisher
@@ -66,6 +72,7 @@ class ContainerUpdater:
     async def _apply(self, record: ContainerRecord, change: UpdateRequest) -> None:
         if record.state.removing or record.state.dead:
             raise ContainerStateError('container is marked for removal and cannot be "update"')
+        check_policy_fits(change.restart_policy, record.config)
         host_config = check_update(record.host_config, change)
         limits = changed_limits(record.host_config, host_config)
         if limits and record.state.has_process:

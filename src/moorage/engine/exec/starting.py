@@ -80,17 +80,37 @@ class ExecStarter:
 
         A failure is told in the stream, because the answer's head has been sent.
         """
+        with connection:
+            try:
+                await self._join(added, connection, multiplexed=multiplexed, leftover=leftover, size=console_size)
+            except MoorageError as error:
+                await _tell(connection, f"{error}\r\n".encode(), multiplexed=multiplexed)
+
+    async def join(self, added: ExecRecord, connection: socket.socket, *, multiplexed: bool) -> None:
+        """Start a process and join a connection, which is owned here now, to its streams.
+
+        Raises:
+            StartRefusedError: Its program cannot be run.
+        """
+        with connection:
+            await self._join(added, connection, multiplexed=multiplexed)
+
+    async def _join(
+        self,
+        added: ExecRecord,
+        connection: socket.socket,
+        *,
+        multiplexed: bool,
+        leftover: bytes = b"",
+        size: tuple[int, int] | None = None,
+    ) -> None:
         attach = attach_message(
             streams=(added.stdin, added.stdout, added.stderr),
             multiplex=multiplexed,
             detach_keys=added.detach_keys,
             leftover=leftover,
         )
-        with connection:
-            try:
-                await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=console_size)
-            except MoorageError as error:
-                await _tell(connection, f"{error}\r\n".encode(), multiplexed=multiplexed)
+        await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=size)
 
     async def _start(
         self,

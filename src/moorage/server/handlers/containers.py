@@ -40,6 +40,9 @@ from moorage.server.router import Router
 _PLATFORM: Final = Version(1, 41)
 _STOP_SIGNAL: Final = Version(1, 42)
 _WAIT_CONDITIONS: Final = Version(1, 30)
+_WAIT_ERRORS: Final = Version(1, 34)
+# As long as a body may be that says nothing.
+_EMPTY_OBJECT: Final = 7
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,12 @@ class ContainerHandlers:
 
     async def start(self, call: Call[containers.ContainerStartQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/start."""
+        head = call.exchange.head
+        if head.length is None or head.length > _EMPTY_OBJECT:
+            # What the body once held, a host configuration, would be ignored.
+            raise RequestRefusedError(
+                "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+            )
         if call.query.checkpoint:
             raise RequestRefusedError("checkpoint is only supported in experimental mode")
         await self.starter.start(call.path["id"])
@@ -155,7 +164,9 @@ class ContainerHandlers:
         """Answer POST /containers/{id}/unpause."""
         await self.pauser.unpause(call.path["id"])
 
-    async def wait(self, call: Call[containers.ContainerWaitQuery, NoBody]) -> containers.ContainerWaitResponse:
+    async def wait(
+        self, call: Call[containers.ContainerWaitQuery, NoBody]
+    ) -> "containers.ContainerWaitResponse | Response":
         """Answer POST /containers/{id}/wait: the head at once, the body when it is over."""
         conditions = call.version >= _WAIT_CONDITIONS
         condition = parse_condition(call.query.condition) if conditions else WaitCondition.NOT_RUNNING
@@ -163,6 +174,9 @@ class ContainerHandlers:
         if conditions:
             call.send_headers()
         result = await registered
+        if result.error and call.version < _WAIT_ERRORS:
+            # These clients know no other way to hear of it than an empty answer.
+            return Response(content_type=JSON_TYPE)
         error = containers.WaitExitError(message=result.error) if result.error else None
         return containers.ContainerWaitResponse(status_code=result.exit_code, error=error)
 
