@@ -27,7 +27,7 @@ async def docker_registry(root: Path) -> AsyncIterator[str]:
         "docker-registry", "serve", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        await _wait_listening(port)
+        await wait_listening(port)
         yield f"127.0.0.1:{port}"
     finally:
         process.kill()
@@ -48,7 +48,8 @@ async def run(*command: str, fails: bool = False, input: bytes | None = None) ->
     return text
 
 
-async def _wait_listening(port: int) -> None:
+async def wait_listening(port: int) -> None:
+    """Wait until somebody listens on a port of the loopback interface."""
     async with asyncio.timeout(10):
         while True:
             try:

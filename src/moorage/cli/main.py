@@ -97,6 +97,7 @@ _SHORTCUTS: Final = {
     "inspect": "inspecting:inspect",
     "login": "accounts:login",
     "logout": "accounts:logout",
+    "registry": "registry:registry",
     "search": "transfer:search",
     "version": "system:version",
     "container": "main:container",

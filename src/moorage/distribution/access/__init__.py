@@ -1,0 +1,1 @@
+"""Who may do what: passwords in a file, or tokens of another server."""

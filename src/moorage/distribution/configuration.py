@@ -1,0 +1,198 @@
+"""How a registry is told what to be: options of the command, and the environment variables of Docker's image.
+
+Spec: distribution's "Configuring a registry", for the names of the variables.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from moorage.errors import InvalidParameterError
+
+_PREFIX: Final = "REGISTRY_"
+_VARIABLES: Final[Mapping[str, str]] = {
+    "REGISTRY_HTTP_ADDR": "addr",
+    "REGISTRY_HTTP_TLS_CERTIFICATE": "tls_cert",
+    "REGISTRY_HTTP_TLS_KEY": "tls_key",
+    "REGISTRY_HTTP_DEBUG_ADDR": "metrics_addr",
+    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "storage",
+    "REGISTRY_STORAGE_S3_BUCKET": "s3_bucket",
+    "REGISTRY_STORAGE_S3_REGION": "s3_region",
+    "REGISTRY_STORAGE_S3_REGIONENDPOINT": "s3_endpoint",
+    "REGISTRY_STORAGE_S3_ROOTDIRECTORY": "s3_prefix",
+    "REGISTRY_STORAGE_S3_ACCESSKEY": "s3_access_key",
+    "REGISTRY_STORAGE_S3_SECRETKEY": "s3_secret_key",
+    "REGISTRY_STORAGE_DELETE_ENABLED": "delete",
+    "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED": "read_only",
+    "REGISTRY_AUTH_HTPASSWD_PATH": "htpasswd",
+    "REGISTRY_AUTH_HTPASSWD_REALM": "realm",
+    "REGISTRY_AUTH_TOKEN_REALM": "token_realm",
+    "REGISTRY_AUTH_TOKEN_SERVICE": "token_service",
+    "REGISTRY_AUTH_TOKEN_ISSUER": "token_issuer",
+    "REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE": "token_bundle",
+    "REGISTRY_PROXY_REMOTEURL": "proxy",
+    "REGISTRY_PROXY_USERNAME": "proxy_user",
+    "REGISTRY_PROXY_PASSWORD": "proxy_password",
+    "REGISTRY_LOG_LEVEL": "log_level",
+}
+# These choose what the others then describe.
+_CHOICES: Final = frozenset({"REGISTRY_AUTH", "REGISTRY_STORAGE"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a registry is.
+
+    Attributes:
+        addr: Host and port to listen on; the host may be empty.
+        storage: Directory of objects; with S3, of uploads under way only.
+        grace: Seconds that a blob lives without a manifest.
+        gc_interval: Seconds between garbage collections; 0 for none.
+        sparse: Take manifests whose blobs are not in the repository.
+        upload_age: Seconds after which an unfinished upload is given up.
+    """
+
+    addr: str = ":5000"
+    storage: Path = Path("/var/lib/registry")
+    s3_bucket: str = ""
+    s3_region: str = ""
+    s3_endpoint: str = ""
+    s3_prefix: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    metrics_addr: str = ""
+    htpasswd: Path | None = None
+    realm: str = "Registry"
+    anonymous_pull: bool = False
+    token_realm: str = ""
+    token_service: str = ""
+    token_issuer: str = ""
+    token_bundle: Path | None = None
+    proxy: str = ""
+    proxy_user: str = ""
+    proxy_password: str = ""
+    proxy_insecure: bool = False
+    delete: bool = True
+    read_only: bool = False
+    gc_interval: float = 86400.0
+    grace: float = 3600.0
+    untagged: bool = False
+    sparse: bool = False
+    upload_age: float = 7 * 86400.0
+    log_level: str = "info"
+
+    def __repr__(self) -> str:
+        return f"Settings(addr={self.addr!r}, storage={str(self.storage)!r}, ...)"
+
+
+_DEFAULTS: Final = Settings()
+_Add = Callable[..., argparse.Action]
+
+
+def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[str, Settings]:
+    """Return what to do, ``serve`` or ``garbage-collect``, and with which settings; options win over variables.
+
+    Raises:
+        InvalidParameterError: A variable is unknown, or settings contradict each other.
+    """
+    parser = _parser()
+    parser.set_defaults(**_from_environment(environment))
+    values = vars(parser.parse_args(list(arguments)))
+    command = values.pop("command")
+    settings = Settings(**{name: value for name, value in values.items() if value is not None})
+    _check(settings)
+    return command, settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, text in environment.items():
+        if not name.startswith(_PREFIX) or name in _CHOICES:
+            continue
+        if (setting := _VARIABLES.get(name)) is None:
+            raise InvalidParameterError(f"the environment variable {name} is not supported by this registry")
+        values[setting] = _typed(setting, text)
+    return values
+
+
+def _typed(setting: str, text: str) -> object:
+    field = next(field for field in fields(Settings) if field.name == setting)
+    if isinstance(field.default, bool):
+        return text.lower() not in _FALSE
+    return Path(text) if "Path" in str(field.type) else text
+
+
+def _check(settings: Settings) -> None:
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise InvalidParameterError("a certificate and its key go together")
+    token = (settings.token_realm, settings.token_service, settings.token_issuer, settings.token_bundle)
+    if any(token) and not all(token):
+        raise InvalidParameterError("token access needs a realm, a service, an issuer and a certificate bundle")
+    if any(token) and settings.htpasswd:
+        raise InvalidParameterError("access is either by passwords or by tokens")
+    if settings.anonymous_pull and not settings.htpasswd:
+        raise InvalidParameterError("anonymous pull is an exception to passwords, and there are none")
+    if settings.s3_prefix and not settings.s3_bucket:
+        raise InvalidParameterError("an S3 prefix needs a bucket")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="moor registry", description="A registry of images and artifacts.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("command", nargs="?", choices=("serve", "garbage-collect"), default="serve", help="what to do")
+    _add_storage(parser.add_argument_group("storage").add_argument)
+    _add_access(parser.add_argument_group("access").add_argument)
+    _add_proxy(parser.add_argument_group("pull-through cache").add_argument)
+    _add_collection(parser.add_argument_group("deletion and garbage collection").add_argument)
+    parser.add_argument(
+        "--log-level", default=_DEFAULTS.log_level, choices=("debug", "info", "warn", "error"), help="how much to log"
+    )
+    return parser
+
+
+def _add_storage(add: _Add) -> None:
+    add("--addr", default=_DEFAULTS.addr, help="host and port to listen on")
+    add("--storage", type=Path, default=_DEFAULTS.storage, help="directory of the data")
+    add("--s3-bucket", help="keep the data in this bucket of an S3-compatible store")
+    add("--s3-region", help="the bucket's region")
+    add("--s3-endpoint", help="URL of the store, where it is not Amazon's")
+    add("--s3-prefix", help="what all names in the bucket begin with")
+    add("--s3-access-key", help="access key; the usual AWS variables work too")
+    add("--s3-secret-key", help="secret key")
+
+
+def _add_access(add: _Add) -> None:
+    add("--tls-cert", type=Path, help="certificate chain, PEM")
+    add("--tls-key", type=Path, help="its key, PEM")
+    add("--metrics-addr", help="host and port for /metrics and /debug/health")
+    add("--htpasswd", type=Path, help="file of users and bcrypt hashes")
+    add("--realm", default=_DEFAULTS.realm, help="what people are asked to log in to")
+    add("--anonymous-pull", action="store_true", help="passwords are for pushing only")
+    add("--token-realm", help="URL of the server that gives tokens")
+    add("--token-service", help="this registry's name at that server")
+    add("--token-issuer", help="who must have issued the tokens")
+    add("--token-bundle", type=Path, help="certificates of the tokens' keys, PEM")
+
+
+def _add_proxy(add: _Add) -> None:
+    add("--proxy", help="URL of a registry whose content is fetched on demand and kept")
+    add("--proxy-user", help="user name there")
+    add("--proxy-password", help="password there")
+    add("--proxy-insecure", action="store_true", help="take any certificate there")
+
+
+def _add_collection(add: _Add) -> None:
+    add("--allow-sparse", dest="sparse", action="store_true", help="take manifests before, or without, their blobs")
+    add("--no-delete", dest="delete", action="store_false", default=None, help="refuse to delete")
+    add("--read-only", action="store_true", default=None, help="refuse every change")
+    add("--gc-interval", type=float, default=_DEFAULTS.gc_interval, help="seconds between collections, 0 for none")
+    add("--gc-grace", dest="grace", type=float, default=_DEFAULTS.grace, help="seconds a blob lives without a manifest")
+    add("--gc-untagged", dest="untagged", action="store_true", help="collect manifests without tags as well")
+    add("--upload-age", type=float, default=_DEFAULTS.upload_age, help="seconds until an unfinished upload is given up")

@@ -1,0 +1,1 @@
+"""The registry's answers, a module per noun of the specification."""

@@ -1,0 +1,70 @@
+"""Answers about blobs: pulling them, whole or in parts, and removing them.
+
+Spec: distribution-spec, "Pulling blobs", "Deleting Blobs".
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from moorage.distribution import layout
+from moorage.distribution.handlers.answers import API_HEADERS, answer_empty
+from moorage.distribution.names import check_digest
+from moorage.distribution.proxy import PullThrough
+from moorage.distribution.ranges import wanted_part
+from moorage.distribution.repositories import Repositories
+from moorage.distribution.routes import Route
+
+_BINARY = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobHandlers:
+    """Answers requests about blobs.
+
+    Attributes:
+        upstream: Where blobs come from that are not here; None for a registry of its own.
+    """
+
+    repositories: Repositories
+    upstream: PullThrough | None = None
+
+    async def get(self, request: web.Request, route: Route) -> web.StreamResponse:
+        """Answer GET and HEAD /v2/<name>/blobs/<digest>."""
+        digest = check_digest(route.reference)
+        if self.upstream is not None:
+            await self.upstream.bring_blob(route.repository, digest)
+        size = (await self.repositories.blob(route.repository, digest)).size
+        headers = {
+            **API_HEADERS,
+            "Docker-Content-Digest": digest,
+            "Content-Type": _BINARY,
+            "Etag": f'"{digest}"',
+            "Accept-Ranges": "bytes",
+            # What a digest stands for never changes.
+            "Cache-Control": "max-age=31536000",
+        }
+        if f'"{digest}"' in request.headers.get("If-None-Match", ""):
+            return answer_empty(304, headers)
+        part = wanted_part(request.headers.get("Range"), size=size)
+        name = layout.blob(digest)
+        if part is None and size and (file := self.repositories.store.local_file(name)) is not None:
+            # The kernel sends it.
+            return web.FileResponse(file, headers=headers)
+        start, end = (part.start, part.end) if part else (0, size)
+        if part is not None:
+            headers["Content-Range"] = part.content_range(size)
+        response = web.StreamResponse(status=206 if part else 200, headers=headers)
+        response.content_length = end - start
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for chunk in self.repositories.store.stream(name, start=start, end=end):
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def delete(self, _request: web.Request, route: Route) -> web.Response:
+        """Answer DELETE /v2/<name>/blobs/<digest>."""
+        digest = check_digest(route.reference)
+        await self.repositories.remove_blob(route.repository, digest)
+        return answer_empty(202, {"Docker-Content-Digest": digest})

@@ -1,0 +1,1 @@
+"""Where a registry keeps its objects: a directory, or a store that speaks S3."""
