@@ -49,8 +49,8 @@ async def test_the_engine_and_skopeo_push_and_pull_the_same_digests(tmp_path: Pa
         image = await engine.import_(LAYER, f"{host}/team/app:1", changes=["ENV A=b"])
         await engine.pusher.push(parse_reference(f"{host}/team/app:1"), report=lambda _: None)
         await run(
-            "skopeo", "copy", "--insecure-policy", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
-            f"docker://{host}/team/app:1", f"docker://{host}/copied:2",
+            "skopeo", "copy", "--insecure-policy", "--preserve-digests", "--src-tls-verify=false",
+            "--dest-tls-verify=false", f"docker://{host}/team/app:1", f"docker://{host}/copied:2",
         )  # fmt: skip
         assert await raw_manifest(host, "copied:2") == await raw_manifest(host, "team/app:1")
         async with open_engine(tmp_path / "two") as other:
