@@ -43,7 +43,7 @@ class MemoryStats:
     Attributes:
         limit: None without a limit.
         max_usage: The highest usage so far; 0 where the kernel does not keep it.
-        failcnt: How often usage hit the limit; v1 only.
+        failcnt: How often usage hit the limit; in v2, how often nothing could be reclaimed then.
         detail: The fields of memory.stat.
     """
 

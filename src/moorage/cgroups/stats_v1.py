@@ -22,13 +22,11 @@ _BLOCK_IO: dict[str, tuple[str, ...]] = {
         "blkio.bfq.io_service_bytes_recursive",
         "blkio.io_service_bytes_recursive",
         "blkio.throttle.io_service_bytes_recursive",
-        "blkio.throttle.io_service_bytes",
     ),
     "io_serviced_recursive": (
         "blkio.bfq.io_serviced_recursive",
         "blkio.io_serviced_recursive",
         "blkio.throttle.io_serviced_recursive",
-        "blkio.throttle.io_serviced",
     ),
     "io_queue_recursive": ("blkio.bfq.io_queued_recursive", "blkio.io_queued_recursive"),
     "io_service_time_recursive": ("blkio.bfq.io_service_time_recursive", "blkio.io_service_time_recursive"),
@@ -37,6 +35,9 @@ _BLOCK_IO: dict[str, tuple[str, ...]] = {
     "io_time_recursive": ("blkio.bfq.time_recursive", "blkio.time_recursive"),
     "sectors_recursive": ("blkio.bfq.sectors_recursive", "blkio.sectors_recursive"),
 }
+
+# `_BLOCK_IO` as far as this kernel has it; empty until the first look.
+_PRESENT: dict[str, tuple[str, ...]] = {}
 
 
 def read(directories: Mapping[str, str]) -> Stats:
@@ -55,7 +56,7 @@ def read(directories: Mapping[str, str]) -> Stats:
         stats.pids = parse_number(files.read_if_there(directory, "pids.current"))
         stats.pids_limit = parse_limit(files.read_if_there(directory, "pids.max"))
     if directory := directories.get("blkio"):
-        stats.block_io = {name: _first_entries(directory, candidates) for name, candidates in _BLOCK_IO.items()}
+        _read_block_io(stats, directory)
     if directory := directories.get("hugetlb"):
         _read_hugetlb(stats, directory)
     return stats
@@ -88,6 +89,21 @@ def _read_hugetlb(stats: Stats, directory: str) -> None:
                 parse_number(files.read_if_there(directory, f"{prefix}.max_usage_in_bytes")),
                 parse_number(files.read_if_there(directory, f"{prefix}.failcnt")),
             )
+
+
+def _read_block_io(stats: Stats, directory: str) -> None:
+    for name, candidates in _present_block_io(directory).items():
+        stats.block_io[name] = _first_entries(directory, candidates)
+
+
+def _present_block_io(directory: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the table without the files that this kernel does not have: most, and each costs a system call."""
+    if not _PRESENT:
+        there = set(files.names(directory))
+        if not there:
+            return _BLOCK_IO
+        _PRESENT.update({name: tuple(file for file in row if file in there) for name, row in _BLOCK_IO.items()})
+    return _PRESENT
 
 
 def _first_entries(directory: str, candidates: tuple[str, ...]) -> list[tuple[int, int, str, int]]:

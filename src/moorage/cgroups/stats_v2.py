@@ -6,7 +6,7 @@ from moorage.cgroups import files
 from moorage.cgroups.stats import Stats, parse_fields, parse_io_stat, parse_limit, parse_number
 
 _NANOSECONDS = 1000
-# (Docker's list, its operation, the field of io.stat); Docker lists only bytes in v2.
+# (operation, the field of io.stat), for each list.
 _BYTES = (("read", "rbytes"), ("write", "wbytes"), ("discard", "dbytes"))
 _OPERATIONS = (("read", "rios"), ("write", "wios"), ("discard", "dios"))
 
@@ -49,5 +49,6 @@ def _read_memory(stats: Stats, directory: str) -> None:
     memory = stats.memory
     memory.usage = parse_number(files.read_if_there(directory, "memory.current"))
     memory.max_usage = parse_number(files.read_if_there(directory, "memory.peak"))
+    memory.failcnt = parse_fields(files.read_if_there(directory, "memory.events")).get("oom", 0)
     memory.limit = parse_limit(files.read_if_there(directory, "memory.max"))
     memory.detail = parse_fields(files.read_if_there(directory, "memory.stat"))

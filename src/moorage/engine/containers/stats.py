@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -32,8 +32,17 @@ from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.waiting import ExitWatch, WaitCondition
 
+if TYPE_CHECKING:
+    # The name exists for type checkers only: that package imports no typing at run time.
+    from moorage.cgroups.stats import BlockIOEntry
+
 _INTERVAL: Final = 1.0
 _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_ONE_SHOT: Final = Version(1, 41)
+# Interfaces that the kernel puts into every network namespace by itself.
+_UNUSED: Final = frozenset(
+    {"lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"}
+)
 _SHOWS_SYSTEM: Final = Version(1, 52)
 
 
@@ -79,38 +88,52 @@ class StatsReader:
         """
         record = self.registry.resolve(reference)
         first = self._sample(record, ContainerStats(), version)
-        if one_shot or not record.state.has_process:
+        if (one_shot and version >= _ONE_SHOT) or not record.state.has_process:
             return first
         await asyncio.sleep(_INTERVAL)
-        return self._sample(self.registry.get(record.id), first, version)
+        present = self.registry.find(record.id)
+        return _empty(record, version) if present is None else self._sample(present, first, version)
 
     def _sample(self, record: ContainerRecord, previous: ContainerStats, version: Version) -> ContainerStats:
-        system = "linux" if version >= _SHOWS_SYSTEM else ""
-        empty = ContainerStats(id=record.id, name=f"/{record.name}", os_type=system)
+        empty = _empty(record, version)
         if not record.state.has_process:
             return empty
-        stats = self.groups.open(record).stats()
+        group = self.groups.open(record)
+        stats = group.stats()
+        if not group.exists():
+            # It ended a moment ago: what could be read is no sample.
+            return empty
         return msgspec.structs.replace(
             empty,
             read=format_time(time.time_ns()),
             preread=previous.read,
-            pids_stats=PidsStats(current=stats.pids, limit=stats.pids_limit or 2**64 - 1),
-            blkio_stats=_block_io(stats),
+            pids_stats=_pids(stats, group.version),
+            blkio_stats=_block_io(stats, group.version),
             cpu_stats=_cpu(stats),
             precpu_stats=previous.cpu_stats,
-            memory_stats=self._memory(stats),
+            memory_stats=self._memory(stats, group.version),
             networks=_networks(record),
         )
 
-    def _memory(self, stats: Stats) -> MemoryStats:
+    def _memory(self, stats: Stats, version: int) -> MemoryStats:
         memory = stats.memory
         return MemoryStats(
             usage=memory.usage,
-            max_usage=memory.max_usage,
+            max_usage=memory.max_usage if version == 1 else 0,
             stats=dict(memory.detail),
             failcnt=memory.failcnt,
-            limit=memory.limit or self.memory_total,
+            limit=min(memory.limit or self.memory_total, self.memory_total),
         )
+
+
+def _pids(stats: Stats, version: int) -> PidsStats:
+    # Without a limit, version 1 leaves the field out and version 2 says the largest number.
+    return PidsStats(current=stats.pids, limit=stats.pids_limit or (0 if version == 1 else 2**64 - 1))
+
+
+def _empty(record: ContainerRecord, version: Version) -> ContainerStats:
+    system = "linux" if version >= _SHOWS_SYSTEM else ""
+    return ContainerStats(id=record.id, name=f"/{record.name}", os_type=system)
 
 
 def _cpu(stats: Stats) -> CPUStats:
@@ -146,13 +169,21 @@ def _host_cpu() -> tuple[int, int]:
     return total, online
 
 
-def _block_io(stats: Stats) -> BlkioStats:
+def _block_io(stats: Stats, version: int) -> BlkioStats:
+    lists = stats.block_io.items()
+    if version == 2:
+        # All that Docker shows of it.
+        lists = {"io_service_bytes_recursive": _bytes(stats)}.items()
     return BlkioStats(
         **{
             name: [BlkioEntry(major=major, minor=minor, op=op, value=value) for major, minor, op, value in entries]
-            for name, entries in stats.block_io.items()
+            for name, entries in lists
         }
     )
+
+
+def _bytes(stats: Stats) -> "list[BlockIOEntry]":
+    return [entry for entry in stats.block_io.get("io_service_bytes_recursive", ()) if entry[2] in {"read", "write"}]
 
 
 def _networks(record: ContainerRecord) -> dict[str, NetworkStats]:
@@ -166,7 +197,7 @@ def _networks(record: ContainerRecord) -> dict[str, NetworkStats]:
     for line in text.splitlines()[2:]:
         name, _, counters = line.partition(":")
         numbers = [int(field) for field in counters.split()]
-        if (name := name.strip()) != "lo":
+        if (name := name.strip()) not in _UNUSED:
             found[name] = NetworkStats(
                 rx_bytes=numbers[0],
                 rx_packets=numbers[1],

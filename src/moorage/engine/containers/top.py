@@ -13,7 +13,6 @@ from moorage.api.containers import ContainerTopResponse
 from moorage.engine.containers.errors import (
     NotRunningError,
     RequestFailedError,
-    RequestRefusedError,
     RestartingError,
 )
 from moorage.engine.containers.groups import ContainerGroups
@@ -21,6 +20,10 @@ from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.registry import ContainerRegistry
 
 _RENAMED_COLUMN: Final = re.compile(r"\s+([^\s]*)=\s*(PID[^\s]*)")
+
+# Of ASCII only: a command line may hold any other blank of Unicode.
+_BLANK: Final = "\t\n\f\r "
+_BLANKS: Final = re.compile(f"[{_BLANK}]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +40,12 @@ class ContainerProcesses:
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
             NotRunningError: It does not run.
-            RequestFailedError: `ps` refused the arguments, or shows no process IDs.
+            RequestFailedError: `ps` refused the arguments, or they hide the process IDs.
         """
         arguments = ps_args or "-ef"
         for column, title in _RENAMED_COLUMN.findall(arguments):
             if column != "pid":
-                raise RequestRefusedError(f'specifying "{column}={title}" is not allowed')
+                raise RequestFailedError(f'specifying "{column}={title}" is not allowed')
         record = self.registry.resolve(reference)
         if not record.state.running:
             raise NotRunningError(record.id)
@@ -84,22 +87,30 @@ def parse_table(output: str, *, pids: Collection[int]) -> ContainerTopResponse:
     """Return the rows of `ps` output that are about `pids`; the last column may hold blanks.
 
     Raises:
-        RequestFailedError: There is no column of process IDs.
+        RequestFailedError: There is no column of process IDs, or something else is in it.
     """
     header, *lines = output.split("\n")
-    titles = header.split()
+    titles = _BLANKS.split(header.strip(_BLANK))
     if "PID" not in titles:
         raise RequestFailedError("Couldn't find PID field in ps output")
     position = titles.index("PID")
     rows: list[list[str]] = []
     inside = False
-    for line in lines:
-        fields = line.split(None, len(titles) - 1)
+    for line in filter(None, lines):
+        fields = _BLANKS.split(line.strip(_BLANK))
         if len(fields) <= position:
             continue
         # A thread's row has no number of its own and belongs to the process above it.
         if fields[position] != "-":
-            inside = int(fields[position]) in pids
+            inside = _pid(fields[position]) in pids
         if inside:
-            rows.append([field.rstrip() for field in fields])
+            last = len(titles) - 1
+            rows.append([*fields[:last], " ".join(fields[last:])])
     return ContainerTopResponse(titles=titles, processes=rows)
+
+
+def _pid(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestFailedError(f"Unexpected pid '{text}': strconv.Atoi: parsing \"{text}\": invalid syntax") from None
