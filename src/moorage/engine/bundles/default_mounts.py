@@ -11,15 +11,15 @@ from typing import Any
 Mount = dict[str, Any]
 
 
-def system_mounts(*, privileged: bool, shm_size: int | None, host_ipc: bool) -> list[Mount]:
+def system_mounts(*, privileged: bool, writable_cgroups: bool, shm_size: int | None, host_ipc: bool) -> list[Mount]:
     """Return /proc, /dev, /sys and what belongs below them.
 
     Args:
-        privileged: /sys and the control groups are writable.
+        privileged: /sys is writable.
+        writable_cgroups: The control groups are.
         shm_size: Bytes of /dev/shm; None leaves it out (``--ipc none``).
         host_ipc: /dev/shm and /dev/mqueue are the host's.
     """
-    access = "rw" if privileged else "ro"
     plain = ["nosuid", "noexec", "nodev"]
     mounts = [
         _mount("/proc", "proc", "proc", plain),
@@ -30,8 +30,8 @@ def system_mounts(*, privileged: bool, shm_size: int | None, host_ipc: bool) -> 
             "devpts",
             ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        _mount("/sys", "sysfs", "sysfs", [*plain, access]),
-        _mount("/sys/fs/cgroup", "cgroup", "cgroup", [access, *plain]),
+        _mount("/sys", "sysfs", "sysfs", [*plain, "rw" if privileged else "ro"]),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", ["rw" if writable_cgroups else "ro", *plain]),
     ]
     if host_ipc:
         return [*mounts, bind("/dev/mqueue", "/dev/mqueue"), bind("/dev/shm", "/dev/shm")]  # noqa: S108

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from moorage.cgroups.paths import Hierarchy, Layout, Mode
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_RELEASE: Final = re.compile(r"(\d+)\.(\d+)", re.ASCII)
 # More processors than any kernel is built for.
 _HIGHEST_CPU: Final = 8192
 
@@ -58,6 +60,8 @@ class HostFacts:
         cpus: Online CPUs that the daemon may use.
         cpuset_cpus: Numbers of the CPUs that a container may be bound to.
         cpuset_mems: Likewise for memory nodes.
+        kernel: Major and minor version.
+        thermal_paths: Counters of the processors' heat, which tell what others compute.
         runtimes: Names that ``--runtime`` takes.
     """
 
@@ -67,6 +71,8 @@ class HostFacts:
     cpuset_cpus: frozenset[int]
     cpuset_mems: frozenset[int]
     architecture: str
+    kernel: tuple[int, int] = (0, 0)
+    thermal_paths: tuple[str, ...] = ()
     default_runtime: str = "moorage"
     runtimes: frozenset[str] = field(default_factory=lambda: frozenset({"moorage"}))
 
@@ -100,6 +106,8 @@ def read_host_facts(
         cpuset_cpus=parse_list(_cpuset(cpuset, "cpus") or _read("/sys/devices/system/cpu/online")),
         cpuset_mems=parse_list(_cpuset(cpuset, "mems") or _read("/sys/devices/system/node/online") or "0"),
         architecture=host_architecture(),
+        kernel=kernel_version(os.uname().release),
+        thermal_paths=_thermal_paths(),
         default_runtime=default_runtime,
         runtimes=frozenset(runtimes) | {default_runtime},
     )
@@ -109,6 +117,12 @@ def host_architecture() -> str:
     """Return this machine's architecture as image configs name it."""
     machine = platform.machine()
     return _ARCHITECTURES.get(machine, machine)
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """Return the major and minor version of a kernel release; zeros for a form that is unknown."""
+    match = _RELEASE.match(release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def parse_list(text: str) -> frozenset[int]:
@@ -188,3 +202,9 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="ascii")
     except OSError:
         return ""
+
+
+def _thermal_paths() -> tuple[str, ...]:
+    possible = sorted(parse_list(_read("/sys/devices/system/cpu/possible")))
+    paths = (f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in possible)
+    return tuple(path for path in paths if Path(path).exists())

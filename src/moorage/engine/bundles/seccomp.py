@@ -8,12 +8,13 @@ Spec: runtime-spec, config-linux.md "Seccomp".
 
 import errno
 import functools
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from moorage.engine.bundles.seccomp_syscalls import ALWAYS, BY_CAPABILITY
+from moorage.engine.bundles.seccomp_syscalls import ALWAYS, BY_ARCHITECTURE, BY_CAPABILITY
 from moorage.errors import InvalidParameterError
 
 SeccompObject = dict[str, Any]
@@ -29,11 +30,17 @@ _ARCHITECTURES: Final[Mapping[str, tuple[str, ...]]] = {
 
 # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}: no new namespaces without CAP_SYS_ADMIN.
 _NEW_NAMESPACES: Final = 0x7E020000
+# Address families that containers share with everybody: the kernel's own cryptography, which
+# any user can load modules of, and the way to the hypervisor.
+_AF_ALG: Final = 38
 _AF_VSOCK: Final = 40
 
 # personality(2) may be asked (0xffffffff) or set to what ordinary programs use:
 # PER_LINUX, PER_LINUX32, and both with ADDR_NO_RANDOMIZE's neighbours UNAME26.
 _PERSONALITIES: Final = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
+
+
+_KERNEL: Final = re.compile(r"(\d{1,3})\.(\d{1,3})", re.ASCII)
 
 
 class InvalidSeccompProfileError(InvalidParameterError):
@@ -54,8 +61,10 @@ def default_profile(capabilities: Sequence[str], *, architecture: str) -> Seccom
 def _default_profile(capabilities: frozenset[str], architecture: str) -> SeccompObject:
     opened = {name for capability in capabilities for name in BY_CAPABILITY.get(capability, ())}
     rules: list[SeccompObject] = [
-        {"names": sorted({*ALWAYS, *opened}), "action": _ALLOW},
-        _compare("socket", 0, _AF_VSOCK, "SCMP_CMP_NE"),
+        {"names": sorted({*ALWAYS, *opened, *BY_ARCHITECTURE.get(architecture, ())}), "action": _ALLOW},
+        _compare("socket", 0, _AF_ALG, "SCMP_CMP_LT"),
+        _compare("socket", 0, _AF_ALG + 1, "SCMP_CMP_EQ"),
+        _compare("socket", 0, _AF_VSOCK, "SCMP_CMP_GT"),
         *(_compare("personality", 0, value, "SCMP_CMP_EQ") for value in _PERSONALITIES),
     ]
     if "CAP_SYS_ADMIN" not in capabilities:
@@ -81,60 +90,129 @@ def _compare(name: str, index: int, value: int, operator: str) -> SeccompObject:
     return {"names": [name], "action": _ALLOW, "args": [{"index": index, "value": value, "op": operator}]}
 
 
-def custom_profile(text: str, capabilities: Sequence[str], *, architecture: str) -> SeccompObject:
-    """Return the filter of a user's profile, which the client sends as its JSON text.
+def custom_profile(
+    text: str, capabilities: Sequence[str], *, architecture: str, kernel: tuple[int, int]
+) -> SeccompObject | None:
+    """Return the filter of a user's profile, which the client sends as its JSON text; None if it filters nothing.
 
     A profile may list ``archMap`` instead of ``architectures``, and a rule may hold only
-    with or without capabilities or on some architectures (``includes``, ``excludes``).
+    with or without capabilities, on some architectures or kernels (``includes``, ``excludes``).
+
+    Args:
+        kernel: Major and minor version.
 
     Raises:
         InvalidSeccompProfileError: The text is not of this form.
     """
     try:
-        profile = msgspec.json.decode(text, type=dict[str, Any])
+        profile = msgspec.json.decode(text, type=_Profile)
     except msgspec.DecodeError as error:
         raise InvalidSeccompProfileError(f"Decoding seccomp profile failed: {error}") from None
-    if not isinstance(profile.get("defaultAction"), str):
-        raise InvalidSeccompProfileError("Decoding seccomp profile failed: defaultAction is missing")
-    if profile.get("archMap") and profile.get("architectures"):
-        raise InvalidSeccompProfileError("both 'architectures' and 'archMap' are specified in the seccomp profile")
-    held = frozenset(capabilities)
-    filtered: SeccompObject = {
-        key: profile[key]
-        for key in ("defaultAction", "defaultErrnoRet", "flags", "listenerPath", "listenerMetadata")
-        if profile.get(key) is not None
+    rules = profile.syscalls or []
+    if not profile.default_action and not rules:
+        return None
+    if profile.arch_map and profile.architectures:
+        raise InvalidSeccompProfileError(
+            "both 'architectures' and 'archMap' are specified in the seccomp profile, "
+            "use either 'architectures' or 'archMap'"
+        )
+    host = _Host(frozenset(capabilities), architecture, kernel)
+    plain: SeccompObject = {
+        "defaultAction": profile.default_action,
+        "architectures": _profile_architectures(profile, architecture),
+        "syscalls": [_plain_rule(rule) for rule in rules if _holds(rule, host)],
     }
-    filtered["architectures"] = _profile_architectures(profile, architecture)
-    filtered["syscalls"] = [
-        _plain_rule(rule) for rule in profile.get("syscalls") or () if _holds(rule, held, architecture)
-    ]
-    return filtered
+    others = {
+        "defaultErrnoRet": profile.default_errno_ret,
+        "flags": profile.flags,
+        "listenerPath": profile.listener_path,
+        "listenerMetadata": profile.listener_metadata,
+    }
+    return {**plain, **{name: value for name, value in others.items() if value is not None}}
 
 
-def _profile_architectures(profile: SeccompObject, architecture: str) -> list[str]:
-    if profile.get("architectures"):
-        return list(profile["architectures"])
+class _Architecture(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    architecture: str = ""
+    sub_architectures: list[str] | None = None
+
+
+class _Filter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    caps: list[str] | None = None
+    arches: list[str] | None = None
+    min_kernel: str | None = None
+
+
+class _Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    names: list[str] | None = None
+    name: str = ""
+    action: str = ""
+    errno_ret: int | None = None
+    args: list[dict[str, Any]] | None = None
+    includes: _Filter | None = None
+    excludes: _Filter | None = None
+
+
+class _Profile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    default_action: str = ""
+    default_errno_ret: int | None = None
+    architectures: list[str] | None = None
+    arch_map: list[_Architecture] | None = None
+    flags: list[str] | None = None
+    listener_path: str | None = None
+    listener_metadata: str | None = None
+    syscalls: list[_Rule] | None = None
+
+
+class _Host(NamedTuple):
+    capabilities: frozenset[str]
+    architecture: str
+    kernel: tuple[int, int]
+
+
+def _profile_architectures(profile: _Profile, architecture: str) -> list[str]:
+    if profile.architectures:
+        return profile.architectures
     native = _ARCHITECTURES.get(architecture, ("",))[0]
-    for entry in profile.get("archMap") or ():
-        if entry.get("architecture") == native:
-            return [native, *(entry.get("subArchitectures") or ())]
+    for entry in profile.arch_map or ():
+        if entry.architecture == native:
+            return [native, *(entry.sub_architectures or ())]
     return []
 
 
-def _holds(rule: SeccompObject, capabilities: frozenset[str], architecture: str) -> bool:
-    includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
-    if capabilities.intersection(excludes.get("caps") or ()) or architecture in (excludes.get("arches") or ()):
-        return False
-    if includes.get("arches") and architecture not in includes["arches"]:
-        return False
-    return capabilities.issuperset(includes.get("caps") or ())
+def _holds(rule: _Rule, host: _Host) -> bool:
+    excludes, includes = rule.excludes or _Filter(), rule.includes or _Filter()
+    excluded = (
+        host.architecture in (excludes.arches or ())
+        or bool(host.capabilities.intersection(excludes.caps or ()))
+        or (bool(excludes.min_kernel) and host.kernel >= _kernel(excludes.min_kernel))
+    )
+    included = (
+        (not includes.arches or host.architecture in includes.arches)
+        and host.capabilities.issuperset(includes.caps or ())
+        and host.kernel >= _kernel(includes.min_kernel)
+    )
+    return included and not excluded
 
 
-def _plain_rule(rule: SeccompObject) -> SeccompObject:
-    names = rule.get("names") or ([rule["name"]] if rule.get("name") else [])
-    plain: SeccompObject = {"names": names, "action": rule.get("action", _ALLOW)}
-    if rule.get("errnoRet") is not None:
-        plain["errnoRet"] = rule["errnoRet"]
-    if rule.get("args"):
-        plain["args"] = rule["args"]
+def _kernel(text: str | None) -> tuple[int, int]:
+    if not text:
+        return 0, 0
+    match = _KERNEL.fullmatch(text)
+    if match is None or text == "0.0":
+        raise InvalidSeccompProfileError(
+            f'Decoding seccomp profile failed: invalid kernel version: "{text}", expected "<kernel>.<major>"'
+        )
+    return int(match[1]), int(match[2])
+
+
+def _plain_rule(rule: _Rule) -> SeccompObject:
+    if rule.name and rule.names:
+        raise InvalidSeccompProfileError(
+            "both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'"
+        )
+    plain: SeccompObject = {"names": rule.names or [rule.name], "action": rule.action}
+    if rule.errno_ret is not None:
+        plain["errnoRet"] = rule.errno_ret
+    if rule.args:
+        plain["args"] = rule.args
     return plain

@@ -9,7 +9,7 @@ from typing import Final
 
 FILES: Final = """
 access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3
-faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2
+faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2
 fchown fchown32 fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr
 fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat
 getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1
@@ -17,16 +17,16 @@ inotify_rm_watch ioctl lchown lchown32 lgetxattr link linkat listxattr llistxatt
 lremovexattr lseek lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat open
 openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink
 readlinkat readv removexattr rename renameat renameat2 rmdir sendfile sendfile64 setxattr
-splice stat stat64 statfs statfs64 statx symlink symlinkat sync sync_file_range
-sync_file_range2 syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat
+splice stat stat64 statfs statfs64 statx symlink symlinkat sync
+sync_file_range syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat
 utimensat_time64 utimes vmsplice write writev cachestat name_to_handle_at
 getxattrat setxattrat listxattrat removexattrat statmount listmount
 """.split()
 
 MEMORY: Final = """
-brk get_mempolicy madvise map_shadow_stack memfd_create memfd_secret mincore mlock mlock2
+brk madvise map_shadow_stack memfd_create memfd_secret mincore mlock mlock2
 mlockall mmap mmap2 mprotect mremap mseal msync munlock munlockall munmap pkey_alloc
-pkey_free pkey_mprotect process_madvise process_mrelease remap_file_pages
+pkey_free pkey_mprotect process_mrelease remap_file_pages
 """.split()
 
 PROCESSES: Final = """
@@ -34,7 +34,7 @@ alarm capget capset execve execveat exit exit_group fork get_robust_list get_thr
 getcpu getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid
 getpgrp getpid getppid getpriority getresgid getresgid32 getresuid getresuid32 getrlimit
 getrusage getsid gettid getuid getuid32 ioprio_get ioprio_set landlock_add_rule
-landlock_create_ruleset landlock_restrict_self membarrier nice pause pidfd_open
+landlock_create_ruleset landlock_restrict_self membarrier pause pidfd_open
 pidfd_send_signal prctl prlimit64 rseq sched_get_priority_max sched_get_priority_min
 sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
 sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam
@@ -42,13 +42,12 @@ sched_setscheduler sched_yield seccomp set_robust_list set_thread_area set_tid_a
 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setpgid
 setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid
 setreuid32 setrlimit setsid setuid setuid32 sysinfo times ugetrlimit uname vfork wait4
-waitid waitpid arch_prctl modify_ldt ptrace process_vm_readv process_vm_writev kcmp
-pidfd_getfd
+waitid waitpid arch_prctl modify_ldt ptrace process_vm_readv process_vm_writev
 """.split()
 
 SIGNALS: Final = """
 kill restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn
-rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack signal
+rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack
 signalfd signalfd4 sigprocmask sigreturn tgkill tkill
 """.split()
 
@@ -105,6 +104,9 @@ BY_CAPABILITY: Final[Mapping[str, tuple[str, ...]]] = {
         "fsopen",
         "fspick",
         "lookup_dcookie",
+        "lsm_get_self_attr",
+        "lsm_list_modules",
+        "lsm_set_self_attr",
         "mount",
         "mount_setattr",
         "move_mount",
@@ -124,6 +126,7 @@ BY_CAPABILITY: Final[Mapping[str, tuple[str, ...]]] = {
     "CAP_SYS_CHROOT": ("chroot",),
     "CAP_SYS_MODULE": ("delete_module", "finit_module", "init_module"),
     "CAP_SYS_PACCT": ("acct",),
+    "CAP_SYS_PTRACE": ("kcmp", "pidfd_getfd", "process_madvise"),
     "CAP_SYS_RAWIO": ("iopl", "ioperm"),
     "CAP_SYS_TIME": ("clock_settime", "clock_settime64", "settimeofday", "stime"),
     "CAP_SYS_TTY_CONFIG": ("vhangup",),
@@ -133,3 +136,8 @@ BY_CAPABILITY: Final[Mapping[str, tuple[str, ...]]] = {
     "CAP_PERFMON": ("perf_event_open",),
 }
 """Calls that a capability opens, because without it the kernel refuses them or should."""
+
+BY_ARCHITECTURE: Final[Mapping[str, tuple[str, ...]]] = {
+    "arm64": ("arm_fadvise64_64", "arm_sync_file_range", "breakpoint", "cacheflush", "set_tls", "sync_file_range2"),
+}
+"""Calls that only some processors have."""

@@ -28,16 +28,18 @@ class SecurityOptions:
     """What the options ask for.
 
     Attributes:
-        seccomp: ``unconfined``, ``builtin``, or a profile as JSON text.
+        seccomp: ``unconfined``, ``builtin``, or a profile as JSON text; empty for the
+            daemon's own.
         apparmor: A profile's name, ``unconfined``, or empty.
+        writable_cgroups: None if nothing is said.
         labels: SELinux label parts (``user:x``, ``type:x``, ``level:x``, ``disable``).
     """
 
     no_new_privileges: bool = False
-    seccomp: str = BUILTIN
+    seccomp: str = ""
     apparmor: str = ""
     labels: tuple[str, ...] = ()
-    writable_cgroups: bool = False
+    writable_cgroups: bool | None = None
 
 
 def parse_security_options(texts: Sequence[str]) -> SecurityOptions:
@@ -59,8 +61,8 @@ def parse_security_options(texts: Sequence[str]) -> SecurityOptions:
             found[name] = value
     return SecurityOptions(
         no_new_privileges=_flag(found, "no-new-privileges"),
-        writable_cgroups=_flag(found, "writable-cgroups"),
-        seccomp=found.get("seccomp", BUILTIN),
+        writable_cgroups=_flag(found, "writable-cgroups") if "writable-cgroups" in found else None,
+        seccomp=found.get("seccomp", ""),
         apparmor=found.get("apparmor", ""),
         labels=tuple(labels),
     )

@@ -23,6 +23,7 @@ from moorage.engine.bundles.security import (
     BUILTIN,
     UNCONFINED,
     SecurityModuleMissingError,
+    SecurityOptionError,
     SecurityOptions,
     parse_security_options,
 )
@@ -53,6 +54,8 @@ class BundleInputs:
         rlimits: The daemon's default limits that the request does not name are in here too.
         id_mapping: What its user namespace maps; None in the host's.
         apparmor: Whether this kernel has AppArmor; likewise selinux.
+        seccomp_default: The daemon's own profile, as `SecurityOptions.seccomp`.
+        kernel: Major and minor version.
     """
 
     container_id: str
@@ -72,6 +75,7 @@ class BundleInputs:
     apparmor: bool = False
     selinux: bool = False
     seccomp_default: str = ""
+    kernel: tuple[int, int] = (0, 0)
 
 
 def build_spec(inputs: BundleInputs) -> RuntimeSpec:
@@ -89,7 +93,7 @@ def build_spec(inputs: BundleInputs) -> RuntimeSpec:
         "ociVersion": _VERSION,
         "process": _process(inputs, security, capabilities),
         "root": {"path": "rootfs", "readonly": host.readonly_rootfs},
-        "mounts": _mounts(inputs),
+        "mounts": _mounts(inputs, security),
         "linux": _linux(inputs, security, capabilities),
     }
     if inputs.hostname:
@@ -153,11 +157,12 @@ def _capability_sets(names: list[str], *, root: bool) -> dict[str, list[str]]:
     return {"bounding": names, "effective": held, "permitted": held}
 
 
-def _mounts(inputs: BundleInputs) -> list[dict[str, Any]]:
+def _mounts(inputs: BundleInputs, security: SecurityOptions) -> list[dict[str, Any]]:
     host = inputs.host_config
     shared = joined_container(host.ipc_mode) is not None
     defaults = system_mounts(
         privileged=host.privileged,
+        writable_cgroups=_writes_cgroups(inputs, security),
         shm_size=None if host.ipc_mode == "none" or shared else host.shm_size,
         host_ipc=host.ipc_mode == "host",
     )
@@ -171,6 +176,15 @@ def _mounts(inputs: BundleInputs) -> list[dict[str, Any]]:
     if inputs.init is not None:
         files.append(bind(inputs.init, INIT_PATH, readonly=True))
     return replace_by_destination(defaults, chosen) + files
+
+
+def _writes_cgroups(inputs: BundleInputs, security: SecurityOptions) -> bool:
+    if inputs.id_mapping is None:
+        return inputs.host_config.privileged if security.writable_cgroups is None else security.writable_cgroups
+    if security.writable_cgroups is not None:
+        raise SecurityOptionError("option WritableCgroups conflicts with user namespaces and rootless mode")
+    # Who is root there is nobody to the groups of the host, and may manage those below its own.
+    return True
 
 
 def _linux(inputs: BundleInputs, security: SecurityOptions, capabilities: list[str]) -> dict[str, Any]:
@@ -229,7 +243,7 @@ def _sysctls(host: HostConfig, *, mapped: bool) -> dict[str, str]:
 
 def _seccomp(inputs: BundleInputs, security: SecurityOptions, capabilities: list[str]) -> SeccompObject | None:
     chosen = security.seccomp
-    if chosen == BUILTIN:
+    if not chosen:
         if inputs.host_config.privileged:
             return None
         chosen = inputs.seccomp_default or BUILTIN
@@ -237,7 +251,7 @@ def _seccomp(inputs: BundleInputs, security: SecurityOptions, capabilities: list
         return None
     if chosen == BUILTIN:
         return default_profile(capabilities, architecture=inputs.architecture)
-    return custom_profile(chosen, capabilities, architecture=inputs.architecture)
+    return custom_profile(chosen, capabilities, architecture=inputs.architecture, kernel=inputs.kernel)
 
 
 def _rootfs_propagation(mounts: Sequence[Mapping[str, Any]]) -> str:

@@ -293,6 +293,7 @@ def _with_usual_limits(host_config: HostConfig) -> HostConfig:
 
 
 def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) -> HostConfig:
+    masked = (*MASKED_PATHS, *host.thermal_paths)
     filled: dict[str, Any] = {
         "network_mode": _network_mode(host_config.network_mode),
         "ipc_mode": host_config.ipc_mode or "private",
@@ -302,7 +303,7 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
         "oom_kill_disable": bool(host_config.oom_kill_disable),
         "restart_policy": host_config.restart_policy if host_config.restart_policy.name else RestartPolicy(name="no"),
         "log_config": _log_config(host_config.log_config, default=log),
-        "masked_paths": _paths(host_config.masked_paths, MASKED_PATHS, privileged=host_config.privileged),
+        "masked_paths": _paths(host_config.masked_paths, masked, privileged=host_config.privileged),
         "readonly_paths": _paths(host_config.readonly_paths, READONLY_PATHS, privileged=host_config.privileged),
     }
     return msgspec.structs.replace(host_config, **filled)

@@ -26,6 +26,7 @@ from moorage.engine.containers.errors import (
     ContainerStateError,
     NotRunningError,
     RequestFailedError,
+    RequestRefusedError,
     RestartingError,
 )
 from moorage.engine.containers.groups import ContainerGroups
@@ -39,6 +40,7 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
 from moorage.engine.userns.mapping import IdMapping
 from moorage.engine.userns.service import UserNamespaces
+from moorage.errors import ConflictError
 from moorage.logs.options import LoggedContainer, log_path, log_plan
 from moorage.networks.models import Sandbox
 from moorage.oci.digest import ChainID
@@ -112,6 +114,7 @@ class Bundler:
                 host_config=self._host_config(record),
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
+                kernel=self.host.kernel,
                 cgroups_path=self.groups.path(record),
                 mounts=self._mounts(record, mapping),
                 files=files,
@@ -313,16 +316,29 @@ def _require_joinable(target: ContainerRecord, namespace: str) -> None:
     """Check that a container's namespace can be joined.
 
     Raises:
-        ContainerStateError: It is not shareable, in Docker's words.
+        ConflictError: It has none now; Docker's words.
+        RequestRefusedError: It is not shareable; likewise.
     """
+    if namespace == "network" and not target.state.running:
+        raise ContainerStateError(
+            "cannot join network namespace of a non running container: "
+            f"container {target.name} is {target.state.status.value}"
+        )
+    prefix = {"network": "cannot join network namespace of container", "ipc": "failed to join IPC namespace"}
+    try:
+        _require_process(target)
+    except ConflictError as error:
+        error.args = (f"{prefix.get(namespace, 'failed to join PID namespace')}: {error}",)
+        raise
+    if namespace == "ipc" and target.host_config.ipc_mode not in {"shareable", "host"}:
+        raise RequestRefusedError(
+            f"failed to join IPC namespace: container {target.id}: "
+            "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        )
+
+
+def _require_process(target: ContainerRecord) -> None:
     if not target.state.running:
-        if namespace == "network":
-            raise ContainerStateError(f"cannot join network of a non running container: {target.id}")
         raise NotRunningError(target.id)
     if target.state.restarting:
         raise RestartingError(target.id)
-    if namespace == "ipc" and target.host_config.ipc_mode not in {"shareable", "host"}:
-        raise ContainerStateError(
-            f"cannot join IPC of container {target.id}: "
-            "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
-        )

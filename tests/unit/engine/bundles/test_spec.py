@@ -1,6 +1,7 @@
 """From a request to `config.json`."""
 
 import dataclasses
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -8,8 +9,7 @@ import pytest
 from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import HostConfig
 from moorage.engine.bundles.merging import NoCommandError, merge_environment, merge_image_config
-from moorage.engine.bundles.seccomp import InvalidSeccompProfileError, custom_profile, default_profile
-from moorage.engine.bundles.security import SecurityModuleMissingError
+from moorage.engine.bundles.security import SecurityModuleMissingError, SecurityOptionError
 from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec, environment
 from moorage.engine.bundles.users import ResolvedUser
 from moorage.engine.userns.mapping import IdMapping, sequence
@@ -123,38 +123,6 @@ def test_seccomp_can_be_unconfined_or_ones_own() -> None:
     ]
 
 
-def test_capabilities_open_system_calls() -> None:
-    def allowed(*capabilities: str) -> set[str]:
-        return set(default_profile(capabilities, architecture="amd64")["syscalls"][0]["names"])
-
-    assert "mount" not in allowed()
-    assert "mount" in allowed("CAP_SYS_ADMIN")
-    assert "reboot" in allowed("CAP_SYS_BOOT")
-
-
-def test_conditions_of_a_profile_are_resolved() -> None:
-    text = msgspec.json.encode(
-        {
-            "defaultAction": "SCMP_ACT_ERRNO",
-            "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
-            "syscalls": [
-                {"names": ["read"], "action": "SCMP_ACT_ALLOW"},
-                {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
-                {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
-            ],
-        }
-    ).decode()
-    profile = custom_profile(text, ["CAP_CHOWN"], architecture="amd64")
-    assert profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
-    assert [rule["names"] for rule in profile["syscalls"]] == [["read"]]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"defaultAction": 3}'])
-def test_a_broken_profile_is_refused(text: str) -> None:
-    with pytest.raises(InvalidSeccompProfileError, match="Decoding seccomp profile failed"):
-        custom_profile(text, [], architecture="amd64")
-
-
 def test_the_image_fills_what_the_request_leaves_out() -> None:
     image = ContainerDefaults(
         env=("PATH=/bin", "A=image"),
@@ -206,3 +174,35 @@ def test_a_mapping_makes_a_user_namespace_and_leaves_out_what_it_cannot_name() -
     assert linux["gidMappings"] == [{"containerID": 0, "hostID": 200000, "size": 10}]
     assert linux["sysctl"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
     assert {"type": "user"} not in spec()["linux"]["namespaces"]
+
+
+def test_the_daemons_profile_is_for_those_who_ask_for_none() -> None:
+    own = '{"defaultAction":"SCMP_ACT_LOG"}'
+    inputs = dataclasses.replace(INPUTS, seccomp_default=own)
+    assert spec(inputs)["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
+    assert spec(inputs, security_opt=["seccomp=builtin"])["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert "seccomp" not in spec(inputs, privileged=True)["linux"]
+    assert spec(inputs, privileged=True, security_opt=[f"seccomp={own}"])["linux"]["seccomp"]
+
+
+@pytest.mark.parametrize(
+    ("options", "access"),
+    [
+        ({}, "ro"),
+        ({"privileged": True}, "rw"),
+        ({"security_opt": ["writable-cgroups"]}, "rw"),
+        ({"security_opt": ["writable-cgroups=true"]}, "rw"),
+        ({"security_opt": ["writable-cgroups=false"], "privileged": True}, "ro"),
+    ],
+)
+def test_control_groups_are_writable_for_who_may(options: dict[str, Any], access: str) -> None:
+    mount = mount_at(spec(**options), "/sys/fs/cgroup")
+    assert mount is not None
+    assert access in cast("list[str]", mount["options"])
+
+
+def test_writable_control_groups_are_no_choice_in_a_user_namespace() -> None:
+    mapping = IdMapping(uids=sequence([(100000, 10)]), gids=sequence([(200000, 10)]))
+    inputs = dataclasses.replace(INPUTS, id_mapping=mapping)
+    with pytest.raises(SecurityOptionError, match="option WritableCgroups conflicts with user namespaces"):
+        spec(inputs, security_opt=["writable-cgroups=true"])
