@@ -168,9 +168,9 @@ class Daemon:
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=True, timeout=20).stdout
 
     @contextlib.contextmanager
-    def dying_disk(self) -> "Iterator[DyingDisk]":
+    def dying_disk(self, at: Path | None = None) -> "Iterator[DyingDisk]":
         """Have a file system, mounted where the daemon and its containers see it, that can be made to hang."""
-        directory = Path(tempfile.mkdtemp(prefix="disk-", dir=self.base))
+        directory = at or Path(tempfile.mkdtemp(prefix="disk-", dir=self.base))
         program = Path(__file__).parent / "dead_fuse.py"
         with subprocess.Popen(
             [*self._enter(), sys.executable, str(program), str(directory)],
@@ -293,7 +293,11 @@ class DyingDisk:
     def hang(self, *, waiting: int = 0) -> None:
         """Answer nothing from now on, and wait for some to ask: nobody can even kill those."""
         self._order("hang")
-        wait_until(lambda: self._order("count") >= waiting, what="somebody to hang")
+        wait_until(lambda: self.waiting() >= waiting, what="somebody to hang")
+
+    def waiting(self) -> int:
+        """Return how many requests are not answered."""
+        return self._order("count")
 
     def recover(self) -> None:
         """Answer what was asked, and go on."""

@@ -1,7 +1,6 @@
 """Give the router the handlers of every noun."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from moorage.api.containers import ContainerSummary
 from moorage.api.filters import Filters
@@ -178,6 +177,7 @@ class _Registries:
 async def measured_volumes(wiring: Wiring) -> list[Volume]:
     """Return all volumes with what they hold and who uses them."""
     base = wiring.base
+    volumes = base.volumes.matching(Filters())
     return [
         Volume(
             created_at=volume.created_at,
@@ -189,10 +189,10 @@ async def measured_volumes(wiring: Wiring) -> list[Volume]:
             scope="local",
             usage_data=VolumeUsage(
                 ref_count=len(base.uses.using_volume(volume.name)),
-                size=await base.files.disk_usage(Path(volume.mountpoint)),
+                size=size,
             ),
         )
-        for volume in base.volumes.matching(Filters())
+        for volume, size in zip(volumes, await base.volumes.sizes(volumes), strict=True)
     ]
 
 

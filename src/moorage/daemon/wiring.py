@@ -20,6 +20,7 @@ from moorage.engine.containers.healing import ContainerHealer
 from moorage.engine.containers.inspecting import ContainerInspector
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.last_resort import LastResort
+from moorage.engine.containers.leftovers import Leftovers
 from moorage.engine.containers.list_facts import EngineListFacts
 from moorage.engine.containers.listing import ContainerLister
 from moorage.engine.containers.locks import ContainerLocks
@@ -38,6 +39,7 @@ from moorage.engine.exec.probing import ExecProber
 from moorage.engine.exec.starting import ExecStarter
 from moorage.engine.exec.table import ExecTable
 from moorage.engine.health import HealthMonitor
+from moorage.engine.host_paths import HostPaths
 from moorage.engine.recovery import Recovery
 from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.userns.service import UserNamespaces
@@ -122,6 +124,11 @@ class Wiring:
         )
 
     @cached_property
+    def host_paths(self) -> HostPaths:
+        """Looks at what users name."""
+        return HostPaths(self.base.files)
+
+    @cached_property
     def sizes(self) -> ContainerSizes:
         """Measures containers."""
         return ContainerSizes(snapshots=self.base.snapshots, files=self.base.files, paths=self.base.paths)
@@ -202,6 +209,7 @@ class Wiring:
             networks=base.networks.service,
             snapshots=base.snapshots,
             mounts=self.mounts,
+            host_paths=self.host_paths,
             events=base.bus,
             host=base.facts,
             userns=self.userns,
@@ -228,6 +236,8 @@ class Wiring:
             bundler=self.bundler,
             memory_volumes=self.memory_volumes,
             paths=base.paths,
+            host_paths=self.host_paths,
+            leftovers=self.leftovers,
             launcher=base.launcher,
             events=base.bus,
             jobs=base.jobs,
@@ -258,6 +268,13 @@ class Wiring:
         return ContainerHealer(
             killer=self.killer, watch=self.watch, jobs=base.jobs, default_grace=base.config.default_stop_timeout
         )
+
+    @cached_property
+    def leftovers(self) -> Leftovers:
+        """Clears away what does not die at once."""
+        base = self.base
+        notes = base.config.exec_root / "leftovers"
+        return Leftovers(groups=base.groups, locks=self.locks, tasks=base.tasks, jobs=base.jobs, notes=notes)
 
     @cached_property
     def last_resort(self) -> LastResort:
@@ -392,6 +409,7 @@ class Wiring:
             starter=self.starter,
             snapshots=base.snapshots,
             groups=base.groups,
+            leftovers=self.leftovers,
             last_resort=self.last_resort,
             paths=base.paths,
             jobs=base.jobs,

@@ -22,6 +22,7 @@ from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, 
 from moorage.engine.containers.exiting import ContainerExits
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.last_resort import LastResort
+from moorage.engine.containers.leftovers import Leftovers
 from moorage.engine.containers.links import links_of
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Snapshots
@@ -67,6 +68,7 @@ class Recovery:
     starter: ContainerStarter
     snapshots: Snapshots
     groups: ContainerGroups
+    leftovers: Leftovers
     last_resort: LastResort
     paths: ContainerPaths
     jobs: Jobs
@@ -91,6 +93,7 @@ class Recovery:
         for record in self.registry.all():
             if record.state.dead or (record.host_config.auto_remove and not record.state.running):
                 self.jobs.spawn(self.remover.auto_remove(record.id), key=f"auto-remove:{record.id}")
+        self.leftovers.resume()
         await self._sweep_bundles()
         self.jobs.spawn(self._sweep_directories(), key="sweep")
         for record in self._survey.live:
@@ -141,7 +144,7 @@ class Recovery:
         """Believe the record of a container whose shim says nothing: one that is stuck must not keep the others."""
         if not record.state.has_process:
             self.last_resort.kill_shim(record, task)
-            await self._clear(record)
+            await self.leftovers.clear(record)
             remove_bundle(self.paths.bundle(record.id))
             return
         _log.error("the shim of container %s does not answer; taking it to run", record.short_id)
@@ -194,22 +197,15 @@ class Recovery:
         """End a container whose start was never recorded, so that nobody was told of it."""
         _log.warning("container %s was being started when the daemon ended; undoing it", record.short_id)
         await task.abandon()
-        await self._clear(record)
+        await self.leftovers.clear(record)
         remove_bundle(self.paths.bundle(record.id))
-
-    async def _clear(self, record: ContainerRecord) -> bool:
-        """Kill what is left of a container; what does not die at once is waited for while the daemon serves."""
-        if await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS):
-            return True
-        self.jobs.spawn(self.groups.clear(record), key=f"clear:{record.id}", endless=True)
-        return False
 
     async def _examine_without_shim(self, record: ContainerRecord, task: Task) -> None:
         bundle = self.paths.bundle(record.id)
         ended = read_exit_file(bundle)
         if not record.state.has_process:
             if bundle.exists():
-                await self._clear(record)
+                await self.leftovers.clear(record)
                 remove_bundle(bundle)
             return
         if ended is None:

@@ -12,7 +12,7 @@ import errno
 import os
 import struct
 
-from moorage.kernel.libc import check, encode, syscall
+from moorage.kernel.libc import AT_FDCWD, check, encode, syscall
 
 _OPENAT2 = 437
 _HOW = struct.Struct("=QQQ")
@@ -75,3 +75,18 @@ def reopen(fd: int, flags: int) -> int:
     Needs /proc. Going through the descriptor means that no name is looked up twice.
     """
     return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)
+
+
+def lookup_cached(path: str) -> bool | None:
+    """Tell whether a path is there as far as the kernel knows without asking any disk.
+
+    None if it does not know. A link at the end is not followed.
+    """
+    try:
+        os.close(openat2(AT_FDCWD, path, os.O_PATH | os.O_NOFOLLOW, resolve=Resolve.CACHED))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # EAGAIN; EINVAL from a kernel before 5.12.
+        return None
+    return True

@@ -1,5 +1,7 @@
 """Errors about layers and about files of containers."""
 
+from collections.abc import Sequence
+
 from moorage.errors import (
     ConflictError,
     InvalidParameterError,
@@ -58,3 +60,10 @@ class JobNotSupportedError(NotSupportedError):
 
 class JobFailedError(SystemFailureError):
     """A worker met a failure of the host, or was lost."""
+
+
+class PathSilentError(SystemFailureError):
+    """A path of the host is on a disk that does not answer."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__(f"no answer from the file system of {' or '.join(paths)}: it may be a lost network mount")

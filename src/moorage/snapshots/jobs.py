@@ -1,19 +1,26 @@
 """Everything the daemon does with files of containers and volumes; workers do it."""
 
+import asyncio
 import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from moorage.snapshots.errors import PathSilentError
 from moorage.snapshots.paths import Change, ChangeKind, PathStat, displayable
 from moorage.snapshots.pumping import Source, make_pipe
 from moorage.snapshots.reading import read_pipe
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.store import pump_to
 from moorage.snapshots.workers import Worker, WorkerPool, working
+
+_QUIET_SECONDS: Final = 10.0
+"""How long a walk may find nothing at all before its disk is taken for dead."""
+_PATH_SECONDS: Final = 30.0
+"""How long the host's file systems may take: one that is mounted on demand needs some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,19 @@ class ContainerFiles:
         return {"root": self.root.request(), "mounts": mounts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What was found of some paths.
+
+    Attributes:
+        missing: Those that are not there.
+        failed: Directories that cannot be made, with the system's reason.
+    """
+
+    missing: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
 class Archive:
     """A tar archive while it is made; iterate over it once.
 
@@ -110,9 +130,36 @@ class FileJobs:
 
         Raises:
             PathNotFoundError: There is no such directory.
+            PathSilentError: Its disk does not answer.
         """
-        result = await self._run("disk_usage", {"path": str(path)})
-        return int(result["size"])
+        worker = await self._workers.start("disk_usage", {"path": str(path)})
+        try:
+            while True:
+                async with asyncio.timeout(_QUIET_SECONDS):
+                    message = await worker.message()
+                if message.get("ok"):
+                    return int(message["size"])
+        except TimeoutError:
+            raise PathSilentError([str(path)]) from None
+        finally:
+            worker.leave()
+
+    async def look(self, *, paths: Sequence[str] = (), directories: Sequence[str] = ()) -> Looked:
+        """Look at paths of the host, and make directories that are missing.
+
+        Raises:
+            PathSilentError: A disk does not answer.
+        """
+        arguments = {"paths": list(paths), "directories": list(directories)}
+        worker = await self._workers.start("look", arguments)
+        try:
+            async with asyncio.timeout(_PATH_SECONDS):
+                result = await worker.result()
+        except TimeoutError:
+            raise PathSilentError([*paths, *directories]) from None
+        finally:
+            worker.leave()
+        return Looked(missing=tuple(result["missing"]), failed=dict(result["failed"]))
 
     async def copy_up(self, rootfs: Rootfs, *, path: str, volume: Path) -> bool:
         """Fill an empty volume with what the image has at `path`.
@@ -224,6 +271,7 @@ class FileJobs:
                 stat = PathStat.parse(opened["stat"]) if "stat" in opened else None
                 yield Archive(worker, reader, stat=stat)
             finally:
-                await worker.stop()
+                # It changes nothing, so nobody needs to know when it is gone.
+                worker.leave()
         finally:
             os.close(reader)

@@ -32,7 +32,7 @@ _ERRORS: Final[Mapping[str, type[MoorageError]]] = {
 
 
 # A worker that waits for a broken disk can't be killed; nobody should wait for it as well.
-_STOP_TIMEOUT: Final = 30.0
+_STOP_TIMEOUT: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,9 @@ class Worker(Protocol):
 
     async def stop(self) -> None:
         """Let go of the worker; one that is still at work is killed, and waited for."""
+
+    def leave(self) -> None:
+        """Let go of the worker without waiting: one still at work is killed as soon as it can be."""
 
 
 class WorkerPool(Protocol):
@@ -153,6 +156,9 @@ class _ControlledWorker:
             self._control.close()
         if self._process is not None:
             await self._process.wait()
+
+    def leave(self) -> None:
+        self._control.close()
 
     async def _receive(self) -> dict[str, Any] | None:
         try:

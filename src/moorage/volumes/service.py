@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from moorage.api.filters import Filters
+from moorage.errors import SystemFailureError
 from moorage.volumes.local import check_options
 from moorage.volumes.models import (
     ANONYMOUS_LABEL,
@@ -20,6 +22,9 @@ from moorage.volumes.models import (
     check_name,
 )
 from moorage.volumes.store import VolumeStore
+
+_AT_A_TIME: Final = 8
+_log = logging.getLogger(__name__)
 
 
 class VolumeUsers(Protocol):
@@ -116,6 +121,24 @@ class VolumeService:
             raise VolumeNotFoundError(name)
         return volume
 
+    async def sizes(self, volumes: Sequence[Volume]) -> list[int]:
+        """Return the size of each volume; a few are measured at a time, so that dead disks are waited for together."""
+        free = asyncio.Semaphore(_AT_A_TIME)
+
+        async def measure(volume: Volume) -> int:
+            async with free:
+                return await self.size(volume)
+
+        return await asyncio.gather(*map(measure, volumes))
+
+    async def size(self, volume: Volume) -> int:
+        """Return the bytes that a volume's files take; -1, Docker's "not available", if its disk does not answer."""
+        try:
+            return await self.trees.disk_usage(Path(volume.mountpoint))
+        except SystemFailureError as error:
+            _log.warning("the size of volume %s is not known: %s", volume.name, error)
+            return -1
+
     def matching(self, filters: Filters) -> list[Volume]:
         """Return the volumes that pass ``dangling``, ``driver``, ``label`` and ``name`` filters.
 
@@ -161,7 +184,7 @@ class VolumeService:
         for volume in self.matching(filters):
             if (not named and not volume.anonymous) or self.users.using_volume(volume.name):
                 continue
-            size = await self.trees.disk_usage(Path(volume.mountpoint))
+            size = max(0, await self.size(volume))
             with contextlib.suppress(VolumeInUseError, VolumeNotFoundError):
                 await self.remove(volume.name)
                 removed.append(volume.name)

@@ -16,7 +16,7 @@ import traceback
 
 from moorage.api.shim import ErrorKind, FrameError
 from moorage.errors import MoorageError
-from moorage.worker import archiving, changing, copying, probing, unpacking, upkeep
+from moorage.worker import archiving, changing, copying, host_paths, probing, unpacking, upkeep
 from moorage.worker.failures import JobError, about
 from moorage.worker.messages import Call
 
@@ -40,6 +40,7 @@ JOBS: Mapping[str, Callable[[Call], Result]] = {
     "adopt_directories": upkeep.adopt_directories,
     "remove_tree": upkeep.remove,
     "disk_usage": upkeep.disk_usage,
+    "look": host_paths.look,
     "probe_overlay": probing.probe_overlay,
     "probe_mapping": probing.probe_mapping,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
@@ -41,6 +42,9 @@ def disk_usage(call: Call) -> Result:
 
     Arguments: `path`.
 
+    Every second that something was found is announced, for whoever wonders whether the disk
+    still answers.
+
     Returns:
         `size` in bytes.
     """
@@ -50,8 +54,12 @@ def disk_usage(call: Call) -> Result:
         raise about(error, call.path("path"), "open") from error
     size = 0
     counted: set[tuple[int, int]] = set()
+    announced = time.monotonic()
     for entry in walk(top_fd):
         status = entry.status
+        if time.monotonic() - announced > 1:
+            call.announce("walking")
+            announced = time.monotonic()
         if stat.S_ISDIR(status.st_mode):
             continue
         if status.st_nlink > 1:

@@ -256,6 +256,9 @@ class Refusal:
     async def stop(self) -> None:
         pass
 
+    def leave(self) -> None:
+        pass
+
 
 class NoOverlay(DirectWorkers):
     """Workers on a host without overlay."""

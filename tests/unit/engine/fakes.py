@@ -34,6 +34,7 @@ from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.events import EventBus
+from moorage.engine.host_paths import HostPaths
 from moorage.engine.jobs import Jobs
 from moorage.engine.launching import AttachedClient
 from moorage.engine.restarting import RestartSupervisor
@@ -42,6 +43,7 @@ from moorage.errors import MoorageError
 from moorage.networks.models import Attachment, ContainerNetworks, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.oci.digest import ChainID
+from moorage.snapshots.jobs import Looked
 from moorage.snapshots.rootfs import OverlayRootfs
 from moorage.state.containers import ContainerRows
 from moorage.state.database import Database
@@ -184,6 +186,9 @@ class FakeFiles:
     async def disk_usage(self, path: Path) -> int:
         return 0
 
+    async def look(self, *, paths: Sequence[str] = (), directories: Sequence[str] = ()) -> Looked:
+        return Looked()
+
 
 class FakeBundler:
     """Bundles with nothing in them."""
@@ -303,6 +308,19 @@ class FakeLastResort:
         task.give_up()
 
 
+class FakeLeftovers:
+    """Nothing is ever left; `cleared` says of which containers that was wanted."""
+
+    def __init__(self) -> None:
+        self.cleared: list[str] = []
+
+    def resume(self) -> None:
+        return
+
+    async def clear(self, record: ContainerRecord) -> None:
+        self.cleared.append(record.id)
+
+
 async def _nothing(_record: ContainerRecord) -> None:
     return
 
@@ -352,7 +370,9 @@ class FakeEngine:
         self.starter = ContainerStarter(
             registry=self.registry, locks=self.locks, tasks=self.tasks, observer=self.exits, attaches=self.pending,
             networks=self.networks, bundler=FakeBundler(),  # type: ignore[arg-type]  # it has the one method needed
-            paths=self.paths, launcher=self.launcher, events=self.bus, jobs=self.jobs, restarts=self.restarts,
+            paths=self.paths, launcher=self.launcher, host_paths=HostPaths(FakeFiles()),
+            leftovers=FakeLeftovers(),  # type: ignore[arg-type]  # likewise
+            events=self.bus, jobs=self.jobs, restarts=self.restarts,
             on_started=lambda _: None, auto_remove=self.remover.auto_remove, memory_volumes=memory_volumes,
         )  # fmt: skip
         self.hooks = ExitHooks(

@@ -14,23 +14,21 @@ from moorage.api.host_config import RestartPolicy
 from moorage.engine.containers.records import ContainerRecord, ContainerState, ContainerStatus
 from moorage.engine.recovery import Recovery
 from moorage.networks.models import Sandbox
-from tests.unit.engine.fakes import ID, FakeEngine, FakeLastResort, record
+from tests.unit.engine.fakes import ID, FakeEngine, FakeLastResort, FakeLeftovers, record
 
 SANDBOX = Sandbox(id="5" * 64, container_id=ID, container_name="web")
 RUNNING = ContainerState(running=True, pid=1, started_at_ns=5, started_before=True, sandbox=SANDBOX)
 
 
-class Groups:
+class Groups(FakeLeftovers):
     """Cgroups that remember what was killed."""
 
-    def __init__(self) -> None:
-        self.killed: list[str] = []
-
-    async def clear(self, record: ContainerRecord) -> None:
-        self.killed.append(record.id)
+    @property
+    def killed(self) -> list[str]:
+        return self.cleared
 
     async def cleared_within(self, record: ContainerRecord, *, seconds: float) -> bool:
-        self.killed.append(record.id)
+        await self.clear(record)
         return True
 
 
@@ -86,6 +84,7 @@ async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
     recovery = Recovery(
         registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
         starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
+        leftovers=groups,  # type: ignore[arg-type]  # likewise
         last_resort=FakeLastResort(),  # type: ignore[arg-type]  # likewise
         paths=engine.paths, jobs=engine.jobs, restarts=engine.restarts, on_live=lambda _: None,
     )  # fmt: skip

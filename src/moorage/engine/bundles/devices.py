@@ -18,6 +18,7 @@ from moorage.errors import InvalidParameterError, NotSupportedError
 DeviceRule = dict[str, Any]
 """An entry of ``linux.resources.devices``."""
 
+_DEVICE_FILE_SYSTEMS: Final = frozenset({"devtmpfs", "tmpfs", "devpts"})
 _RULE: Final = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
 
 DEFAULT_RULES: Final[tuple[DeviceRule, ...]] = (
@@ -136,12 +137,19 @@ def all_host_devices() -> list[HostDevice]:
     Terminals, shared memory and the like are the container's own and are left out.
     """
     skipped = {"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", "console"}
+    foreign = _foreign_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     return [
         device
         for entry in sorted(Path("/dev").iterdir())
-        if entry.name not in skipped and not entry.is_symlink()
+        if entry.name not in skipped and str(entry) not in foreign and not entry.is_symlink()
         for device in _nodes(entry, entry, missing_ok=True)
     ]
+
+
+def _foreign_mounts(mountinfo: str) -> set[str]:
+    """Return where file systems are mounted that hold no devices, and may be on a disk that does not answer."""
+    lines = [line.split() for line in mountinfo.splitlines()]
+    return {words[4] for words in lines if words[words.index("-") + 1] not in _DEVICE_FILE_SYSTEMS}
 
 
 def _nodes(host: Path, inside: Path, *, missing_ok: bool = False) -> Iterator[HostDevice]:

@@ -24,12 +24,13 @@ from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
 from moorage.engine.bundles.validation import check_create
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
-from moorage.engine.containers.mounting import MountPreparer, check_bind_sources, inherited_mounts
+from moorage.engine.containers.mounting import MountPreparer, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name
 from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
+from moorage.engine.host_paths import HostPaths
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
@@ -72,6 +73,7 @@ class ContainerCreator:
     networks: Networks
     snapshots: Snapshots
     mounts: MountPreparer
+    host_paths: HostPaths
     events: EventPublisher
     host: HostFacts
     userns: UserNamespaces
@@ -103,6 +105,7 @@ class ContainerCreator:
         with _parameters_of_the_request():
             host_config = bound_links(self._resolve_modes(host_config), self._link_target)
             mounts = self._plan_mounts(config, host_config)
+        await self.host_paths.check_sources(mounts)
         record = ContainerRecord(
             id=container_id,
             name="",
@@ -161,9 +164,7 @@ class ContainerCreator:
 
     def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
         inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
-        mounts = plan_mounts(config, host_config, inherited=inherited)
-        check_bind_sources(mounts)
-        return mounts
+        return plan_mounts(config, host_config, inherited=inherited)
 
     async def _make(self, record: ContainerRecord, name: str) -> ContainerRecord:
         record = self._named(record, name)

@@ -49,7 +49,7 @@ class ContainerGroups:
     async def kill_processes(self, record: ContainerRecord) -> None:
         """Send SIGKILL to every process in a container's cgroup."""
         # Freezing them first, which older kernels need, waits for a moment.
-        await asyncio.to_thread(self._kill, record)
+        await asyncio.to_thread(self._kill, self.path(record))
 
     async def clear(self, record: ContainerRecord) -> None:
         """Kill whatever is left of a container without a shim, and return when nothing is.
@@ -57,7 +57,7 @@ class ContainerGroups:
         A process in an uninterruptible system call lives until that ends.
         """
         pause = _FIRST_PAUSE
-        while not await asyncio.to_thread(self._clear, record):
+        while not await self.try_clear(self.path(record)):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -69,18 +69,22 @@ class ContainerGroups:
                 return True
         return False
 
-    def _kill(self, record: ContainerRecord) -> None:
+    async def try_clear(self, path: str) -> bool:
+        """Kill what is in a cgroup and remove it; tell whether nothing is left."""
+        return await asyncio.to_thread(self._clear, path)
+
+    def _kill(self, path: str) -> None:
         try:
-            if (group := self.open(record)).exists():
+            if (group := open_group(path, layout=self.layout)).exists():
                 group.kill()
         except (OSError, CgroupError) as error:
-            _log.warning("the processes of container %s were not killed: %s", record.short_id, error)
+            _log.warning("the processes in %s were not killed: %s", path, error)
 
-    def _clear(self, record: ContainerRecord) -> bool:
-        self._kill(record)
+    def _clear(self, path: str) -> bool:
+        self._kill(path)
         try:
-            group = self.open(record)
+            group = open_group(path, layout=self.layout)
             return group.delete() or not group.procs()
         except (OSError, CgroupError) as error:
-            _log.warning("the cgroup of container %s was not removed: %s", record.short_id, error)
+            _log.warning("the cgroup %s was not removed: %s", path, error)
             return True

@@ -92,22 +92,17 @@ class ContainerKiller:
         except (TimeoutError, ShimSilentError):
             await self.end_past_shim(container_id)
 
-    async def cancel_start(self, container_id: str) -> bool:
-        """End a start that is under way, if one is: it then fails by itself. Tell whether one was."""
+    async def cancel_start(self, container_id: str) -> None:
+        """End a start that is under way, if one is: it then fails by itself."""
         task = self.tasks.find(container_id)
         if task is None or task.started.done():
-            return False
+            return
         try:
             await task.kill(signal.SIGKILL)
             async with asyncio.timeout(_LAST_SECONDS):
                 await asyncio.wait({task.started})
         except (MoorageError, TimeoutError):
             self.last_resort.kill_shim(self.registry.get(container_id), task)
-        return True
-
-    async def clear(self, record: ContainerRecord) -> None:
-        """Kill what is left of a container that has no shim any more, and return when nothing is."""
-        await self.last_resort.groups.clear(record)
 
     async def end_past_shim(self, container_id: str) -> None:
         """Kill a container whose shim does not end it, and wait until its exit is recorded.

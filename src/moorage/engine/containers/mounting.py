@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
+from moorage.engine.bundles.bind_syntax import parse_volumes_from
 from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
 from moorage.engine.bundles.propagation import TRAVELLING, check_propagation
 from moorage.engine.containers.errors import RequestFailedError
@@ -42,19 +42,6 @@ def inherited_mounts(volumes_from: Sequence[str], resolve: Resolver) -> list[Pla
         record = resolve(reference)
         mounts += [with_volumes_from_mode(mount, mode) for mount in record.definition.mounts if mount.listed]
     return mounts
-
-
-def check_bind_sources(mounts: Sequence[PlannedMount]) -> None:
-    """Refuse binds whose host path is missing and must not be made.
-
-    Raises:
-        InvalidMountError: In Docker's words.
-    """
-    for mount in mounts:
-        if mount.kind is MountKind.BIND and not mount.create_source and not os.path.lexists(mount.source):
-            raise InvalidMountError(
-                f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +95,6 @@ class MountPreparer:
         """
         entries: list[dict[str, Any]] = []
         for mount in mounts:
-            if mount.kind is MountKind.BIND and mount.create_source:
-                _make_source(mount.source)
             if mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
                 check_propagation(mount.source, mount.propagation, mountinfo=_MOUNTINFO.read_text())
             entries += self._spec_volume(mount, mapping) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
@@ -157,16 +142,6 @@ def publish_unmounts(events: EventPublisher, record: ContainerRecord) -> None:
     for mount in record.definition.mounts:
         if mount.kind is MountKind.VOLUME:
             events.publish("volume", "unmount", mount.name, {"container": record.id, "driver": mount.driver})
-
-
-def _make_source(source: str) -> None:
-    try:
-        os.makedirs(source, exist_ok=True)  # noqa: PTH103 - a file is as good, and Path cannot say so
-    except FileExistsError:
-        return
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise RequestFailedError(f"error while creating mount source path '{source}': {reason}") from error
 
 
 def _below(directory: str, subpath: str) -> str:

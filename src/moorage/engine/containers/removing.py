@@ -101,9 +101,8 @@ class ContainerRemover:
             if record.state.running:
                 _check_removable(record, force=force)
                 await self._kill(record)
-            elif force and await self.killer.cancel_start(record.id):
-                # What the start had made so far may need some time to die.
-                self.jobs.spawn(self.killer.clear(record), key=f"clear:{record.id}", endless=True)
+            elif force:
+                await self.killer.cancel_start(record.id)
             async with self.locks.hold(record.id):
                 current = self.registry.find(record.id)
                 # An --rm container is removed by its own exit.

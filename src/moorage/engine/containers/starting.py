@@ -25,6 +25,7 @@ from moorage.engine.containers.errors import (
     StartFailedError,
     StartRefusedError,
 )
+from moorage.engine.containers.leftovers import Leftovers
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.mounting import publish_mounts
@@ -35,6 +36,7 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
 from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, TaskObserver, Tasks
 from moorage.engine.health import check_of
+from moorage.engine.host_paths import HostPaths
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor
 from moorage.errors import MoorageError, SystemFailureError
@@ -63,6 +65,8 @@ class ContainerStarter:
     bundler: Bundler
     memory_volumes: MemoryVolumes
     paths: ContainerPaths
+    host_paths: HostPaths
+    leftovers: Leftovers
     launcher: ShimLauncher
     events: EventPublisher
     jobs: Jobs
@@ -145,6 +149,7 @@ class ContainerStarter:
                 if opened is not None:
                     stack.callback(opened.close_listeners)
                 self.tasks.add(task)
+                await self._settle_paths(record, task)
                 bundle = self.bundler.make(record, opened.sandbox if opened else None)
                 self._start_shim(task, bundle, opened)
             faults.point("start:shim-asked")
@@ -160,6 +165,19 @@ class ContainerStarter:
         publish_mounts(self.events, record)
         self.events.publish("container", "start", record.id, record.event_attributes())
         self.on_started(record)
+
+    async def _settle_paths(self, record: ContainerRecord, task: Task) -> None:
+        paths, directories = self.host_paths.unsettled(record)
+        if not (paths or directories):
+            return
+        settling = self.jobs.start(self.host_paths.settle(paths, directories), key=f"paths:{record.id}", endless=True)
+        # Whoever removes the container by force calls the start off.
+        either: set[asyncio.Future[Any]] = {settling, task.started}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.started.done():
+            settling.cancel()
+            task.started.result()
+        settling.result()
 
     def _open_sandbox(self, record: ContainerRecord) -> OpenedSandbox | None:
         if joined_container(record.host_config.network_mode) is not None:
@@ -188,6 +206,7 @@ class ContainerStarter:
     async def _record_failure(self, record: ContainerRecord, message: str, *, exit_code: int) -> None:
         self.networks.close_sandbox(record.id)
         self.attaches.drop(record.id)
+        await self.leftovers.clear(record)
         remove_bundle(self.paths.bundle(record.id))
         state = dataclasses.replace(
             record.state,

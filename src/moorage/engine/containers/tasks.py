@@ -94,10 +94,15 @@ class Task:
         self.container_id = container_id
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._start_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Not every failed start is awaited: an adopted container never starts here.
-        self.started.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.started.add_done_callback(self._note_failure)
         self._observer = observer
         self._client: ShimClient | None = None
+
+    def _note_failure(self, started: "asyncio.Future[Started]") -> None:
+        if (started.cancelled() or started.exception()) and not self._start_failed.done():
+            self._start_failed.set_result(None)
 
     @property
     def ended(self) -> bool:
@@ -134,8 +139,8 @@ class Task:
 
     def give_up(self) -> None:
         """Let go of a shim that was told to die, without waiting for what it says."""
-        if self._client is not None and not self._client.closed:
-            self._client.close()
+        if self._client is None or not self._client.closed:
+            self.close()
             self._on_closed()
 
     async def kill(self, signal: int) -> None:
@@ -214,7 +219,8 @@ class Task:
         with contextlib.suppress(MoorageError, TimeoutError):
             await self.kill(signal.SIGKILL)
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self.wait_ended()
+                over: set[asyncio.Future[Any]] = {self._start_failed, self._end}
+                await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         await self.release()
 
     def close(self) -> None:
@@ -292,7 +298,7 @@ class Task:
     def _on_closed(self) -> None:
         if not self.started.done():
             self.started.set_exception(ShimGoneError(self.container_id))
-        elif not self.ended and self.started.exception() is None:
+        elif not (self.ended or self._start_failed.done()):
             self._observer.on_lost(self)
 
 
