@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.log_servers import LogServer
+
 _HOLDER: Final = """
 import signal
 from moorage.kernel.mount import MountFlag, mount
@@ -184,6 +186,10 @@ class Daemon:
                 # The kernel then fails whatever was asked, and everybody goes on.
                 process.kill()
         self.in_network("umount", "-l", str(directory))
+
+    def log_server(self, kind: str, where: str | Path) -> LogServer:
+        """Start a log server in the daemon's namespaces."""
+        return LogServer(self._enter(), kind, str(where))
 
     def load_busybox(self) -> None:
         """Give the daemon an image made of the host's static busybox."""

@@ -101,6 +101,7 @@ class ErrorKind(enum.StrEnum):
     NOT_RUNNING = "not_running"
     UNSUPPORTED = "unsupported"
     START = "start"
+    LOGGING = "logging"
     SYSTEM = "system"
 
 
@@ -248,8 +249,28 @@ if TYPE_CHECKING:
         path: str
         mapped: NotRequired[bool]
 
+    class DeliveryPlan(TypedDict):
+        """How output gets to a log server.
+
+        Attributes:
+            driver: What `moorage.logs.drivers` needs: the driver's name, the server's address,
+                and what the driver's encoder takes.
+            limit: How much may wait to be sent before output is dropped; None drops nothing:
+                the container waits instead.
+            limit_in_lines: Whether `limit` counts lines, and not bytes.
+        """
+
+        driver: dict[str, Any]
+        limit: int | None
+        limit_in_lines: bool
+
     class LogPlan(TypedDict):
-        """Where and how output is kept; sizes in bytes, 0 is unlimited."""
+        """Where and how output is kept; sizes in bytes, 0 is unlimited.
+
+        Attributes:
+            driver: The form of the file: "json-file", "local", or "none" for no file.
+            delivery: Where else it goes.
+        """
 
         driver: str
         path: str
@@ -257,6 +278,7 @@ if TYPE_CHECKING:
         max_file: int
         compress: bool
         attrs: dict[str, str]
+        delivery: DeliveryPlan | None
 
     class InterfacePlan(TypedDict):
         """One veth pair: its host end on `bridge`, its peer called `name` in the container."""

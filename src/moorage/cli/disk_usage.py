@@ -14,8 +14,8 @@ from moorage.cli.images import image_rows
 from moorage.cli.listing import container_row
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size
-from moorage.cli.templates.functions import to_json
 from moorage.client.calls import call
+from moorage.templates.functions import to_json
 
 _COLUMNS: Final = {
     "Type": "TYPE",

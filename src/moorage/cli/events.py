@@ -13,8 +13,8 @@ from moorage.api.streams import LineReader
 from moorage.cli.filters import check_time, parse_filters
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
-from moorage.cli.templates.rendering import Template
 from moorage.client.calls import call
+from moorage.templates.rendering import Template
 
 _SECOND: Final = 1_000_000_000
 # What Go calls the fields whose names on the wire are not capitalized.

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from moorage.cli.tables import tabbed
-from moorage.cli.templates.functions import to_json
-from moorage.cli.templates.rendering import Template
+from moorage.templates.functions import to_json
+from moorage.templates.rendering import Template
 
 Row = Mapping[str, str]
 

@@ -17,12 +17,12 @@ from moorage.api.query import Query
 from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.platforms import platform_parameter
 from moorage.cli.session import Session, pass_session
-from moorage.cli.templates.functions import to_json
-from moorage.cli.templates.rendering import Template
-from moorage.cli.templates.tokens import TemplateError
 from moorage.client.calls import call
 from moorage.client.errors import error_for
 from moorage.errors import InvalidParameterError, MoorageError, NotFoundError
+from moorage.templates.functions import to_json
+from moorage.templates.rendering import Template
+from moorage.templates.tokens import TemplateError
 
 _KINDS: Final[Mapping[str, tuple[Endpoint[Any, Any, Any], str]]] = {
     "container": (endpoints.CONTAINER_INSPECT, "id"),

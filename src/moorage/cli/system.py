@@ -15,10 +15,10 @@ from moorage.api.versions import MAXIMUM
 from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import binary_size
-from moorage.cli.templates.functions import to_json
-from moorage.cli.templates.rendering import Template
 from moorage.client.calls import call
 from moorage.errors import MoorageError
+from moorage.templates.functions import to_json
+from moorage.templates.rendering import Template
 
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 

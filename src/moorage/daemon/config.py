@@ -195,10 +195,23 @@ def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"invalid logging level: {config.log_level}")
     if config.default_runtime not in {NATIVE_RUNTIME, NATIVE_ALIAS} and config.default_runtime not in config.runtimes:
         raise ConfigurationError(f"specified default runtime '{config.default_runtime}' does not exist")
+    _check_log(config.log)
     for label in config.labels:
         if "=" not in label:
             raise ConfigurationError(f"bad attribute format: {label}")
     _check_tls(config)
+
+
+def _check_log(log: LogConfig) -> None:
+    if log == LogConfig(type="json-file", config={}):
+        return
+    # Imported only where somebody has chosen: the usual start need not wait for it.
+    from moorage.logs.options import validate_log_options  # noqa: PLC0415
+
+    try:
+        validate_log_options(log.type, log.config or {})
+    except InvalidParameterError as error:
+        raise ConfigurationError(f"failed to set log opts: {error}") from None
 
 
 def _check_tls(config: DaemonConfig) -> None:

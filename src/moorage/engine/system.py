@@ -33,6 +33,7 @@ from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM, Version
 from moorage.engine import host
 from moorage.engine.bundles.host_facts import HostFacts, host_architecture
 from moorage.engine.host import Host
+from moorage.logs.options import DRIVERS
 
 _RUNTIME_STATUS: Final = Version(1, 44)
 _SHOWS_FIREWALL: Final = Version(1, 49)
@@ -105,7 +106,7 @@ class DaemonSettings:
     init_binary: str = ""
     labels: Sequence[str] = ()
     debug: bool = False
-    log_drivers: Sequence[str] = ("json-file", "local")
+    log_drivers: Sequence[str] = DRIVERS
     network_drivers: Sequence[str] = ("bridge", "host", "null")
     insecure_registries: Sequence[str] = ()
     registry_mirrors: Sequence[str] = ()

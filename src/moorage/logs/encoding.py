@@ -107,7 +107,7 @@ class LineEncoder:
                 continue
             if position > start:
                 entries.append(self._lines(data[start:position], stamp))
-            start = _part_end(data, position)
+            start = part_end(data, position)
             entries.append(self._part(data[position:start], stamp))
             position = start
         end = data.rfind(b"\n", start) + 1
@@ -131,7 +131,8 @@ class LineEncoder:
         return b'{"log":"' + escape(text) + self._middle + stamp + b'"}\n'
 
 
-def _part_end(data: bytes, start: int) -> int:
+def part_end(data: bytes, start: int) -> int:
+    """Return where the part of a long line that begins at `start` ends, without cutting a character."""
     # Docker cuts characters in halves here, which its readers then show as U+FFFD.
     end = start + PART_SIZE
     if end < len(data) and data[end] & 0xC0 == 0x80:

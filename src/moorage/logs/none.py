@@ -14,6 +14,7 @@ class NoLog:
     """A log that keeps nothing."""
 
     __slots__ = ()
+    is_blocked = False
 
     def write(self, stream: str, data: bytes) -> None:
         """Do nothing."""

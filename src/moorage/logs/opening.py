@@ -5,6 +5,8 @@ Standard library only: it runs in the shim.
 
 from __future__ import annotations
 
+import os
+
 from moorage.logs.json_file import JSONFileLog
 from moorage.logs.local import open_local
 from moorage.logs.none import NoLog
@@ -54,6 +56,8 @@ def open_log(plan: LogPlan) -> Log:
             file = RotatingFile(plan["path"], compress=plan["compress"], **sizes)
             return JSONFileLog(file, attrs=plan["attrs"])
         case "local":
+            # Docker keeps these in a directory of their own; nobody else makes it.
+            os.makedirs(os.path.dirname(plan["path"]), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
             return open_local(plan["path"], compress=plan["compress"], **sizes)
         case "none":
             return NoLog()

@@ -9,18 +9,18 @@ import time
 
 from moorage.api.shim import ErrorKind, Event, Status
 from moorage.kernel import terminal
-from moorage.logs.opening import open_log
 from moorage.shim.aftermath import clean_up, kill_leftovers
 from moorage.shim.channel import close_all
+from moorage.shim.container_log import ContainerLog
 from moorage.shim.execs import Execs
 from moorage.shim.exit_record import write_exit_record
 from moorage.shim.faults import Point
 from moorage.shim.memory import MemoryWatch
 from moorage.shim.pipes import Stdio
+from moorage.shim.problems import problem
 from moorage.shim.resolver.server import Resolver
 from moorage.shim.resolver.sockets import DATAGRAMS
 from moorage.shim.session import Session
-from moorage.shim.tolerant_log import TolerantLog
 from moorage.shim.work import Work
 
 TYPE_CHECKING = False
@@ -114,8 +114,12 @@ class Container:
         self.status = Status.CREATING
         self.record: ExitRecord | None = None
         self.cancel_launch: Callable[[], None] | None = None
-        self.log = TolerantLog(
-            open_log(plan["log"]), failed=lambda message: announce({"event": Event.LOG_FAILED, "message": message})
+        self.log = ContainerLog(
+            loop,
+            plan["log"],
+            failed=lambda message: announce({"event": Event.LOG_FAILED, "message": message}),
+            drained=self._log_drained,
+            changed=self._log_changed,
         )
         self.session = Session(
             loop,
@@ -134,20 +138,36 @@ class Container:
         Args:
             fault: Passed on to the errand that does it.
         """
+        self.cancel_launch = self._call_off
+        self.log.start(lambda refusal: self._launch(refusal, fault=fault))
+
+    def _launch(self, refusal: str, *, fault: str | None) -> None:
+        if refusal:
+            self._undo({"kind": ErrorKind.LOGGING, "message": refusal})
+            return
         stdio = Stdio(terminal=self._plan["terminal"], takes_input=self._plan["stdin"] != "none")
-        stop = self._errands.run(
-            {"work": Work.START, "fault": fault},
-            fds=stdio.child,
-            done=lambda result, fds: self._launched(stdio, result, fds),
-        )
+        try:
+            stop = self._errands.run(
+                {"work": Work.START, "fault": fault},
+                fds=stdio.child,
+                done=lambda result, fds: self._launched(stdio, result, fds),
+            )
+        except OSError as error:
+            # No process can be forked for it; nobody above us tells the daemon once the log was waited for.
+            stdio.close()
+            self._undo(problem(error))
+            return
         stdio.close_child_ends()
 
         def cancel() -> None:
             stop()
             stdio.close()
-            self._undo({"kind": ErrorKind.START, "message": "the start was called off", "exit_code": 128})
+            self._call_off()
 
         self.cancel_launch = cancel
+
+    def _call_off(self) -> None:
+        self._undo({"kind": ErrorKind.START, "message": "the start was called off", "exit_code": 128})
 
     def resume(self, state: Message, descriptors: Mapping[str, int]) -> None:
         """Go on with a container that another process has launched.
@@ -165,7 +185,8 @@ class Container:
             self._root_fd = descriptors.get("root", -1)
             self._record_when_all_ended()
             return
-        self.log.held = {stream: base64.b64decode(text) for stream, text in state["held"].items()}
+        held = {stream: base64.b64decode(text) for stream, text in state["held"].items()}
+        self.log.resume(held, state["torn"], descriptors)
         self._take(descriptors)
         outputs = {stream: descriptors[stream] for stream in ("stdout", "stderr") if stream in descriptors}
         self.session.open(stdin_fd=descriptors.get("stdin", -1), outputs=outputs)
@@ -173,18 +194,20 @@ class Container:
 
     def kept_state(self) -> Message:
         """Return what another process needs to go on."""
+        held, torn = self.log.kept_state()
         return {
             "pid": self.pid,
             "started_at": self.started_at,
             "status": self.status,
             "shares_pids": self._shares_pids,
             "record": self.record,
-            "held": {stream: base64.b64encode(text).decode() for stream, text in self.log.held.items() if text},
+            "held": {stream: base64.b64encode(text).decode() for stream, text in held.items() if text},
+            "torn": torn,
         }
 
     def descriptors(self) -> dict[str, int]:
         """Return the open descriptors by role, but for those of the forwards."""
-        found = self.session.descriptors()
+        found = self.session.descriptors() | self.log.descriptors()
         found |= {"pidfd": self._pidfd, "console": self._console_fd, "root": self._root_fd}
         if self._memory:
             found |= {"oom": self._memory.event_fd, "oom_count": self._memory.count_fd}
@@ -198,6 +221,7 @@ class Container:
         return (
             self.status in {Status.RUNNING, Status.PAUSED}
             and self.session.is_quiet
+            and self.log.is_quiet
             and not len(self.execs)
             and self._forwards.is_quiet
             and not (self._resolver and self._resolver.is_busy)
@@ -287,11 +311,20 @@ class Container:
             self._resolver = Resolver(self._loop, self.resolver_path, descriptors)
         self._children.expect(self.pid, self._pidfd, self._reaped)
 
+    def _log_drained(self) -> None:
+        self.session.flushed()
+
+    def _log_changed(self) -> None:
+        # Before there is a container the keeper must not go on with one.
+        if self.status in {Status.RUNNING, Status.PAUSED}:
+            self._changed()
+
     def _input_closed(self) -> None:
         if self.status in {Status.RUNNING, Status.PAUSED}:
             self._changed()
 
     def _undo(self, told: Problem) -> None:
+        self.cancel_launch = None
         self.status = Status.FAILED
         self.session.close()
         self._forwards.close()

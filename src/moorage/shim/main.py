@@ -37,7 +37,7 @@ _QUIET = 1.0
 """Seconds without any event after which the attendant ends."""
 _LONGEST_QUIET = 60.0
 """The same for a container that wakes its attendant again and again: each waking costs milliseconds."""
-_WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward",
+_WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward", "delivery",
                      DATAGRAMS, STREAMS})  # fmt: skip
 
 

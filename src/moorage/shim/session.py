@@ -11,10 +11,24 @@ from moorage.shim.source import Source
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from moorage.api.shim import Attach
-    from moorage.logs.opening import Log
     from moorage.shim.loop import Loop, Timer
+
+    class Log(Protocol):
+        """What takes the output."""
+
+        @property
+        def is_blocked(self) -> bool:
+            """Tell whether it can take no more for now."""
+
+        def write(self, stream: str, data: bytes) -> None:
+            """Take a chunk."""
+
+        def finish(self, stream: str) -> None:
+            """Learn that a stream has ended."""
+
 
 _DRAIN_LIMIT = 2.0
 """Seconds a stream may stay open after its process has ended; Docker waits as long.
@@ -172,8 +186,8 @@ class Session:
             self._sink.close_after_writing()
 
     def flushed(self) -> None:
-        """Go on reading once no client is behind."""
-        if not any(client.is_blocked for client in self._clients):
+        """Go on reading once neither a client nor the log is behind."""
+        if not self._is_blocked():
             for source in self._sources.values():
                 source.resume()
 
@@ -196,9 +210,12 @@ class Session:
         self._pause_if_blocked()
 
     def _pause_if_blocked(self) -> None:
-        if not self._finishing and any(client.is_blocked for client in self._clients):
+        if not self._finishing and self._is_blocked():
             for source in self._sources.values():
                 source.pause()
+
+    def _is_blocked(self) -> bool:
+        return self._log.is_blocked or any(client.is_blocked for client in self._clients)
 
     def _output_ended(self, stream: str) -> None:
         del self._sources[stream]

@@ -122,6 +122,7 @@ class Bundle:
                 "max_file": 1,
                 "compress": False,
                 "attrs": {},
+                "delivery": None,
             },
             "interfaces": [],
             "loopback": True,

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from moorage.logs.options import LogDriverStartError, LoggedContainer, LogOptionError, log_plan, validate_log_options
+from moorage.logs.attributes import LoggedContainer
+from moorage.logs.errors import LogDriverStartError, LogOptionError
+from moorage.logs.options import log_plan, validate_log_options
 
 CONTAINER = LoggedContainer(
     id="0123456789abcdef" * 4,
@@ -64,7 +66,7 @@ def test_known_options_and_the_none_driver_pass() -> None:
 def test_bad_value_is_refused_at_start(driver: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(LogDriverStartError) as caught:
         log_plan(driver, options, path=Path("/x"), container=CONTAINER)
-    assert str(caught.value) == f"failed to initialize logging driver: {message}"
+    assert str(caught.value) == f"failed to create task for container: failed to initialize logging driver: {message}"
 
 
 def test_sizes_are_decimal() -> None:
@@ -83,6 +85,24 @@ def test_attributes_are_the_chosen_labels_and_variables_and_the_tag() -> None:
     assert plan["attrs"] == {"a": "1", "cc": "3", "X": "y=z", "tag": "web/0123456789ab/fedcba987654"}
 
 
-def test_tag_that_is_more_than_fields_is_refused() -> None:
-    with pytest.raises(LogDriverStartError, match="only fields"):
-        log_plan("json-file", {"tag": "{{if .ID}}"}, path=Path("/x"), container=CONTAINER)
+def test_tag_is_a_template_of_go() -> None:
+    plan = log_plan(
+        "json-file", {"tag": "{{.Name | upper}}{{if .ContainerLabels}}+{{end}}"}, path=Path("/x"), container=CONTAINER
+    )
+    assert plan["attrs"] == {"tag": "WEB+"}
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{{if .ID}}", "template: log-tag:1: unexpected EOF"),
+        (
+            "{{.Nope}}",
+            'template: log-tag:1:2: executing "log-tag" at <.Nope>: can\'t evaluate field Nope in type *logger.Info',
+        ),
+    ],
+)
+def test_bad_tag_is_refused_at_start(template: str, problem: str) -> None:
+    with pytest.raises(LogDriverStartError) as caught:
+        log_plan("json-file", {"tag": template}, path=Path("/x"), container=CONTAINER)
+    assert str(caught.value).endswith(problem)

@@ -21,6 +21,7 @@ from moorage.engine.bundles.limits import check_limits
 from moorage.engine.bundles.modes import check_modes
 from moorage.engine.bundles.security import parse_security_options
 from moorage.errors import ConflictError, InvalidParameterError, NotSupportedError
+from moorage.logs.options import CACHE_OPTIONS
 
 MASKED_PATHS: Final = (
     "/proc/acpi",
@@ -310,10 +311,14 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
 
 
 def _log_config(asked: LogConfig, *, default: LogConfig) -> LogConfig:
-    """Options without a driver are those of the daemon's driver, whose own options fill what is missing."""
+    """Options without a driver are those of the daemon's driver, whose own options fill what is missing.
+
+    Those of the cache hold for every driver.
+    """
+    missing = default.config or {}
     if asked.type not in {"", default.type}:
-        return asked
-    return LogConfig(type=default.type, config={**(default.config or {}), **(asked.config or {})})
+        missing = {name: value for name, value in missing.items() if name in CACHE_OPTIONS}
+    return LogConfig(type=asked.type or default.type, config={**missing, **(asked.config or {})})
 
 
 def _network_mode(mode: str) -> str:

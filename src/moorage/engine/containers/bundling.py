@@ -16,6 +16,7 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig, Ulimit
+from moorage.api.timestamps import format_time
 from moorage.engine.bundles.devices import DeviceRule, HostDevice, all_host_devices, collect_devices
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.bundles.layered import read_layered_file
@@ -41,7 +42,8 @@ from moorage.engine.containers.sandboxes import sandbox_request
 from moorage.engine.userns.mapping import IdMapping
 from moorage.engine.userns.service import UserNamespaces
 from moorage.errors import ConflictError
-from moorage.logs.options import LoggedContainer, log_path, log_plan
+from moorage.logs.attributes import LoggedContainer
+from moorage.logs.options import log_plan, readable_path
 from moorage.networks.models import Sandbox
 from moorage.oci.digest import ChainID
 
@@ -263,9 +265,13 @@ class Bundler:
             image_name=record.definition.image,
             labels=record.config.labels or {},
             env=record.config.env or (),
+            command=record.command,
+            created=format_time(record.definition.created_ns),
+            hostname=os.uname().nodename,
         )
-        path = log_path(log.type, self.paths.directory(record.id), record.id)
-        return log_plan(log.type, log.config or {}, path=path, container=logged)
+        options = log.config or {}
+        path = readable_path(log.type, options, self.paths.directory(record.id), record.id)
+        return log_plan(log.type, options, path=path, container=logged)
 
     def _runtime(self, record: ContainerRecord) -> dict[str, Any] | None:
         runtime = self.defaults.runtimes.get(record.host_config.runtime)

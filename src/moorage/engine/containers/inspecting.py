@@ -59,7 +59,8 @@ class ContainerInspector:
         if version < _WITHOUT_SHORT_ID:
             networks = _with_short_ids(networks, record)
         config = record.config
-        log = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
+        driver = record.host_config.log_config.type if record.state.started_before else ""
+        log = log_path(driver, self.paths.directory(record.id), record.id)
         files = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
         path, *args = record.command
         return ContainerInspectResponse(

@@ -19,7 +19,7 @@ from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.waiting import ExitWatch, WaitCondition
 from moorage.logs.decoding import Selection
-from moorage.logs.options import log_path
+from moorage.logs.options import readable_path
 from moorage.logs.reading import parse_selection, read_log
 
 _SECOND: Final = 1_000_000_000
@@ -66,7 +66,8 @@ class ContainerLogs:
         if not (request.stdout or request.stderr):
             raise RequestRefusedError("Bad parameters: you must choose at least one stream")
         record = self.registry.resolve(reference)
-        path = log_path(record.host_config.log_config.type, self.paths.directory(record.id), record.id)
+        log = record.host_config.log_config
+        path = readable_path(log.type, log.config or {}, self.paths.directory(record.id), record.id)
         if path is None:
             raise RequestRefusedError("configured logging driver does not support reading")
         multiplexed = not (raw or record.config.tty)

@@ -22,6 +22,7 @@ from moorage.engine.containers.errors import (
 )
 from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers, ShimSilentError
 from moorage.errors import MoorageError
+from moorage.logs.errors import LogDriverStartError
 
 _RELEASE_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 10.0
@@ -87,7 +88,8 @@ class Task:
 
     Attributes:
         started: Resolves when the shim announced the start; fails with
-            `LaunchFailedError`, or with `ShimGoneError` if the shim died first.
+            `LaunchFailedError`, with `LogDriverStartError` if only its log cannot be had, or
+            with `ShimGoneError` if the shim died first.
     """
 
     def __init__(self, container_id: str, observer: TaskObserver) -> None:
@@ -290,10 +292,13 @@ class Task:
             self.started.set_result(started)
 
     def _fail(self, problem: Mapping[str, Any]) -> None:
-        if not self.started.done():
-            self.started.set_exception(
-                LaunchFailedError(str(problem.get("message", "")), exit_code=problem.get("exit_code") or 128)
-            )
+        if self.started.done():
+            return
+        message = str(problem.get("message", ""))
+        if problem.get("kind") == ErrorKind.LOGGING:
+            self.started.set_exception(LogDriverStartError(message))
+        else:
+            self.started.set_exception(LaunchFailedError(message, exit_code=problem.get("exit_code") or 128))
 
     def _on_closed(self) -> None:
         if not self.started.done():

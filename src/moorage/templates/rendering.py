@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from moorage.cli.templates.functions import FUNCTIONS, printed, truth
-from moorage.cli.templates.parsing import (
+from moorage.templates.functions import FUNCTIONS, printed, truth
+from moorage.templates.parsing import (
     Block,
     Constant,
     Function,
@@ -21,7 +21,7 @@ from moorage.cli.templates.parsing import (
     Variable,
     parse,
 )
-from moorage.cli.templates.tokens import TemplateError
+from moorage.templates.tokens import TemplateError
 
 _ESCAPES: Final = re.compile(r"\\([tn])")
 _MISSING: Final = object()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from moorage.cli.templates.tokens import TemplateError, Token, split_actions, split_words
+from moorage.templates.tokens import TemplateError, Token, split_actions, split_words
 
 
 @dataclass(frozen=True, slots=True)

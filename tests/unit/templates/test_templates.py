@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.cli.templates.rendering import Template
-from moorage.cli.templates.tokens import TemplateError
+from moorage.templates.rendering import Template
+from moorage.templates.tokens import TemplateError
 
 VALUE: dict[str, Any] = {
     "Name": "web",

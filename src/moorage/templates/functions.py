@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from moorage.cli.templates.tokens import TemplateError
+from moorage.templates.tokens import TemplateError
 
 
 def truth(value: Any) -> bool:

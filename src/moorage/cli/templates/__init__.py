@@ -1,1 +1,0 @@
-"""Go's text templates, as far as ``--format`` needs them."""

@@ -1,0 +1,1 @@
+"""Go's text templates, as far as ``--format`` and log tags need them."""

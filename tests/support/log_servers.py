@@ -1,0 +1,73 @@
+"""Log servers for tests: programs that run in a daemon's namespaces and print what they get.
+
+Each prints a line with the representation of every packet, or piece of a stream.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final, Self
+
+_PROGRAM: Final = """
+import os, socket, sys
+kind, where = sys.argv[1:]
+family = socket.AF_UNIX if kind.startswith("unix") else socket.AF_INET
+stream = kind in ("tcp", "unix")
+server = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
+if family == socket.AF_UNIX:
+    server.bind(where)
+else:
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("127.0.0.1", int(where)))
+if stream:
+    server.listen()
+print("listening", flush=True)
+while True:
+    if not stream:
+        print(repr(server.recv(1 << 17)), flush=True)
+        continue
+    connection, _ = server.accept()
+    while data := connection.recv(1 << 17):
+        print(repr(data), flush=True)
+"""
+
+
+class LogServer:
+    """One server; a context manager.
+
+    Args:
+        enter: The command that runs another one in the daemon's namespaces.
+        kind: "udp", "tcp", "unix" or "unixgram".
+        where: A port, or a path.
+    """
+
+    def __init__(self, enter: Sequence[str], kind: str, where: str) -> None:
+        self._process = subprocess.Popen(
+            [*enter, sys.executable, "-c", _PROGRAM, kind, where], stdout=subprocess.PIPE, text=True
+        )
+        assert self._line() == "listening"
+
+    def packet(self) -> bytes:
+        """Wait for the next packet and return it."""
+        value = ast.literal_eval(self._line())
+        assert isinstance(value, bytes)
+        return value
+
+    def until(self, text: bytes) -> bytes:
+        """Wait for packets until a text has come; return them all, joined."""
+        received = b""
+        while text not in received:
+            received += self.packet()
+        return received
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
