@@ -243,4 +243,4 @@ def test_log_options_without_a_driver_are_the_daemons_drivers() -> None:
     checked, _ = create(log_config=LogConfig(config={"max-file": "3"}))
     assert checked.log_config == LogConfig(type="json-file", config={"max-size": "1m", "max-file": "3"})
     checked, _ = create(log_config=LogConfig(type="local"))
-    assert checked.log_config == LogConfig(type="local")
+    assert checked.log_config == LogConfig(type="local", config={})
