@@ -53,11 +53,11 @@ class CgroupMount:
         shown = [layout.unified] if self._unified and layout.unified else list(layout.hierarchies)
         for hierarchy in shown:
             if private:
-                self._trees[_name(hierarchy)] = self._new(hierarchy)
+                self._trees[directory_name(hierarchy)] = self._new(hierarchy)
             else:
                 # Only with v2 the whole tree is shown to who shares the host's namespace.
                 directory = hierarchy.mount_point if self._unified else hierarchy.directory(path)
-                self._trees[_name(hierarchy)] = self._copy(directory)
+                self._trees[directory_name(hierarchy)] = self._copy(directory)
 
     def attach(self, root_fd: int) -> None:
         """Show the control groups at the destination.
@@ -106,7 +106,7 @@ class CgroupMount:
         holder_fd = self._holder_fd
         attach_tree(holder_fd, target_fd)
         for hierarchy in self._hierarchies:
-            name = _name(hierarchy)
+            name = directory_name(hierarchy)
             os.mkdir(name, 0o755, dir_fd=holder_fd)
             for controller in hierarchy.controllers:
                 if controller != name and not controller.startswith("name="):
@@ -122,7 +122,8 @@ class CgroupMount:
         os.close(holder_fd)
 
 
-def _name(hierarchy: Hierarchy) -> str:
+def directory_name(hierarchy: Hierarchy) -> str:
+    """Return the name of a version 1 hierarchy's directory in a container."""
     return ",".join(controller.removeprefix("name=") for controller in hierarchy.controllers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from moorage.kernel import mount_fd, terminal
 from moorage.kernel.libc import AT_EMPTY_PATH
@@ -14,6 +15,9 @@ from moorage.runtime.mounts import attach_tree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
+
+_NULL: Final = os.makedev(1, 3)
 
 
 def open_console(root_fd: int, *, size: tuple[int, int] | None, uid: int) -> tuple[int, int]:
@@ -65,6 +69,33 @@ def take_stdio(stdio: tuple[int, int, int]) -> None:
     copies = [os.dup(fd) if fd < 3 else fd for fd in stdio]
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
+
+
+def reopen_null() -> None:
+    """Have standard streams that are the host's /dev/null be the container's: no mount of the host stays open."""
+    own = -1
+    for number in (0, 1, 2):
+        status = os.fstat(number)
+        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != _NULL:
+            continue
+        if own < 0 and (own := _open_null()) < 0:
+            return
+        os.dup2(own, number)
+    if own > 2:
+        os.close(own)
+
+
+def _open_null() -> int:
+    try:
+        null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        # A container without it, or with something else in its place.
+        return -1
+    if os.fstat(null_fd).st_rdev == _NULL:
+        os.set_blocking(null_fd, True)  # noqa: FBT003 - the standard library's signature
+        return null_fd
+    os.close(null_fd)
+    return -1
 
 
 def take_terminal(peer_fd: int) -> None:

@@ -207,6 +207,8 @@ class Init:
         if late:
             self._run_outside_hooks()
             self._change_root()
+        if self._console_fd < 0:
+            console.reopen_null()
         propagation = self._propagation if self._has_own_mounts else 0
         rootfs.finish_root(propagation=propagation, read_only=bool(self._spec["root"].get("readonly")))
         masking.protect(self._root_fd, entries(self._linux, "readonlyPaths"))

@@ -37,18 +37,31 @@ def set_up_interfaces(launch: Launch, *, pid: int) -> None:
         return
     namespace_fd = open_namespace(pid, "network")
     try:
-        if path == "":
+        fill_namespace(launch, namespace_fd, loopback=loopback, is_new=path == "")
+    finally:
+        os.close(namespace_fd)
+
+
+def fill_namespace(launch: Launch, namespace_fd: int, *, loopback: bool, is_new: bool) -> None:
+    """Put into a network namespace what the container is to have there.
+
+    Args:
+        is_new: It is the container's own; another one only gets devices that are moved into it.
+
+    Raises:
+        StartError: The kernel refuses an interface.
+    """
+    try:
+        if is_new:
             interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=loopback)
-        move_devices(devices, namespace_fd=namespace_fd)
+        move_devices(section(launch.spec, "linux", "netDevices"), namespace_fd=namespace_fd)
         values: dict[str, str] = {}
         for plan in launch.interfaces:
             values.update(plan.get("sysctls") or {})
         if values:
-            _write_inside(values, namespace_fd)
+            write_inside(values, namespace_fd)
     except OSError as error:
         raise StartError(f"failed to set up container networking: {describe(error)}") from error
-    finally:
-        os.close(namespace_fd)
 
 
 def sets_loopback_up_itself(launch: Launch) -> bool:
@@ -66,7 +79,8 @@ def set_loopback_up() -> None:
         netlink.send(link.up(link.LOOPBACK_INDEX))
 
 
-def _write_inside(values: Mapping[str, Any], namespace_fd: int) -> None:
+def write_inside(values: Mapping[str, Any], namespace_fd: int) -> None:
+    """Write sysctls of a network namespace."""
     # /proc/sys/net shows the namespace of who looks.
     own_fd = open_namespace("self", "network")
     try:

@@ -61,13 +61,15 @@ class Invocation:
     """The global options of one call.
 
     Attributes:
+        criu: The program that makes checkpoints.
         root: Where the containers' states are.
         systemd_cgroup: The cgroup is to be made by systemd.
     """
 
-    __slots__ = ("log", "root", "systemd_cgroup")
+    __slots__ = ("criu", "log", "root", "systemd_cgroup")
 
     def __init__(self, options: argparse.Namespace) -> None:
+        self.criu: str = options.criu
         self.root: str = os.path.abspath(options.root)
         self.log = Log(path=options.log or "", form=options.log_format, debug=options.debug)
         self.systemd_cgroup: bool = options.systemd_cgroup or options.cgroup_manager == "systemd"

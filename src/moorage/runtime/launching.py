@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from moorage.runtime.criu.restoring import RestoredProcess
     from moorage.runtime.invocation import Invocation
     from moorage.runtime.process import InitProcess
 
@@ -71,11 +72,11 @@ def create_container(
     """
     bundle = os.path.abspath(options.bundle or ".")
     spec = read_spec(os.path.join(bundle, options.config))
-    _check_terminal(spec, options)
+    check_terminal(spec, options)
     if invocation.systemd_cgroup:
-        _name_unit(spec, options.container_id)
+        name_unit(spec, options.container_id)
     directory = reserve(invocation.root, options.container_id)
-    record = ContainerRecord(directory, facts=_facts(options.container_id, bundle, spec), spec=spec)
+    record = ContainerRecord(directory, facts=facts_of(options.container_id, bundle, spec), spec=spec)
     try:
         init = _launch(record, options, invocation, waits=waits)
     except BaseException:
@@ -109,7 +110,7 @@ def _launch(
         if listener is not None:
             listener.close()
     try:
-        _publish(init, record, options)
+        publish(init, record, options)
     except BaseException:
         process.abandon(init)
         raise
@@ -128,7 +129,8 @@ def _with_inherited_sockets(spec: dict[str, Any], count: int) -> dict[str, Any]:
     return {**spec, "process": {**process, "env": environment}}
 
 
-def _publish(init: InitProcess, record: ContainerRecord, options: argparse.Namespace) -> None:
+def publish(init: InitProcess | RestoredProcess, record: ContainerRecord, options: argparse.Namespace) -> None:
+    """Record a container that was made, and tell whoever is to know of it."""
     record.facts["pid"] = init.pid
     record.facts["start_time"] = start_time(init.pid)
     record.facts["no_cgroup"] = isinstance(init.cgroup, NoGroup)
@@ -139,7 +141,12 @@ def _publish(init: InitProcess, record: ContainerRecord, options: argparse.Names
         write_pid_file(options.pid_file, init.pid)
 
 
-def _check_terminal(spec: dict[str, Any], options: argparse.Namespace) -> None:
+def check_terminal(spec: dict[str, Any], options: argparse.Namespace) -> None:
+    """Check that a terminal has somewhere to go.
+
+    Raises:
+        ContainerStateError: It has not, or what was to take it gets none.
+    """
     terminal = bool((spec.get("process") or {}).get("terminal"))
     detached = getattr(options, "detach", True)
     if detached and terminal and not options.console_socket:
@@ -148,7 +155,7 @@ def _check_terminal(spec: dict[str, Any], options: argparse.Namespace) -> None:
         raise ContainerStateError("cannot use console socket if runc will not detach or allocate tty")
 
 
-def _name_unit(spec: dict[str, Any], container_id: str) -> None:
+def name_unit(spec: dict[str, Any], container_id: str) -> None:
     """Have systemd make the cgroup: its path becomes the name of a unit.
 
     Raises:
@@ -163,7 +170,8 @@ def _name_unit(spec: dict[str, Any], container_id: str) -> None:
     linux["cgroupsPath"] = path
 
 
-def _facts(container_id: str, bundle: str, spec: dict[str, Any]) -> dict[str, Any]:
+def facts_of(container_id: str, bundle: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return what is recorded of a new container."""
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         cgroups = file.read()
     root = (spec.get("root") or {}).get("path") or ""

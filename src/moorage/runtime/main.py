@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = "0.1.0"
 COMMANDS: Final = {
+    "checkpoint": "checkpoint a running container",
     "create": "create a container",
     "delete": "delete any resources held by one or more containers",
     "events": "display container events such as OOM notifications and resource usage statistics",
@@ -28,6 +29,7 @@ COMMANDS: Final = {
     "list": "list containers started with the given root",
     "pause": "suspend all processes inside the container",
     "ps": "display the processes running inside a container",
+    "restore": "restore a container from a previous checkpoint",
     "resume": "resume all processes that have been previously paused",
     "run": "create and run a container",
     "spec": "create a new specification file",
@@ -98,6 +100,7 @@ def _global_parser() -> Parser:
     parser.add_argument("--root", default=default_root(), help="root directory for storage of container state")
     parser.add_argument("--log", default="", help="set the log file to write to (default is stderr)")
     parser.add_argument("--log-format", default="text", choices=("text", "json"), help="set the log format")
+    parser.add_argument("--criu", default="criu", help="path to the criu binary used for checkpoint and restore")
     parser.add_argument("--debug", action="store_true", help="enable debug logging")
     parser.add_argument("--systemd-cgroup", action="store_true", help="enable systemd cgroup support")
     parser.add_argument("--cgroup-manager", default="cgroupfs", choices=("cgroupfs", "systemd"), help="as in crun")
