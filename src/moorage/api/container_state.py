@@ -134,3 +134,9 @@ class RequestedCheckpoint(Model):
     checkpoint_id: str = field(default="", name="CheckpointID")
     checkpoint_dir: str = ""
     exit: bool = False
+
+
+class Checkpoint(Model):
+    """A checkpoint that was made."""
+
+    name: str = ""

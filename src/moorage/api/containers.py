@@ -239,6 +239,16 @@ class ContainerStartQuery(Query):
     checkpoint_dir: str = field(default="", name="checkpoint-dir")
 
 
+class CheckpointQuery(Query):
+    """GET /containers/{id}/checkpoints, DELETE of one.
+
+    Attributes:
+        directory: Where the checkpoints are, if not with the container.
+    """
+
+    directory: str = field(default="", name="dir")
+
+
 class ContainerStopQuery(Query):
     """Parameters of stop and restart; `t` is seconds, negative waits for ever, None takes the container's own."""
 

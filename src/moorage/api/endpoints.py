@@ -18,7 +18,7 @@ from moorage.api import (
     volumes,
 )
 from moorage.api.cluster_endpoints import LooseBody, VersionQuery
-from moorage.api.container_state import ContainerInspectResponse, RequestedCheckpoint
+from moorage.api.container_state import Checkpoint, ContainerInspectResponse, RequestedCheckpoint
 from moorage.api.endpoint import Endpoint, NoBody, StreamBody
 from moorage.api.exec import ExecCreateRequest, ExecInspectResponse, ExecStartRequest, IDResponse
 from moorage.api.progress import ProgressMessage
@@ -377,7 +377,7 @@ BUILD_GRPC: Final = Endpoint(
 CHECKPOINT_LIST: Final = Endpoint(
     method="GET", path="/containers/{id}/checkpoints", operation="CheckpointList", area="checkpoints",
     summary="list CRIU checkpoints",
-    query=NoQuery, body=NoBody, result=list[JSON], since=Version(1, 25),
+    query=containers.CheckpointQuery, body=NoBody, result=list[Checkpoint], since=Version(1, 25),
 )  # fmt: skip
 CHECKPOINT_CREATE: Final = Endpoint(
     method="POST", path="/containers/{id}/checkpoints", operation="CheckpointCreate", area="checkpoints",
@@ -387,7 +387,7 @@ CHECKPOINT_CREATE: Final = Endpoint(
 CHECKPOINT_DELETE: Final = Endpoint(
     method="DELETE", path="/containers/{id}/checkpoints/{checkpoint}", operation="CheckpointDelete", area="checkpoints",
     summary="delete CRIU checkpoint",
-    query=NoQuery, body=NoBody, result=NoneType, status=204, since=Version(1, 25),
+    query=containers.CheckpointQuery, body=NoBody, result=NoneType, status=204, since=Version(1, 25),
 )  # fmt: skip
 
 #: Every operation, built or not.

@@ -66,6 +66,7 @@ class Do(enum.StrEnum):
     EXEC_RELEASE = "exec_release"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
+    CHECKPOINT = "checkpoint"
     REOPEN_LOG = "reopen_log"
     RELEASE = "release"
 
@@ -312,6 +313,7 @@ if TYPE_CHECKING:
                 the first attached client closes it).
             resolver: The file of `moorage.api.resolver` that its name server reads; there
                 is a name server once there is the file.
+            checkpoint: A checkpoint's directory to go on from, instead of beginning anew.
         """
 
         id: str
@@ -324,5 +326,6 @@ if TYPE_CHECKING:
         loopback: bool
         forwards: list[ForwardPlan]
         resolver: NotRequired[str]
+        checkpoint: NotRequired[str]
         runtime: RuntimePlan | None
         cgroup: str

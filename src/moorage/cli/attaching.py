@@ -48,7 +48,7 @@ def attach(session: Session, /, container: str, *, detach_keys: str, no_stdin: b
     tty, stdin = record.config.tty, record.config.open_stdin and not no_stdin
     terminal.require_terminal(interactive=stdin, tty_wanted=tty)
     target = _Target(record.id, tty, stdin, detach_keys)
-    _attach(session, target, sig_proxy=sig_proxy, start=False)
+    _attach(session, target, sig_proxy=sig_proxy, start=None)
 
 
 class _Target(NamedTuple):
@@ -60,7 +60,7 @@ class _Target(NamedTuple):
     detach_keys: str
 
 
-def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: bool) -> None:
+def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: ContainerStartQuery | None) -> None:
     identity, tty = target.identity, target.tty
     streams = frozenset({"stdout", "stderr", *(["stdin"] if target.stdin else [])})
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ def _attach(session: Session, target: _Target, *, sig_proxy: bool, start: bool) 
         exchange = upgrade(session, attach_request(identity, streams=streams, detach_keys=target.detach_keys))
         exit_status = begin_wait(session, identity, condition="next-exit" if start else "not-running")
         if start:
-            session.perform(call(endpoints.CONTAINER_START, path={"id": identity}))
+            session.perform(call(endpoints.CONTAINER_START, path={"id": identity}, query=start))
         resize = container_resizer(session, identity)
         if tty and not start and (found := terminal.size()):
             # A change of size makes the program draw its prompt again for who comes late.
@@ -100,16 +100,13 @@ def start(
     **restored: str,
 ) -> None:
     """Start one or more stopped containers."""
-    if any(restored.values()):
-        if len(containers) > 1:
-            raise StartFlagsError("you cannot restore multiple containers at once")
-        query = ContainerStartQuery(**restored)
-        session.perform(call(endpoints.CONTAINER_START, path={"id": containers[0]}, query=query))
-        return
+    query = ContainerStartQuery(**restored)
     if not attach and not interactive:
+        if query.checkpoint and len(containers) > 1:
+            raise StartFlagsError("you cannot restore multiple containers at once")
 
         def one(name: str) -> str:
-            session.perform(call(endpoints.CONTAINER_START, path={"id": name}))
+            session.perform(call(endpoints.CONTAINER_START, path={"id": name}, query=query))
             return name
 
         session.for_each(containers, one, summary="failed to start containers")
@@ -119,4 +116,4 @@ def start(
     record = session.perform(call(endpoints.CONTAINER_INSPECT, path={"id": containers[0]}))
     tty = record.config is not None and record.config.tty
     stdin = interactive and record.config is not None and record.config.open_stdin
-    _attach(session, _Target(record.id, tty, stdin, detach_keys), sig_proxy=True, start=True)
+    _attach(session, _Target(record.id, tty, stdin, detach_keys), sig_proxy=True, start=query)

@@ -70,6 +70,13 @@ _NETWORK: Final = {
     "rm": "networks:rm",
     "remove": "networks:rm",
 }
+_CHECKPOINT: Final = {
+    "create": "checkpoints:create",
+    "ls": "checkpoints:ls",
+    "list": "checkpoints:ls",
+    "rm": "checkpoints:rm",
+    "remove": "checkpoints:rm",
+}
 _VOLUME: Final = {
     "create": "volumes:create",
     "inspect": "inspecting:volume_inspect",
@@ -100,6 +107,7 @@ _SHORTCUTS: Final = {
     "registry": "registry:registry",
     "search": "transfer:search",
     "version": "system:version",
+    "checkpoint": "main:checkpoint",
     "container": "main:container",
     "image": "main:image",
     "network": "main:network",
@@ -107,6 +115,7 @@ _SHORTCUTS: Final = {
     "system": "main:system",
 }
 
+checkpoint = Group("checkpoint", lazy=_CHECKPOINT, help="Manage checkpoints")
 container = Group("container", lazy=_CONTAINER, help="Manage containers")
 image = Group("image", lazy=_IMAGE, help="Manage images")
 network = Group("network", lazy=_NETWORK, help="Manage networks")

@@ -60,6 +60,7 @@ class DaemonConfig:
     config_file: Path = DEFAULT_CONFIG_FILE
     group: str = "docker"
     debug: bool = False
+    experimental: bool = False
     log_level: str = "info"
     tls: bool = False
     tls_verify: bool = False
@@ -321,6 +322,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "pidfile": ("pidfile", Path),
     "group": ("group", str),
     "debug": ("debug", _switch),
+    "experimental": ("experimental", _switch),
     "log-level": ("log_level", str),
     "tls": ("tls", _switch),
     "tlsverify": ("tls_verify", _switch),

@@ -33,6 +33,7 @@ from moorage.images.usage import image_usage
 from moorage.registry.credentials import Credentials
 from moorage.registry.gateway import RegistryGateway
 from moorage.server.handlers import cluster, plugins
+from moorage.server.handlers.checkpoints import CheckpointHandlers
 from moorage.server.handlers.container_files import ContainerFileHandlers
 from moorage.server.handlers.container_streams import ContainerStreamHandlers
 from moorage.server.handlers.containers import ContainerHandlers
@@ -48,6 +49,7 @@ def make_router(wiring: Wiring) -> Router:
     """Return a router with every handler bound."""
     router = Router()
     container_handlers(wiring).bind(router)
+    CheckpointHandlers(checkpointer=wiring.checkpointer).bind(router)
     stream_handlers(wiring).bind(router)
     file_handlers(wiring).bind(router)
     exec_handlers(wiring).bind(router)
@@ -208,6 +210,7 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         init_binary=base.init_path,
         labels=config.labels,
         debug=config.debug,
+        experimental=config.experimental,
         log_driver=config.log.type,
         minimum=config.minimum_api_version,
         insecure_registries=config.insecure_registries,

@@ -61,6 +61,7 @@ _NUMBERS: Final = (
 )
 _SWITCHES: Final = (
     "debug",
+    "experimental",
     "icc",
     "init",
     "ip-masq",
@@ -76,7 +77,7 @@ UNSUPPORTED: Final = frozenset(
     allow-direct-routing api-cors-header authorization-plugin authorization-plugins bip6 bridge-accept-fwmark
     builder cdi-spec-dir cdi-spec-dirs containerd containerd-namespace containerd-plugins-namespace cpu-rt-period
     cpu-rt-runtime cri-containerd default-gateway default-gateway-v6 default-network-opt default-network-opts
-    exec-opt exec-opts experimental features firewall-backend fixed-cidr-v6 http-proxy https-proxy ip-forward
+    exec-opt exec-opts features firewall-backend fixed-cidr-v6 http-proxy https-proxy ip-forward
     ip-forward-no-drop ip6tables iptables log-format metrics-addr network-control-plane-mtu
     network-diagnostic-port no-proxy node-generic-resource node-generic-resources nri-opts oom-score-adjust
     proxies raw-logs resolv-conf rootless selinux-enabled storage-opt storage-opts swarm-default-advertise-addr

@@ -43,7 +43,10 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
         await check_remapping(wiring)
         await recover(wiring)
         application = Application(
-            make_router(wiring), product=f"Docker/{DOCKER_RELEASE}", minimum=config.minimum_api_version
+            make_router(wiring),
+            product=f"Docker/{DOCKER_RELEASE}",
+            experimental=config.experimental,
+            minimum=config.minimum_api_version,
         )
         for host in config.hosts:
             listener = await listen(host, application, tls=tls_files(config, host), group=config.group)

@@ -13,6 +13,7 @@ from moorage.daemon.foundations import Foundations
 from moorage.daemon.remapping import pools, read_accounts
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
+from moorage.engine.containers.checkpointing import Checkpointer
 from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.files import ContainerRoots
@@ -228,6 +229,7 @@ class Wiring:
         base = self.base
         return ContainerStarter(
             registry=base.registry,
+            checkpoints=self.checkpointer,
             locks=self.locks,
             tasks=base.tasks,
             observer=self.exits,
@@ -292,6 +294,20 @@ class Wiring:
             watch=self.watch,
             jobs=base.jobs,
             default_grace=base.config.default_stop_timeout,
+        )
+
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """Makes checkpoints of containers."""
+        base = self.base
+        return Checkpointer(
+            registry=base.registry,
+            locks=self.locks,
+            tasks=base.tasks,
+            watch=self.watch,
+            paths=base.paths,
+            events=base.bus,
+            enabled=base.config.experimental,
         )
 
     @cached_property

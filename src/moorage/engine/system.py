@@ -117,6 +117,7 @@ class DaemonSettings:
     proxies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     log_driver: str = "json-file"
     minimum: Version = MINIMUM
+    experimental: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,7 @@ class SystemService:
         details = {
             "ApiVersion": str(MAXIMUM),
             "Arch": host_architecture(),
-            "Experimental": "false",
+            "Experimental": str(self.settings.experimental).lower(),
             "GitCommit": "",
             "GoVersion": language,
             "KernelVersion": self.host.kernel,
@@ -160,6 +161,7 @@ class SystemService:
             version=DOCKER_RELEASE,
             api_version=str(MAXIMUM),
             min_api_version=str(self.settings.minimum),
+            experimental=self.settings.experimental,
             go_version=language,
             os="linux",
             arch=host_architecture(),
@@ -172,6 +174,7 @@ class SystemService:
         counts = self.containers()
         return SystemInfo(
             id=settings.id,
+            experimental_build=settings.experimental,
             containers=counts.running + counts.paused + counts.stopped,
             containers_running=counts.running,
             containers_paused=counts.paused,

@@ -92,7 +92,7 @@ def _open_null() -> int:
         # A container without it, or with something else in its place.
         return -1
     if os.fstat(null_fd).st_rdev == _NULL:
-        os.set_blocking(null_fd, True)  # noqa: FBT003 - the standard library's signature
+        os.set_blocking(null_fd, True)
         return null_fd
     os.close(null_fd)
     return -1

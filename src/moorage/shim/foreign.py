@@ -12,24 +12,21 @@ import os
 
 from moorage.cgroups import group
 from moorage.cgroups.errors import CgroupError
-from moorage.kernel import mount, namespaces, prctl, terminal
-from moorage.kernel.mount import MountFlag
-from moorage.kernel.namespaces import CloneFlag
+from moorage.kernel import prctl, terminal
 from moorage.kernel.pidfd import pidfd_open
 from moorage.netlink import interface
 from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
-from moorage.runtime.launch import OverlayRootfs
-from moorage.runtime.rootfs import attach_root, open_overlay
 from moorage.shim.commands import CommandLine
 from moorage.shim.console_socket import ConsoleSocket
 from moorage.shim.faults import Point
 from moorage.shim.memory import open_memory_events
+from moorage.shim.mounted_root import mount_root
 from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.started import Started
 
 # A Path costs as much as the system call it stands for.
-# ruff: noqa: PTH103, PTH108, PTH116, PTH118, PTH119, PTH123
+# ruff: noqa: PTH108, PTH116, PTH118, PTH119, PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +64,14 @@ class ForeignRuntime:
 
     def start(self, stdio: tuple[int, int, int], *, faults: Faults) -> Started:
         """Make the container and run its program; on failure nothing of it is left."""
-        self._mount_root()
+        mount_root(self._plan, self._root)
         pid_file = f"{self._bundle}/init.pid"
-        words = ("create", "--bundle", self._bundle, "--pid-file", pid_file)
+        words: tuple[str, ...] = ("--bundle", self._bundle, "--pid-file", pid_file)
+        checkpoint = self._plan.get("checkpoint", "")
+        if checkpoint:
+            words = ("restore", "--detach", "--image-path", checkpoint, "--work-path", self._bundle, *words)
+        else:
+            words = ("create", *words)
         faults.reach(Point.BEFORE_CREATE)
         console_fd = self._run(words, stdio=stdio, takes_terminal=self._plan["terminal"])
         try:
@@ -79,7 +81,8 @@ class ForeignRuntime:
             oom_fd, oom_count_fd = self._open_memory_events()
             resolver = self._open_resolver()
             faults.reach(Point.BEFORE_START)
-            self._command.run("start", self._plan["id"])
+            if not checkpoint:
+                self._command.run("start", self._plan["id"])
         except BaseException:
             self.cleanup()
             raise
@@ -132,6 +135,12 @@ class ForeignRuntime:
             json.dump(resources, file)
         self._ask("update", "--resources", path, self._plan["id"])
 
+    def checkpoint(self, directory: str, *, leave_running: bool) -> None:
+        """Write all processes to a directory; unless they are left running, they are killed then."""
+        going_on = ("--leave-running",) if leave_running else ()
+        words = ("checkpoint", "--image-path", directory, "--work-path", self._bundle, *going_on)
+        self._ask(*words, self._plan["id"])
+
     def kill_leftovers(self) -> None:
         """Do nothing: the runtime's `delete` does."""
 
@@ -155,27 +164,6 @@ class ForeignRuntime:
             self._command.run(*words)
         except StartError as error:
             raise OSError(None, error.message) from error
-
-    def _mount_root(self) -> None:
-        rootfs = self._plan["rootfs"]
-        try:
-            namespaces.unshare(CloneFlag.NEWNS)
-            # Later mounts of the host still arrive; ours do not leave.
-            mount.mount(None, "/", None, MountFlag.REC | MountFlag.SLAVE)
-            if "lower" not in rootfs:
-                return
-            os.makedirs(self._root, mode=0o711, exist_ok=True)
-            root_fd = open_overlay(
-                OverlayRootfs(
-                    lower=rootfs["lower"], upper=rootfs["upper"], work=rootfs["work"], volatile=rootfs["volatile"]
-                )
-            )
-            try:
-                attach_root(root_fd, self._root, propagation=0)
-            finally:
-                os.close(root_fd)
-        except OSError as error:
-            raise failure(error) from error
 
     def _set_up(self, console_fd: int) -> None:
         size = self._plan["console_size"]

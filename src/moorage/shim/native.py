@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from moorage.kernel import terminal
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.runtime import joining, process
 from moorage.runtime.containment import open_cgroup, remove_cgroup
+from moorage.runtime.criu import restoring
+from moorage.runtime.criu.dumping import dump
+from moorage.runtime.criu.settings import Settings
 from moorage.runtime.errors import StartError, describe
 from moorage.runtime.hooks import run_hooks_leniently
 from moorage.runtime.launch import Launch, OverlayRootfs
@@ -12,6 +16,7 @@ from moorage.runtime.specification import entries
 from moorage.runtime.state_file import Status, oci_state
 from moorage.shim.faults import Point
 from moorage.shim.memory import open_memory_events
+from moorage.shim.mounted_root import mount_root
 from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.started import Started
 
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.api.shim import LaunchPlan
-    from moorage.runtime.process import InitProcess
     from moorage.shim.faults import Faults
 
 
@@ -65,11 +69,13 @@ class NativeRuntime:
             seccomp_cache=self._seccomp_cache,
             log=self._warn,
         )
+        if checkpoint := self._plan.get("checkpoint", ""):
+            return self._restore(launch, checkpoint)
         faults.reach(Point.BEFORE_CREATE)
         init = process.create(launch)
         # Before its program can ask for any memory.
         oom_fd, oom_count_fd = open_memory_events(init.cgroup)
-        resolver = self._open_resolver(init)
+        resolver = self._open_resolver(init.pid, lambda: process.abandon(init))
         faults.reach(Point.BEFORE_START)
         process.start(init)
         fds = {
@@ -82,11 +88,38 @@ class NativeRuntime:
         }
         return Started(init.pid, shares_pids=not _has_own_pids(self._spec), fds=fds)
 
-    def _open_resolver(self, init: InitProcess) -> dict[str, int]:
+    def _restore(self, launch: Launch, directory: str) -> Started:
+        mount_root(self._plan, launch.root_path, always=True)
+        restored = restoring.restore(launch, self._criu_settings(directory))
+        oom_fd, oom_count_fd = open_memory_events(restored.cgroup)
+        resolver = self._open_resolver(restored.pid, lambda: restoring.abandon(restored, launch))
+        if restored.console_fd >= 0 and launch.console_size:
+            rows, columns = launch.console_size
+            terminal.set_window_size(restored.console_fd, rows=rows, columns=columns)
+        fds = {
+            "pidfd": restored.pidfd,
+            "console": restored.console_fd,
+            "oom": oom_fd,
+            "oom_count": oom_count_fd,
+            **resolver,
+        }
+        return Started(restored.pid, shares_pids=not _has_own_pids(self._spec), fds=fds)
+
+    def checkpoint(self, directory: str, *, leave_running: bool) -> None:
+        """Write all processes to a directory; unless they are left running, they are killed then."""
+        settings = self._criu_settings(directory)
+        settings.leave_running = leave_running
+        dump(self._pid, self._spec, settings)
+
+    def _criu_settings(self, directory: str) -> Settings:
+        # Logs stay out of the checkpoint, which may be used again.
+        return Settings(image_path=directory, work_path=self._bundle, file_locks=True)
+
+    def _open_resolver(self, pid: int, abandon: Callable[[], None]) -> dict[str, int]:
         try:
-            return open_if_wanted(self._plan.get("resolver", ""), pid=init.pid)
+            return open_if_wanted(self._plan.get("resolver", ""), pid=pid)
         except OSError as error:
-            process.abandon(init)
+            abandon()
             raise StartError(f"failed to set up container networking: {describe(error)}") from error
 
     def adopt(self, pid: int, *, pidfd: int) -> None:

@@ -57,6 +57,7 @@ class Requests:
             Do.EXEC: self._exec,
             Do.CONNECT: self._connect,
             Do.DISCONNECT: self._disconnect,
+            Do.CHECKPOINT: self._checkpoint,
         }
 
     def receive(self, control: Control, message: Message, fds: list[int]) -> None:
@@ -143,6 +144,11 @@ class Requests:
     def _update(self, message: Message, _fds: list[int], answer: Answer) -> None:
         self._check_alive()
         self._send({"work": Work.UPDATE, "resources": message["resources"]}, answer)
+
+    def _checkpoint(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._check_status(Status.RUNNING)
+        directory, leave_running = message["directory"], bool(message["leave_running"])
+        self._send({"work": Work.CHECKPOINT, "directory": directory, "leave_running": leave_running}, answer)
 
     def _exec(self, message: Message, fds: list[int], answer: Answer) -> None:
         self._check_status(Status.RUNNING)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         def update(self, resources: Mapping[str, Any]) -> None:
             """Change limits."""
 
+        def checkpoint(self, directory: str, *, leave_running: bool) -> None:
+            """Write all processes to a directory; unless they are left running, they are killed then."""
+
         def kill_leftovers(self) -> None:
             """Kill what the ended init process left behind, so that the streams come to their end."""
 

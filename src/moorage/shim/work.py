@@ -33,6 +33,7 @@ class Work(enum.StrEnum):
     UPDATE = "update"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
+    CHECKPOINT = "checkpoint"
 
 
 def perform(message: Message, fds: list[int]) -> Result:
@@ -92,6 +93,12 @@ def _update(runtime: Runtime, message: Message, fds: list[int]) -> Result:
     return {}, []
 
 
+def _checkpoint(runtime: Runtime, message: Message, fds: list[int]) -> Result:
+    runtime.adopt(message["pid"], pidfd=fds[0])
+    runtime.checkpoint(message["directory"], leave_running=message["leave_running"])
+    return {}, []
+
+
 def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     namespace_fd = _open_network(message["pid"])
     interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
@@ -113,6 +120,7 @@ _WORK: dict[Work, Callable[[Runtime, Message, list[int]], Result]] = {
     Work.UPDATE: _update,
     Work.CONNECT: _connect,
     Work.DISCONNECT: _disconnect,
+    Work.CHECKPOINT: _checkpoint,
 }
 
 

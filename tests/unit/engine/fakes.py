@@ -20,6 +20,7 @@ from moorage.api.host_config import HostConfig
 from moorage.api.networks import EndpointSettings
 from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundling import Bundle
+from moorage.engine.containers.checkpointing import Checkpointer
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
@@ -367,7 +368,12 @@ class FakeEngine:
             snapshots=self.snapshots, mounts=self.mounts, paths=self.paths, events=self.bus, watch=self.watch,
             jobs=self.jobs, forget=lambda _: None,
         )  # fmt: skip
+        self.checkpointer = Checkpointer(
+            registry=self.registry, locks=self.locks, tasks=self.tasks, watch=self.watch, paths=self.paths,
+            events=self.bus, enabled=True,
+        )  # fmt: skip
         self.starter = ContainerStarter(
+            checkpoints=self.checkpointer,
             registry=self.registry, locks=self.locks, tasks=self.tasks, observer=self.exits, attaches=self.pending,
             networks=self.networks, bundler=FakeBundler(),  # type: ignore[arg-type]  # it has the one method needed
             paths=self.paths, launcher=self.launcher, host_paths=HostPaths(FakeFiles()),

@@ -19,6 +19,7 @@ from moorage.engine.bundles.writing import write_bundle
 from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle
 from moorage.engine.containers.bundling import Bundle, Bundler
+from moorage.engine.containers.checkpointing import Checkpointer
 from moorage.engine.containers.errors import (
     AlreadyRunningError,
     ContainerStateError,
@@ -49,6 +50,9 @@ _START_TROUBLE: Final = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: error during container init: "
 )
+_RESTORE_TROUBLE: Final = (
+    "failed to create task for container: failed to create shim task: OCI runtime restore failed: "
+)
 _EXIT_UNKNOWN: Final = 128
 
 
@@ -71,11 +75,16 @@ class ContainerStarter:
     events: EventPublisher
     jobs: Jobs
     restarts: RestartSupervisor
+    checkpoints: Checkpointer
     on_started: Callable[[ContainerRecord], None]
     auto_remove: Callable[[str], Coroutine[Any, Any, None]]
 
-    async def start(self, reference: str) -> None:
+    async def start(self, reference: str, *, checkpoint: str = "", checkpoint_directory: str = "") -> None:
         """Start a container that does not run; a client that leaves does not undo it.
+
+        Args:
+            checkpoint: The name of a checkpoint to go on from, or "".
+            checkpoint_directory: Where that is, if not with the container.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
@@ -88,7 +97,10 @@ class ContainerStarter:
         """
         record = self.registry.resolve(reference)
         _check_startable(record.state)
-        await self.jobs.share(f"start:{record.id}", lambda: self._start_by_user(record.id))
+        directory = ""
+        if checkpoint:
+            directory = str(self.checkpoints.find(record, checkpoint, directory=checkpoint_directory))
+        await self.jobs.share(f"start:{record.id}", lambda: self._start_by_user(record.id, directory))
 
     async def restart(self, container_id: str) -> None:
         """Start a container again because its restart policy says so.
@@ -118,17 +130,17 @@ class ContainerStarter:
             with contextlib.suppress(MoorageError):
                 await self._start(_fresh(record))
 
-    async def _start_by_user(self, container_id: str) -> None:
+    async def _start_by_user(self, container_id: str, checkpoint: str) -> None:
         async with self.locks.hold(container_id):
             record = self.registry.get(container_id)
             if record.state.running:
                 return
             _check_startable(record.state)
-            await self._start(_fresh(record))
+            await self._start(_fresh(record), checkpoint=checkpoint)
 
-    async def _start(self, record: ContainerRecord) -> None:
+    async def _start(self, record: ContainerRecord, *, checkpoint: str = "") -> None:
         try:
-            await self._launch(record)
+            await self._launch(record, checkpoint)
         except MoorageError as error:
             await self._record_failure(record, str(error), exit_code=getattr(error, "exit_code", _EXIT_UNKNOWN))
             raise
@@ -136,11 +148,11 @@ class ContainerStarter:
             await self._record_failure(record, str(error), exit_code=_EXIT_UNKNOWN)
             raise
 
-    async def _launch(self, record: ContainerRecord) -> None:
+    async def _launch(self, record: ContainerRecord, checkpoint: str) -> None:
         async with self.memory_volumes.first_use(record):
-            await self._launch_alone(record)
+            await self._launch_alone(record, checkpoint)
 
-    async def _launch_alone(self, record: ContainerRecord) -> None:
+    async def _launch_alone(self, record: ContainerRecord, checkpoint: str) -> None:
         opened = self._open_sandbox(record)
         faults.point("start:network-open")
         task = Task(record.id, self.observer)
@@ -151,10 +163,14 @@ class ContainerStarter:
                 self.tasks.add(task)
                 await self._settle_paths(record, task)
                 bundle = self.bundler.make(record, opened.sandbox if opened else None)
+                if checkpoint:
+                    bundle.launch["checkpoint"] = checkpoint
                 self._start_shim(task, bundle, opened)
             faults.point("start:shim-asked")
             running = _running_state(record, opened, at_ns=time.time_ns())
-            _, started = await asyncio.gather(self.registry.write_ahead(record.id, running), _wait_started(task))
+            _, started = await asyncio.gather(
+                self.registry.write_ahead(record.id, running), _wait_started(task, is_restored=bool(checkpoint))
+            )
         except BaseException:
             self.tasks.discard(task)
             await task.abandon()
@@ -257,10 +273,12 @@ def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_
     )
 
 
-async def _wait_started(task: Task) -> Started:
+async def _wait_started(task: Task, *, is_restored: bool) -> Started:
     try:
         return await task.started
     except LaunchFailedError as error:
+        if is_restored:
+            raise StartFailedError(f"{_RESTORE_TROUBLE}{error}: unknown", exit_code=error.exit_code) from error
         raise start_error(str(error), exit_code=error.exit_code) from error
 
 

@@ -161,6 +161,10 @@ class Task:
         """Thaw all processes."""
         await self._call({"do": Do.RESUME})
 
+    async def checkpoint(self, directory: str, *, leave_running: bool) -> None:
+        """Write all processes to a directory; unless they are left running, they are killed then."""
+        await self._call({"do": Do.CHECKPOINT, "directory": directory, "leave_running": leave_running})
+
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Apply new limits: the runtime-spec's `linux.resources`."""
         await self._call({"do": Do.UPDATE, "resources": resources})

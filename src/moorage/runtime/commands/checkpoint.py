@@ -15,7 +15,7 @@ from moorage.runtime.errors import ContainerStateError
 from moorage.runtime.state_file import Status
 
 # A Path costs more than the system call it stands for.
-# ruff: noqa: PTH100
+# ruff: noqa: PTH100, PTH112, PTH117, PTH118
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

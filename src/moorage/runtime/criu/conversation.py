@@ -100,9 +100,7 @@ def _spawn(program: str, stdio: Sequence[int], fds: Sequence[int]) -> int:
 
 def _listen(connection: socket.socket, kind: Request, notified: Notified | None) -> int:
     while True:
-        data, ancillary, _, _ = connection.recvmsg(
-            _LARGEST, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC
-        )
+        data, ancillary, _, _ = connection.recvmsg(_LARGEST, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise StartError("criu failed: unexpected EOF")
         response = Response(data)

@@ -6,6 +6,7 @@ as at any start. So do the files and directories that are mounted from the host.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -63,10 +64,8 @@ def dump(pid: int, spec: Spec, settings: Settings) -> None:
 
 def open_directory(path: str) -> int:
     """Open a directory, made if missing, whose parent there must be."""
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

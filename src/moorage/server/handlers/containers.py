@@ -131,9 +131,10 @@ class ContainerHandlers:
             raise RequestRefusedError(
                 "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
             )
-        if call.query.checkpoint:
-            raise RequestRefusedError("checkpoint is only supported in experimental mode")
-        await self.starter.start(call.path["id"])
+        query = call.query
+        await self.starter.start(
+            call.path["id"], checkpoint=query.checkpoint, checkpoint_directory=query.checkpoint_dir
+        )
 
     async def stop(self, call: Call[containers.ContainerStopQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/stop."""
