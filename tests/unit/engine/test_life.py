@@ -6,6 +6,7 @@ import socket
 import msgspec
 import pytest
 
+from moorage.api.containers import HealthConfig
 from moorage.api.host_config import RestartPolicy
 from moorage.engine.bundles.mounts import MountKind, PlannedMount
 from moorage.engine.containers.attaching import attach_message
@@ -17,10 +18,11 @@ from moorage.engine.containers.errors import (
     RemovalInProgressError,
     StartRefusedError,
 )
-from moorage.engine.containers.records import ContainerState, ContainerStatus
+from moorage.engine.containers.healing import ContainerHealer
+from moorage.engine.containers.records import ContainerState, ContainerStatus, Health, HealthStatus
 from moorage.engine.containers.restarting import ContainerRestarter
 from moorage.engine.containers.starting import start_error
-from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition
+from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, WaitResult
 from moorage.engine.launching import AttachedClient
 from moorage.errors import SystemFailureError
 from tests.unit.engine.fakes import ID, FakeEngine, record
@@ -183,6 +185,63 @@ async def test_a_paused_container_thaws_for_its_stop_signal(engine: FakeEngine) 
     assert "resume" in shim.done()
 
 
+async def test_any_signal_of_a_stop_ends_a_policys_work_but_not_any_signal(engine: FakeEngine) -> None:
+    engine.launcher.lethal = {2, 9, 10}
+    await engine.run(record(host=ALWAYS))
+    await engine.killer.kill("web", signal_text="USR1")
+    ended = engine.watch.register(ID, WaitCondition.NEXT_EXIT)
+    await ended
+    assert engine.registry.get(ID).state.restarting
+    await engine.killer.kill("web", signal_text="USR1")
+    assert engine.registry.get(ID).state.restarting
+    await engine.stopper.stop("web", signal_text="INT")
+    await exited(engine)
+    assert engine.stored()[ID].state.status is ContainerStatus.EXITED
+
+
+async def test_a_policy_that_cannot_start_keeps_the_exit_code(engine: FakeEngine) -> None:
+    shim = await engine.run(record(host=ALWAYS))
+    engine.launcher.script = "fail"
+    started = engine.launcher.next_start()
+    shim.exit(7)
+    await started
+    await exited(engine)
+    state = engine.stored()[ID].state
+    assert (state.status, state.exit_code, state.running) == (ContainerStatus.EXITED, 7, False)
+    assert "executable file not found" in state.error
+
+
+AILING = Health(status=HealthStatus.UNHEALTHY, failing_streak=3)
+CHECKED = {"healthcheck": HealthConfig(test=["CMD", "true"]), "stop_timeout": 0}
+
+
+def healer(engine: FakeEngine) -> ContainerHealer:
+    return ContainerHealer(killer=engine.killer, watch=engine.watch, jobs=engine.jobs)
+
+
+@pytest.mark.parametrize("lethal", [{9}, {9, 15}])
+async def test_an_unhealthy_container_is_ended_and_comes_back(engine: FakeEngine, lethal: set[int]) -> None:
+    engine.launcher.lethal = lethal
+    await engine.run(record(config=CHECKED, host={"restart_policy": RestartPolicy(name="on-unhealthy")}))
+    ailing = await engine.registry.change_state(ID, health=AILING)
+    started = engine.launcher.next_start()
+    healer(engine).heal(ailing)
+    healer(engine).heal(ailing)
+    await started
+    await exited(engine)
+    state = engine.registry.get(ID).state
+    assert (state.status, state.restart_count, state.health) == (ContainerStatus.RUNNING, 1, Health())
+    assert len(engine.launcher.shims) == 2
+
+
+@pytest.mark.parametrize("policy", ["always", "on-failure", "no"])
+async def test_no_other_policy_looks_at_health(engine: FakeEngine, policy: str) -> None:
+    shim = await engine.run(record(config=CHECKED, host={"restart_policy": RestartPolicy(name=policy)}))
+    healer(engine).heal(await engine.registry.change_state(ID, health=AILING))
+    await exited(engine)
+    assert shim.done() == []
+
+
 async def test_always_restarts_and_counts(engine: FakeEngine) -> None:
     shim = await engine.run(record(host=ALWAYS))
     started = engine.launcher.next_start()
@@ -259,6 +318,28 @@ async def test_two_removals_do_not_meet(engine: FakeEngine) -> None:
         await engine.remover.remove("web", force=True)
     shim.exit(137)
     await first
+
+
+async def test_a_removal_that_fails_is_told_to_those_who_wait(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = await engine.volumes.create()
+    mount = PlannedMount(kind=MountKind.VOLUME, destination="/v", name=volume.name, anonymous=True)
+    await engine.add(record(mounts=(mount,), state=ContainerState(exit_code=4, started_at_ns=1)))
+
+    async def refuse(name: str, *, force: bool = False) -> None:
+        raise SystemFailureError(f"disk of {name} is broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(engine.volumes, "remove", refuse)
+        removed = engine.watch.register(ID, WaitCondition.REMOVED)
+        with pytest.raises(SystemFailureError, match='cannot remove container "web": disk of'):
+            await engine.remover.remove("web", volumes=True)
+    assert await removed == WaitResult(exit_code=4, error=f"disk of {volume.name} is broken")
+    state = engine.stored()[ID].state
+    assert (state.status, state.error) == (ContainerStatus.DEAD, f"disk of {volume.name} is broken")
+    await engine.remover.remove("web", volumes=True)
+    assert engine.stored() == {}
 
 
 async def test_a_removed_name_is_free(engine: FakeEngine) -> None:

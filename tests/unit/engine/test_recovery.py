@@ -194,6 +194,32 @@ async def test_a_removal_that_began_is_ended(engine: FakeEngine, groups: Groups)
     assert engine.stored() == {}
 
 
+async def test_containers_start_after_those_they_need(engine: FakeEngine, groups: Groups) -> None:
+    ended = ContainerState(started_before=True, started_at_ns=1, finished_at_ns=2, restart_count=3, backoff=60.0)
+    ids = ["1" * 64, "2" * 64, "3" * 64]
+    hosts: tuple[dict[str, Any], ...] = ({"network_mode": f"container:{ids[1]}"}, {"links": [f"{ids[2]}:db"]}, {})
+    names = ("joined", "linked", "base")
+    policy = RestartPolicy(name="always")
+    for container_id, host, name in zip(ids, hosts, names, strict=True):
+        await engine.add(record(container_id, name, host={"restart_policy": policy, **host}, state=ended))
+    await recover(engine, groups)
+    with engine.bus.subscribe(since_ns=0, live=False) as subscription:
+        order = [event.attributes["name"] async for event in subscription if event.action == "start"]
+    assert order == ["base", "linked", "joined"]
+    assert {each.state.restart_count for each in engine.registry.all()} == {0}
+
+
+async def test_a_failed_need_holds_nobody_up(engine: FakeEngine, groups: Groups) -> None:
+    ended = ContainerState(started_before=True, started_at_ns=1, finished_at_ns=2)
+    policy = RestartPolicy(name="always")
+    await engine.add(record("1" * 64, "base", host={"restart_policy": policy}, state=ended))
+    host = {"restart_policy": policy, "links": [f"{'1' * 64}:db"]}
+    await engine.add(record("2" * 64, "web", host=host, state=ended))
+    engine.launcher.script = "fail"
+    await recover(engine, groups)
+    assert ["executable file not found" in each.state.error for each in engine.registry.all()] == [True, True]
+
+
 async def test_what_belongs_to_nobody_is_swept(engine: FakeEngine, groups: Groups) -> None:
     engine.paths.directory("f" * 64).mkdir()
     engine.paths.bundle("e" * 64).mkdir()

@@ -112,7 +112,7 @@ class Bundler:
             BundleInputs(
                 container_id=record.id,
                 hostname=self.hostname(record),
-                config=self._config(record),
+                config=self.config(record),
                 host_config=self._host_config(record),
                 user=self.user(record, record.config.user),
                 architecture=self.host.architecture,
@@ -152,7 +152,7 @@ class Bundler:
             launch.update(self.networks.launch_fields(sandbox))
         return Bundle(spec=spec, launch=launch)
 
-    def _config(self, record: ContainerRecord) -> ContainerConfig:
+    def config(self, record: ContainerRecord) -> ContainerConfig:
         """Return the configuration with the variables of links, which its own override."""
         linked = link_environment(record, self.registry.resolve)
         if not linked:

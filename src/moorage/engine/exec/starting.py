@@ -160,7 +160,9 @@ class ExecStarter:
         if added.privileged:
             bounding = effective_capabilities(add=(), drop=(), privileged=True)
         held = bounding if user.uid == 0 else []
-        env = environment(record.config, hostname=self.bundler.hostname(record), home=user.home, tty=added.tty)
+        env = environment(
+            self.bundler.config(record), hostname=self.bundler.hostname(record), home=user.home, tty=added.tty
+        )
         process.pop("consoleSize", None)
         return process | {
             "terminal": added.tty,
