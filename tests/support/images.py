@@ -24,6 +24,7 @@ from moorage.images.pushing import ImagePusher
 from moorage.images.records import Image
 from moorage.images.removing import ImageRemover
 from moorage.images.saving import ImageSaver
+from moorage.images.slots import Slots
 from moorage.images.tagging import ImageTagger
 from moorage.images.writing import ImageWriter
 from moorage.oci.digest import ChainID, Digest
@@ -90,7 +91,7 @@ class Engine:
             catalog=catalog,
             blobs=blobs,
             snapshots=snapshots,
-            layers=LayerFetcher(blobs=blobs, snapshots=snapshots),
+            layers=LayerFetcher(blobs=blobs, snapshots=snapshots, slots=Slots(3)),
             registries=registries,
             events=events,
             pins=pins,

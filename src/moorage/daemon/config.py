@@ -7,16 +7,16 @@ Spec: dockerd(8), "DAEMON CONFIGURATION FILE".
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from moorage.api.host_config import LogConfig, Ulimit
 from moorage.api.versions import MAXIMUM, MINIMUM, MalformedVersionError, Version, read_version
-from moorage.daemon.options import UNSUPPORTED
+from moorage.daemon.options import FIXED, UNSUPPORTED
 from moorage.errors import InvalidParameterError
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
@@ -28,8 +28,12 @@ NATIVE_ALIAS: Final = "runc"
 
 _LEVELS: Final = frozenset({"debug", "info", "warn", "error", "fatal"})
 _SIZE: Final = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
+_PROXY_SCHEMES: Final = ("http", "https", "no")
 _OLDEST_VARIABLE: Final = "DOCKER_MIN_API_VERSION"
 _FAULT_VARIABLE: Final = "MOORAGE_FAULT"
+
+
+T = TypeVar("T")
 
 
 class ConfigurationError(InvalidParameterError):
@@ -103,6 +107,10 @@ class DaemonConfig:
     userns_remap: str = ""
     labels: tuple[str, ...] = ()
     minimum_api_version: Version = MINIMUM
+    log_format: str = "text"
+    metrics_address: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    forward_guard: bool = True
     fault: str = ""
 
 
@@ -117,7 +125,7 @@ def load(options: Mapping[str, Any], *, environment: Mapping[str, str] = os.envi
     path = Path(explicit) if explicit else DEFAULT_CONFIG_FILE
     settings = read_file(path, required=explicit is not None)
     _check_conflicts(given, settings)
-    merged = settings | given
+    merged = settings | _with_proxies(given)
     if oldest := environment.get(_OLDEST_VARIABLE):
         # As in Docker, where the variable came first.
         merged["min-api-version"] = oldest
@@ -157,6 +165,14 @@ def read_file(path: Path, *, required: bool) -> dict[str, Any]:
     return settings
 
 
+def _with_proxies(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the proxies that the command line names one by one."""
+    names = [f"{scheme}-proxy" for scheme in _PROXY_SCHEMES]
+    proxies = {name: given[name] for name in names if name in given}
+    rest = {key: value for key, value in given.items() if key not in names}
+    return rest | ({"proxies": proxies} if proxies else {})
+
+
 def _check_conflicts(given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     both = sorted(given.keys() & settings.keys())
     if both:
@@ -167,29 +183,31 @@ def _check_conflicts(given: Mapping[str, Any], settings: Mapping[str, Any]) -> N
 
 
 def _build(merged: Mapping[str, Any], *, config_file: Path, fault: str) -> DaemonConfig:
-    exec_root = Path(merged.get("exec-root", DEFAULT_EXEC_ROOT))
-    values: dict[str, Any] = {
-        "hosts": tuple(_host(text) for text in merged.get("hosts", ())) or (f"unix://{exec_root}/moorage.sock",),
-        "config_file": config_file,
-        "fault": fault,
-    }
+    values: dict[str, Any] = {"config_file": config_file, "fault": fault}
     for key, (name, convert) in _FIELDS.items():
         if key in merged:
-            try:
-                values[name] = convert(merged[key])
-            except (TypeError, ValueError) as error:
-                raise ConfigurationError(f"invalid value for {key}: {error}") from None
-    log = {"type": merged.get("log-driver", "json-file"), "config": _mapping(merged.get("log-opts", {}))}
-    values["log"] = LogConfig(**log)
+            values[name] = _converted(key, convert, merged[key])
+    exec_root = values.get("exec_root", DEFAULT_EXEC_ROOT)
+    hosts = tuple(_host(text) for text in _converted("hosts", _texts, merged.get("hosts", ())))
+    values["hosts"] = hosts or (f"unix://{exec_root}/moorage.sock",)
+    values["log"] = LogConfig(
+        type=_converted("log-driver", _text, merged.get("log-driver", "json-file")),
+        config=_converted("log-opts", _mapping, merged.get("log-opts", {})),
+    )
     config = DaemonConfig(**values)
     _check(config, merged)
     return config
 
 
+def _converted(key: str, convert: Callable[[Any], T], value: Any) -> T:
+    try:
+        return convert(value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"invalid value for {key}: {error}") from None
+
+
 def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
-    if merged.get("live-restore", True) is not True:
-        # Containers outlive the daemon by construction; that cannot be switched off.
-        raise ConfigurationError("live-restore=false is not supported by Moorage: containers always outlive the daemon")
+    _check_fixed(merged)
     if config.storage_driver not in {"", "overlay2", "vfs"}:
         raise ConfigurationError(f"the storage driver {config.storage_driver} is not supported by Moorage")
     if config.log_level not in _LEVELS:
@@ -215,6 +233,16 @@ def _check_log(log: LogConfig) -> None:
         raise ConfigurationError(f"failed to set log opts: {error}") from None
 
 
+def _check_fixed(merged: Mapping[str, Any]) -> None:
+    for key, (allowed, reason) in FIXED.items():
+        if key in merged and merged[key] not in allowed:
+            shown = str(merged[key]).lower() if isinstance(merged[key], bool) else merged[key]
+            raise ConfigurationError(f"{key}={shown} is not supported by Moorage: {reason}")
+    for name, wanted in _converted("features", _features, merged.get("features", {})).items():
+        if wanted:
+            raise ConfigurationError(f"the feature {name} is not supported by Moorage")
+
+
 def _check_tls(config: DaemonConfig) -> None:
     if config.tls_verify and config.tls_ca is None:
         raise ConfigurationError("--tlsverify needs --tlscacert")
@@ -222,10 +250,36 @@ def _check_tls(config: DaemonConfig) -> None:
         raise ConfigurationError("TLS needs --tlscert and --tlskey")
 
 
+def _features(value: Any) -> dict[str, bool]:
+    """Return `{"name": true}` of daemon.json, or `["name=true"]` of the command line."""
+    if isinstance(value, Mapping):
+        return {str(name): _switch(wanted) for name, wanted in value.items()}
+    return {name: text in {"", "1", "true"} for name, _, text in (str(item).partition("=") for item in value)}
+
+
 def _host(text: str) -> str:
     if text in {"fd://", "npipe://"} or text.startswith(("fd:", "npipe:")):
         raise ConfigurationError(f"the host {text} is not supported by Moorage: use unix:// or tcp://")
     return text if "://" in text else f"tcp://{text}"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is needed")
+    return value
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value))
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        if (text := _text(value)) not in choices:
+            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return convert
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -237,7 +291,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _mapping(value: Any) -> dict[str, str]:
     """Return `{"name": "value"}` of daemon.json, or `["name=value"]` of the command line."""
     if isinstance(value, Mapping):
-        return {str(key): str(item) for key, item in value.items()}
+        return {str(key): _text(item) for key, item in value.items()}
     return {name: text for name, _, text in (str(item).partition("=") for item in value)}
 
 
@@ -273,6 +327,14 @@ def _api_version(value: Any) -> Version:
     return version
 
 
+def _proxies(value: Any) -> dict[str, str]:
+    """Return `{"http-proxy": ..., "https-proxy": ..., "no-proxy": ...}` by scheme."""
+    unknown = sorted(value.keys() - {f"{scheme}-proxy" for scheme in _PROXY_SCHEMES})
+    if unknown:
+        raise ValueError(f"unknown proxy {unknown[0]}")
+    return {name.removesuffix("-proxy"): str(text) for name, text in value.items() if text}
+
+
 def _runtimes(value: Any) -> dict[str, RuntimeProgram]:
     """Return `{"name": {"path":..., "runtimeArgs":[...]}}` of daemon.json, or `["name=path"]`."""
     found: dict[str, RuntimeProgram] = {}
@@ -296,7 +358,11 @@ def _ulimits(value: Any) -> tuple[Ulimit, ...]:
     """Return `{"nofile": {"Name":..., "Soft":..., "Hard":...}}`, or `["nofile=soft[:hard]"]`."""
     if isinstance(value, Mapping):
         return tuple(
-            Ulimit(name=limit.get("Name", name), soft=limit.get("Soft", 0), hard=limit.get("Hard", 0))
+            Ulimit(
+                name=_text(limit.get("Name", name)),
+                soft=_number(limit.get("Soft", 0)),
+                hard=_number(limit.get("Hard", 0)),
+            )
             for name, limit in value.items()
         )
     found: list[Ulimit] = []
@@ -317,32 +383,31 @@ def _pools(value: Any) -> tuple[tuple[str, int], ...]:
 
 
 _FIELDS: Final[dict[str, tuple[str, Any]]] = {
-    "data-root": ("data_root", Path),
-    "exec-root": ("exec_root", Path),
-    "pidfile": ("pidfile", Path),
-    "group": ("group", str),
+    "data-root": ("data_root", _path),
+    "exec-root": ("exec_root", _path),
+    "pidfile": ("pidfile", _path),
+    "group": ("group", _text),
     "debug": ("debug", _switch),
-    "experimental": ("experimental", _switch),
-    "log-level": ("log_level", str),
+    "log-level": ("log_level", _text),
     "tls": ("tls", _switch),
     "tlsverify": ("tls_verify", _switch),
-    "tlscacert": ("tls_ca", Path),
-    "tlscert": ("tls_certificate", Path),
-    "tlskey": ("tls_key", Path),
-    "bridge": ("bridge", str),
-    "bip": ("bip", str),
-    "fixed-cidr": ("fixed_cidr", str),
+    "tlscacert": ("tls_ca", _path),
+    "tlscert": ("tls_certificate", _path),
+    "tlskey": ("tls_key", _path),
+    "bridge": ("bridge", _text),
+    "bip": ("bip", _text),
+    "fixed-cidr": ("fixed_cidr", _text),
     "mtu": ("mtu", _number),
     "icc": ("icc", _switch),
     "ip-masq": ("ip_masquerade", _switch),
     "ipv6": ("ipv6", _switch),
-    "ip": ("publish_address", str),
+    "ip": ("publish_address", _text),
     "default-address-pools": ("address_pools", _pools),
     "dns": ("dns", _texts),
     "dns-search": ("dns_search", _texts),
     "dns-opts": ("dns_options", _texts),
     "host-gateway-ips": ("host_gateways", _texts),
-    "default-runtime": ("default_runtime", str),
+    "default-runtime": ("default_runtime", _text),
     "runtimes": ("runtimes", _runtimes),
     "registry-mirrors": ("registry_mirrors", _texts),
     "insecure-registries": ("insecure_registries", _texts),
@@ -350,20 +415,26 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "max-concurrent-uploads": ("max_concurrent_uploads", _number),
     "max-download-attempts": ("max_download_attempts", _number),
     "default-ulimits": ("ulimits", _ulimits),
-    "storage-driver": ("storage_driver", str),
-    "cgroup-parent": ("cgroup_parent", str),
+    "storage-driver": ("storage_driver", _text),
+    "cgroup-parent": ("cgroup_parent", _text),
     "init": ("init", _switch),
-    "init-path": ("init_path", str),
-    "default-ipc-mode": ("default_ipc_mode", str),
-    "default-cgroupns-mode": ("default_cgroupns_mode", str),
+    "init-path": ("init_path", _text),
+    "default-ipc-mode": ("default_ipc_mode", _one_of("private", "shareable")),
+    "default-cgroupns-mode": ("default_cgroupns_mode", _one_of("private", "host")),
     "default-shm-size": ("default_shm_size", _size),
     "default-stop-timeout": ("default_stop_timeout", _number),
     "shutdown-timeout": ("shutdown_timeout", _number),
-    "seccomp-profile": ("seccomp_profile", str),
+    "seccomp-profile": ("seccomp_profile", _text),
     "no-new-privileges": ("no_new_privileges", _switch),
-    "userns-remap": ("userns_remap", str),
+    "userns-remap": ("userns_remap", _text),
     "labels": ("labels", _texts),
     "min-api-version": ("minimum_api_version", _api_version),
+    "experimental": ("experimental", _switch),
+    "log-format": ("log_format", _one_of("text", "json")),
+    "metrics-addr": ("metrics_address", _text),
+    "proxies": ("proxies", _proxies),
+    "ip-forward-no-drop": ("forward_guard", lambda value: not _switch(value)),
+    "host-gateway-ip": ("host_gateways", lambda value: (_text(value),)),
 }
 #: Every key of daemon.json that does something.
-_KNOWN: Final = frozenset(_FIELDS) | {"hosts", "live-restore", "log-driver", "log-opts"}
+_KNOWN: Final = frozenset(_FIELDS) | FIXED.keys() | {"features", "hosts", "log-driver", "log-opts"}

@@ -150,6 +150,7 @@ def network_options(config: DaemonConfig, engine_id: str) -> NetworkOptions:
         dns_search=config.dns_search,
         dns_options=config.dns_options,
         host_gateway=config.host_gateways,
+        forward_guard=config.forward_guard,
     )
 
 

@@ -147,14 +147,7 @@ def system_handlers(wiring: Wiring) -> SystemHandlers:
         return await measured_volumes(wiring)
 
     return SystemHandlers(
-        system=SystemService(
-            settings=daemon_settings(wiring),
-            host=base.host,
-            facts=base.facts,
-            containers=base.registry.counts,
-            images=lambda: len(wiring.images.catalog.images()),
-            listeners=lambda: base.bus.listeners,
-        ),
+        system=system_service(wiring),
         events=EventStreamer(bus=base.bus),
         disk=DiskUsageService(
             layers_size=lambda: image_usage(wiring.images.catalog).layers_size,
@@ -163,6 +156,19 @@ def system_handlers(wiring: Wiring) -> SystemHandlers:
             volumes=volumes,
         ),
         login=RegistryLogin(registry=_Registries(wiring.images.registries)),
+    )
+
+
+def system_service(wiring: Wiring) -> SystemService:
+    """Return what answers about the engine itself."""
+    base = wiring.base
+    return SystemService(
+        settings=lambda: daemon_settings(wiring),
+        host=base.host,
+        facts=base.facts,
+        containers=base.registry.counts,
+        images=lambda: len(wiring.images.catalog.images()),
+        listeners=lambda: base.bus.listeners,
     )
 
 
@@ -200,7 +206,7 @@ async def measured_volumes(wiring: Wiring) -> list[Volume]:
 
 def daemon_settings(wiring: Wiring) -> DaemonSettings:
     """Return what /info shows of the configuration."""
-    base, config = wiring.base, wiring.base.config
+    base, config = wiring.base, wiring.live.config
     return DaemonSettings(
         id=base.engine_id,
         data_root=config.data_root,
@@ -211,6 +217,7 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         labels=config.labels,
         debug=config.debug,
         experimental=config.experimental,
+        proxies=config.proxies,
         log_driver=config.log.type,
         minimum=config.minimum_api_version,
         insecure_registries=config.insecure_registries,

@@ -2,14 +2,14 @@
 
 import asyncio
 import importlib.metadata
-import logging
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from moorage.daemon import config as configuration
+from moorage.daemon import logging as logs
 from moorage.daemon.config import DaemonConfig
 from moorage.daemon.lock import only_daemon, pid_file
 from moorage.daemon.options import parse
@@ -17,22 +17,21 @@ from moorage.engine import faults
 from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
 
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the daemon until a signal ends it; the exit status is 1 if it cannot start."""
     version = f"Moorage version {importlib.metadata.version('moorage')}"
     options = parse(sys.argv[1:] if arguments is None else arguments, version=version)
+    validate = options.pop("validate", False)
     try:
         config = configuration.load(options)
-        _set_up_logging(config)
+        if validate:
+            print("configuration OK")  # noqa: T201 - what was asked for
+            return
+        logs.set_up(config)
+        # Where the registry client, and whoever else asks the environment, finds them.
+        for scheme, address in config.proxies.items():
+            os.environ[f"{scheme.upper()}_PROXY"] = os.environ[f"{scheme}_proxy"] = address
         if config.fault:
             faults.arm(config.fault)
         if os.geteuid() != 0:
@@ -61,15 +60,6 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     from moorage.daemon.serving import serving  # noqa: PLC0415
 
     async with serving(config, launcher=launcher) as wiring:
-        reloader = Reloader(config=config, options=options, wiring=wiring, set_level=_set_level)
+        reloader = Reloader(options=options, wiring=wiring, set_level=logs.set_level)
         loop.add_signal_handler(signal.SIGHUP, reloader.reload)
         await stop.wait()
-
-
-def _set_up_logging(config: DaemonConfig) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    _set_level(config)
-
-
-def _set_level(config: DaemonConfig) -> None:
-    logging.getLogger().setLevel(logging.DEBUG if config.debug else _LEVELS[config.log_level])

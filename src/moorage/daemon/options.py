@@ -7,7 +7,7 @@ Spec: dockerd(8).
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 # Options that take a value, may be repeated, or are switches: all end up in the same
@@ -25,6 +25,12 @@ _REPEATED: Final = {
     "default-address-pool": "default-address-pools",
     "label": "labels",
     "host-gateway-ip": "host-gateway-ips",
+    "authorization-plugin": "authorization-plugins",
+    "cdi-spec-dir": "cdi-spec-dirs",
+    "exec-opt": "exec-opts",
+    "feature": "features",
+    "node-generic-resource": "node-generic-resources",
+    "storage-opt": "storage-opts",
 }
 _VALUES: Final = (
     "bip",
@@ -35,13 +41,19 @@ _VALUES: Final = (
     "default-ipc-mode",
     "default-runtime",
     "exec-root",
+    "firewall-backend",
     "fixed-cidr",
     "group",
+    "http-proxy",
+    "https-proxy",
     "init-path",
     "ip",
     "log-driver",
+    "log-format",
     "log-level",
+    "metrics-addr",
     "min-api-version",
+    "no-proxy",
     "pidfile",
     "seccomp-profile",
     "storage-driver",
@@ -57,34 +69,63 @@ _NUMBERS: Final = (
     "max-concurrent-uploads",
     "max-download-attempts",
     "mtu",
+    "network-diagnostic-port",
     "shutdown-timeout",
 )
 _SWITCHES: Final = (
+    "allow-direct-routing",
     "debug",
     "experimental",
     "icc",
     "init",
+    "ip-forward",
+    "ip-forward-no-drop",
     "ip-masq",
+    "ip6tables",
+    "iptables",
     "ipv6",
     "live-restore",
     "no-new-privileges",
+    "raw-logs",
+    "rootless",
+    "selinux-enabled",
     "tls",
     "tlsverify",
+    "userland-proxy",
+    "validate",
 )
 _SHORT: Final = {"host": "-H", "debug": "-D", "log-level": "-l", "group": "-G", "bridge": "-b", "pidfile": "-p"}
 UNSUPPORTED: Final = frozenset(
     """
-    allow-direct-routing api-cors-header authorization-plugin authorization-plugins bip6 bridge-accept-fwmark
-    builder cdi-spec-dir cdi-spec-dirs containerd containerd-namespace containerd-plugins-namespace cpu-rt-period
-    cpu-rt-runtime cri-containerd default-gateway default-gateway-v6 default-network-opt default-network-opts
-    exec-opt exec-opts features firewall-backend fixed-cidr-v6 http-proxy https-proxy ip-forward
-    ip-forward-no-drop ip6tables iptables log-format metrics-addr network-control-plane-mtu
-    network-diagnostic-port no-proxy node-generic-resource node-generic-resources nri-opts oom-score-adjust
-    proxies raw-logs resolv-conf rootless selinux-enabled storage-opt storage-opts swarm-default-advertise-addr
-    swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy userland-proxy-path validate
+    api-cors-header bip6 bridge-accept-fwmark builder containerd containerd-namespace containerd-plugins-namespace
+    cpu-rt-period cpu-rt-runtime cri-containerd default-gateway default-gateway-v6 default-network-opt
+    default-network-opts fixed-cidr-v6 network-control-plane-mtu oom-score-adjust resolv-conf
+    swarm-default-advertise-addr swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy-path
     """.split()
 )
 """Options and daemon.json keys that dockerd has and this daemon has not."""
+
+#: Keys that are known, with the values they can have here, and why they can have no other.
+FIXED: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
+    "allow-direct-routing": ((False,), "containers are reached through published ports only"),
+    "authorization-plugins": (([],), "it has no authorization plugins"),
+    "cdi-spec-dirs": (([],), "it has no CDI devices"),
+    "exec-opts": (([], ["native.cgroupdriver=cgroupfs"]), "it makes control groups itself"),
+    "firewall-backend": (("", "nftables"), "it programs nftables"),
+    "ip-forward": ((True,), "bridge networks need routing"),
+    "ip6tables": ((True,), "it always programs its own table of the firewall"),
+    "iptables": ((True,), "it always programs its own table of the firewall"),
+    "live-restore": ((True,), "containers always outlive the daemon"),
+    "network-diagnostic-port": ((0,), "it has no such server"),
+    "node-generic-resources": (([],), "it is in no swarm"),
+    "nri-opts": (({}, {"enable": False}), "it has no Node Resource Interface"),
+    # Its log has no colours, and its shims hold the ports: both values mean the same here.
+    "raw-logs": ((True, False), ""),
+    "rootless": ((False,), "it runs as root"),
+    "selinux-enabled": ((False,), "it sets no labels by itself"),
+    "storage-opts": (([],), "its storage drivers have no options"),
+    "userland-proxy": ((True, False), ""),
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,15 +1,25 @@
-"""Reload the configuration on SIGHUP, as far as it can change while the daemon runs."""
+"""Reload the configuration on SIGHUP, as far as it can change while the daemon runs.
+
+Spec: dockerd(8), "Configuration reload behavior".
+"""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from moorage.daemon.config import DaemonConfig, load
-from moorage.daemon.wiring import Wiring
+from moorage.daemon.wiring import Wiring, registry_settings
 from moorage.errors import MoorageError
 
-_RELOADABLE: Final = frozenset({"debug", "log_level"})
+_RELOADABLE: Final = frozenset(
+    {
+        "debug", "default_ipc_mode", "default_runtime", "default_shm_size", "default_stop_timeout",
+        "insecure_registries", "labels", "log_level", "max_concurrent_downloads", "max_concurrent_uploads",
+        "max_download_attempts", "registry_mirrors", "runtimes", "shutdown_timeout",
+    }
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -19,18 +29,17 @@ class Reloader:
     """Reads daemon.json again.
 
     Attributes:
-        config: What is in force.
         options: The command line, which stays.
         set_level: Applies the level of logging.
     """
 
-    config: DaemonConfig
     options: Mapping[str, Any]
     wiring: Wiring
     set_level: Callable[[DaemonConfig], None]
 
     def reload(self) -> None:
         """Take over what may change, and say what needs a restart; a broken file changes nothing."""
+        live, old = self.wiring.live, self.wiring.live.config
         try:
             fresh = load(self.options)
         except MoorageError as error:
@@ -39,15 +48,44 @@ class Reloader:
         changed = [
             field.name
             for field in dataclasses.fields(DaemonConfig)
-            if getattr(fresh, field.name) != getattr(self.config, field.name)
+            if getattr(fresh, field.name) != getattr(old, field.name)
         ]
         for name in changed:
             if name not in _RELOADABLE:
                 _log.warning("the change of %s takes effect when the daemon is restarted", name)
-        self.config = dataclasses.replace(
-            self.config, **{name: getattr(fresh, name) for name in changed if name in _RELOADABLE}
+        config = dataclasses.replace(old, **{name: getattr(fresh, name) for name in changed if name in _RELOADABLE})
+        live.replace(config)
+        self.set_level(config)
+        self.wiring.images.reconfigure(
+            registry_settings(config),
+            downloads=config.max_concurrent_downloads,
+            uploads=config.max_concurrent_uploads,
         )
-        self.set_level(self.config)
         base = self.wiring.base
-        attributes = {"name": base.host.name, "debug": str(self.config.debug).lower()}
-        base.bus.publish("daemon", "reload", base.engine_id, attributes)
+        base.bus.publish("daemon", "reload", base.engine_id, event_attributes(config, name=base.host.name))
+
+
+def event_attributes(config: DaemonConfig, *, name: str) -> dict[str, str]:
+    """Return what the event of a reload tells: the settings that can be reloaded, as JSON."""
+    runtimes = {
+        known: {"path": program.path, "runtimeArgs": list(program.arguments)}
+        for known, program in config.runtimes.items()
+    }
+    values: dict[str, Any] = {
+        "debug": config.debug,
+        "default-ipc-mode": config.default_ipc_mode,
+        "default-runtime": config.default_runtime,
+        "default-shm-size": config.default_shm_size,
+        "default-stop-timeout": config.default_stop_timeout,
+        "insecure-registries": list(config.insecure_registries),
+        "labels": list(config.labels),
+        "live-restore": True,
+        "max-concurrent-downloads": config.max_concurrent_downloads,
+        "max-concurrent-uploads": config.max_concurrent_uploads,
+        "max-download-attempts": config.max_download_attempts,
+        "registry-mirrors": list(config.registry_mirrors),
+        "runtimes": runtimes,
+        "shutdown-timeout": config.shutdown_timeout,
+    }
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    return {"name": name, **texts}

@@ -14,11 +14,12 @@ from typing import Final
 from moorage.api.versions import DOCKER_RELEASE
 from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations, lay_foundations
-from moorage.daemon.handlers import make_router
+from moorage.daemon.handlers import make_router, system_service
 from moorage.daemon.wiring import Wiring
 from moorage.engine.launching import Launcher
 from moorage.server.application import Application
 from moorage.server.listener import Listener, TLSFiles, listen
+from moorage.server.router import Router
 
 # Streams such as events never end by themselves, so this is how long a stop takes.
 _GRACE: Final = 2.0
@@ -42,8 +43,11 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
     try:
         await check_remapping(wiring)
         await recover(wiring)
+        router = make_router(wiring)
+        if config.metrics_address:
+            listeners.append(await _serve_metrics(wiring, router))
         application = Application(
-            make_router(wiring),
+            router,
             product=f"Docker/{DOCKER_RELEASE}",
             experimental=config.experimental,
             minimum=config.minimum_api_version,
@@ -69,6 +73,17 @@ async def check_remapping(wiring: Wiring) -> None:
     """
     if wiring.base.id_mapping is not None and (reason := await wiring.userns.why_not()):
         raise ConfigurationError(f"userns-remap is not supported on this host: {reason}")
+
+
+async def _serve_metrics(wiring: Wiring, router: Router) -> Listener:
+    # Few daemons need it.
+    from moorage.daemon.metrics import Metrics, MetricsApplication  # noqa: PLC0415
+
+    base = wiring.base
+    metrics = Metrics(system=system_service(wiring), bus=base.bus, probes=wiring.prober)
+    metrics.instrument(router)
+    application = MetricsApplication(metrics, product=f"Docker/{DOCKER_RELEASE}")
+    return await listen(f"tcp://{base.config.metrics_address}", application)
 
 
 async def recover(wiring: Wiring) -> None:
@@ -102,7 +117,7 @@ def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
 async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
     wiring.restarts.cancel_all()
     await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
-    await base.jobs.finish(timeout=base.config.shutdown_timeout)
+    await base.jobs.finish(timeout=wiring.live.config.shutdown_timeout)
     await wiring.health.close()
     base.tasks.close()
     base.launcher.stop()

@@ -5,12 +5,15 @@ the knot that cannot be tied in one direction (an exit leads to removals and res
 which lead to exits) goes through `ExitHooks`.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations
+from moorage.daemon.live import LiveConfig
 from moorage.daemon.remapping import pools, read_accounts
+from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
@@ -36,7 +39,7 @@ from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.exec.exits import ExecExits
-from moorage.engine.exec.probing import ExecProber
+from moorage.engine.exec.probing import CountedProber, ExecProber
 from moorage.engine.exec.starting import ExecStarter
 from moorage.engine.exec.table import ExecTable
 from moorage.engine.health import HealthMonitor
@@ -54,6 +57,7 @@ class Wiring:
 
     def __init__(self, base: Foundations) -> None:
         self.base = base
+        self.live = LiveConfig(base.config)
 
     @cached_property
     def locks(self) -> ContainerLocks:
@@ -90,11 +94,7 @@ class Wiring:
             snapshots=base.snapshots,
             users=base.uses,
             events=base.bus,
-            registries=RegistrySettings(
-                mirrors=config.registry_mirrors,
-                insecure=config.insecure_registries,
-                attempts=config.max_download_attempts,
-            ),
+            registries=registry_settings(config),
             downloads=config.max_concurrent_downloads,
             uploads=config.max_concurrent_uploads,
         )
@@ -114,7 +114,7 @@ class Wiring:
         """Decides on user namespaces."""
         base = self.base
         uid_pool, gid_pool = pools(read_accounts())
-        foreign = base.config.runtimes
+        foreign = self.live.runtimes
         return UserNamespaces(
             records=base.registry.all,
             why_not=base.snapshots.mapping_obstacle,
@@ -155,7 +155,7 @@ class Wiring:
             defaults=BundleDefaults(
                 init_path=base.init_path,
                 ulimits=config.ulimits,
-                runtimes={name: (program.path, program.arguments) for name, program in config.runtimes.items()},
+                runtimes=self.live.runtimes,
                 seccomp_profile=read_seccomp_profile(config),
                 no_new_privileges=config.no_new_privileges,
                 apparmor=base.modules.apparmor,
@@ -202,7 +202,7 @@ class Wiring:
     @cached_property
     def creator(self) -> ContainerCreator:
         """Creates containers."""
-        base, config = self.base, self.base.config
+        base = self.base
         return ContainerCreator(
             registry=base.registry,
             images=self.images.catalog,
@@ -212,15 +212,24 @@ class Wiring:
             mounts=self.mounts,
             host_paths=self.host_paths,
             events=base.bus,
-            host=base.facts,
+            host=self.facts,
             userns=self.userns,
-            defaults=CreateDefaults(
-                log=config.log,
-                init=config.init,
-                ipc_mode=config.default_ipc_mode,
-                cgroupns_mode=config.default_cgroupns_mode,
-                shm_size=config.default_shm_size,
-            ),
+            defaults=self._create_defaults,
+        )
+
+    def facts(self) -> HostFacts:
+        """Return what the host can do, with the runtimes that are configured now."""
+        live = self.live
+        return replace(self.base.facts, default_runtime=live.config.default_runtime, runtimes=live.runtime_names())
+
+    def _create_defaults(self) -> CreateDefaults:
+        config = self.live.config
+        return CreateDefaults(
+            log=config.log,
+            init=config.init,
+            ipc_mode=config.default_ipc_mode,
+            cgroupns_mode=config.default_cgroupns_mode,
+            shm_size=config.default_shm_size,
         )
 
     @cached_property
@@ -293,7 +302,7 @@ class Wiring:
             events=base.bus,
             watch=self.watch,
             jobs=base.jobs,
-            default_grace=base.config.default_stop_timeout,
+            default_grace=lambda: self.live.config.default_stop_timeout,
         )
 
     @cached_property
@@ -405,12 +414,18 @@ class Wiring:
         )
 
     @cached_property
+    def prober(self) -> CountedProber:
+        """Runs probes and counts them."""
+        return CountedProber(
+            ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=self.base.tasks, events=self.base.bus)
+        )
+
+    @cached_property
     def health(self) -> HealthMonitor:
         """Runs health checks."""
         base = self.base
-        prober = ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=base.tasks, events=base.bus)
         return HealthMonitor(
-            registry=base.registry, prober=prober, events=base.bus, jobs=base.jobs, on_ailing=self.healer.heal
+            registry=base.registry, prober=self.prober, events=base.bus, jobs=base.jobs, on_ailing=self.healer.heal
         )
 
     @cached_property
@@ -432,6 +447,15 @@ class Wiring:
             restarts=self.restarts,
             on_live=self.health.start,
         )
+
+
+def registry_settings(config: DaemonConfig) -> RegistrySettings:
+    """Return the part of the configuration that is about registries."""
+    return RegistrySettings(
+        mirrors=config.registry_mirrors,
+        insecure=config.insecure_registries,
+        attempts=config.max_download_attempts,
+    )
 
 
 def read_seccomp_profile(config: DaemonConfig) -> str:

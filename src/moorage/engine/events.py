@@ -82,10 +82,13 @@ class EventBus:
     def __init__(self) -> None:
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscriptions: set[Subscription] = set()
+        #: How many events there were since the daemon started.
+        self.published = 0
 
     def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] = _NOTHING) -> None:
         """Record an event and hand it to every listener."""
         event = Event(kind=kind, action=action, actor_id=actor_id, attributes=attributes, time_ns=time.time_ns())
+        self.published += 1
         self._history.append(event)
         for subscription in tuple(self._subscriptions):
             subscription.deliver(event)

@@ -116,8 +116,8 @@ class DaemonSettings:
     security: SecurityFacts = dataclasses.field(default_factory=SecurityFacts)
     proxies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     log_driver: str = "json-file"
-    minimum: Version = MINIMUM
     experimental: bool = False
+    minimum: Version = MINIMUM
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class SystemService:
         listeners: Counts who listens to events.
     """
 
-    settings: DaemonSettings
+    settings: Callable[[], DaemonSettings]
     host: Host
     facts: HostFacts
     containers: Callable[[], ContainerCounts]
@@ -145,11 +145,11 @@ class SystemService:
         details = {
             "ApiVersion": str(MAXIMUM),
             "Arch": host_architecture(),
-            "Experimental": str(self.settings.experimental).lower(),
+            "Experimental": str(self.settings().experimental).lower(),
             "GitCommit": "",
             "GoVersion": language,
             "KernelVersion": self.host.kernel,
-            "MinAPIVersion": str(self.settings.minimum),
+            "MinAPIVersion": str(self.settings().minimum),
             "Os": "linux",
         }
         return SystemVersion(
@@ -160,17 +160,17 @@ class SystemService:
             ],
             version=DOCKER_RELEASE,
             api_version=str(MAXIMUM),
-            min_api_version=str(self.settings.minimum),
-            experimental=self.settings.experimental,
+            min_api_version=str(self.settings().minimum),
             go_version=language,
             os="linux",
             arch=host_architecture(),
             kernel_version=self.host.kernel,
+            experimental=self.settings().experimental,
         )
 
     def info(self) -> SystemInfo:
         """Return everything about the daemon and its host."""
-        settings, has = self.settings, self.facts.features
+        settings, has = self.settings(), self.facts.features
         counts = self.containers()
         return SystemInfo(
             id=settings.id,
@@ -226,22 +226,24 @@ class SystemService:
         )
 
     def _plugins(self) -> PluginsInfo:
-        return PluginsInfo(volume=["local"], network=[*self.settings.network_drivers], log=[*self.settings.log_drivers])
+        return PluginsInfo(
+            volume=["local"], network=[*self.settings().network_drivers], log=[*self.settings().log_drivers]
+        )
 
     def _registries(self) -> RegistryServiceConfig:
-        mirrors = [*self.settings.registry_mirrors]
+        mirrors = [*self.settings().registry_mirrors]
         hub = IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
         indexes = {"docker.io": hub}
-        for name in self.settings.insecure_registries:
+        for name in self.settings().insecure_registries:
             if "/" not in name:
                 indexes[name] = IndexInfo(name=name)
-        networks = [name for name in self.settings.insecure_registries if "/" in name]
+        networks = [name for name in self.settings().insecure_registries if "/" in name]
         return RegistryServiceConfig(
             insecure_registry_cidrs=[*_LOOPBACK, *networks], index_configs=indexes, mirrors=mirrors
         )
 
     def _security_options(self) -> list[str]:
-        facts = self.settings.security
+        facts = self.settings().security
         named = {
             "apparmor": facts.apparmor,
             f"seccomp,profile={facts.seccomp_profile}": self.host.seccomp,
@@ -260,9 +262,9 @@ class SystemService:
         ]
         if not host.is_forwarding():
             missing.append("WARNING: IPv4 forwarding is disabled")
-        if self.host.seccomp and self.settings.security.seccomp_profile != "builtin":
+        if self.host.seccomp and self.settings().security.seccomp_profile != "builtin":
             missing.append("WARNING: daemon is not using the default seccomp profile")
-        return [_exposure(address) for address in self.settings.exposed] + missing
+        return [_exposure(address) for address in self.settings().exposed] + missing
 
 
 def info_of(info: SystemInfo, version: Version) -> SystemInfo:

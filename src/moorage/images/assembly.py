@@ -1,6 +1,5 @@
 """All services of images, put together over their stores."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,6 +21,7 @@ from moorage.images.remote import RemoteInspector
 from moorage.images.removing import ImageRemover
 from moorage.images.saving import ImageSaver
 from moorage.images.searching import ImageSearcher
+from moorage.images.slots import Slots
 from moorage.images.tagging import ImageTagger
 from moorage.images.writing import ImageWriter
 from moorage.registry.endpoints import RegistrySettings
@@ -55,6 +55,8 @@ class Images:
     saver: ImageSaver
     searcher: ImageSearcher
     tagger: ImageTagger
+    download_slots: Slots
+    upload_slots: Slots
 
     @classmethod
     def assemble(  # noqa: PLR0913 - the one place that takes everything images stand on
@@ -76,6 +78,7 @@ class Images:
             uploads: Layers that are pushed at the same time.
         """
         gateway = RegistryGateway(settings=registries)
+        download_slots, upload_slots = Slots(downloads), Slots(uploads)
         pins = ChainPins()
         catalog = ImageCatalog(table=table, blobs=blobs, snapshots=snapshots)
         collector = ImageCollector(catalog=catalog, blobs=blobs, snapshots=snapshots, users=users, pins=pins)
@@ -98,21 +101,27 @@ class Images:
                 catalog=catalog,
                 blobs=blobs,
                 snapshots=snapshots,
-                layers=LayerFetcher(blobs=blobs, snapshots=snapshots, downloads=downloads),
+                layers=LayerFetcher(blobs=blobs, snapshots=snapshots, slots=download_slots),
                 registries=gateway,
                 events=events,
                 pins=pins,
             ),
-            pusher=ImagePusher(
-                catalog=catalog, blobs=blobs, registries=gateway, events=events, slots=asyncio.Semaphore(uploads)
-            ),
+            pusher=ImagePusher(catalog=catalog, blobs=blobs, registries=gateway, events=events, slots=upload_slots),
             registries=gateway,
             remote=RemoteInspector(registries=gateway),
             remover=remover,
             saver=ImageSaver(catalog=catalog, blobs=blobs, events=events),
             searcher=ImageSearcher(registries=gateway),
             tagger=ImageTagger(catalog=catalog, events=events),
+            download_slots=download_slots,
+            upload_slots=upload_slots,
         )
+
+    def reconfigure(self, registries: RegistrySettings, *, downloads: int, uploads: int) -> None:
+        """Take over settings that changed; transfers under way are not disturbed."""
+        self.registries.reconfigure(registries)
+        self.download_slots.resize(downloads)
+        self.upload_slots.resize(uploads)
 
     async def open(self) -> None:
         """Read the images that are here, and remove what a crash left of others."""

@@ -11,6 +11,7 @@ from moorage.errors import InvalidParameterError, MoorageError
 from moorage.images.errors import short_id
 from moorage.images.flights import Flights
 from moorage.images.progress import Meter, Report, bar, step
+from moorage.images.slots import Slots
 from moorage.oci.digest import ChainID, DiffID, Digest, chain_ids
 from moorage.registry.errors import RegistryAnswerError, RegistryError, RegistryUnreachableError
 
@@ -60,10 +61,10 @@ def plan_layers(manifest: Manifest, *, config: ImageConfig) -> list[PlannedLayer
 class LayerFetcher:
     """Brings layers from registries into the content store and the snapshots."""
 
-    def __init__(self, *, blobs: BlobStore, snapshots: SnapshotStore, downloads: int = 3) -> None:
+    def __init__(self, *, blobs: BlobStore, snapshots: SnapshotStore, slots: Slots) -> None:
         self._blobs = blobs
         self._snapshots = snapshots
-        self._slots = asyncio.Semaphore(downloads)
+        self._slots = slots
         self._flights: Flights[tuple[ChainID, Digest], None] = Flights()
 
     def has(self, layer: PlannedLayer) -> bool:

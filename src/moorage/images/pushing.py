@@ -20,6 +20,7 @@ from moorage.images.layers import together
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Meter, Report, status, step
 from moorage.images.records import Image, ImageLayer
+from moorage.images.slots import Slots
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, decode_manifest
 from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
@@ -51,7 +52,7 @@ class ImagePusher:
     blobs: BlobStore
     registries: RegistryGateway
     events: EventPublisher
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UPLOADS))
+    slots: Slots = field(default_factory=lambda: Slots(_UPLOADS))
 
     async def push(self, reference: Reference, *, report: Report, credentials: Credentials = ANONYMOUS) -> None:
         """Push one tag, or all tags of a repository when the reference has none.

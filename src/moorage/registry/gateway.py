@@ -25,6 +25,12 @@ class RegistryGateway:
         """What the daemon was told about registries."""
         return self._settings
 
+    def reconfigure(self, settings: RegistrySettings) -> None:
+        """Let new work follow other settings."""
+        self._settings = settings
+        if self._client is not None:
+            self._client.settings = settings
+
     def client(self) -> RegistryClient:
         """Return the client, made at the first call."""
         if self._client is None:

@@ -107,6 +107,12 @@ class Router:
             raise UnknownEndpointError(endpoint.operation)
         self._routes[endpoint.operation].handler = handler
 
+    def wrap(self, endpoint: Endpoint[Any, Any, Any], around: Callable[[Handler[Any, Any, Any]], Any]) -> None:
+        """Put something around the handler of `endpoint`; without a handler, nothing happens."""
+        route = self._routes[endpoint.operation]
+        if route.handler is not None:
+            route.handler = around(route.handler)
+
     def unbound(self) -> list[Endpoint[Any, Any, Any]]:
         """Return the endpoints that answer "not implemented"."""
         return [route.endpoint for route in self._routes.values() if route.handler is None]

@@ -77,7 +77,7 @@ def test_both_places_conflict(file: Path) -> None:
     ("settings", "text"),
     [
         ({"nonsense": 1}, "the following directives don't match any configuration option: nonsense"),
-        ({"raw-logs": True}, "the directive raw-logs is not supported"),
+        ({"default-gateway": "10.0.0.1"}, "the directive default-gateway is not supported"),
         ({"live-restore": False}, "live-restore=false is not supported"),
         ({"mtu": "big"}, "invalid value for mtu"),
         ({"debug": 1}, "invalid value for debug"),
@@ -94,6 +94,70 @@ def test_both_places_conflict(file: Path) -> None:
 def test_wrong_values_are_named(file: Path, settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         config(file, **settings)
+
+
+#: The keys of dockerd's daemon.json.
+KEYS = """
+    allow-direct-routing authorization-plugins bip bip6 bridge bridge-accept-fwmark builder cdi-spec-dirs cgroup-parent
+    containerd containerd-namespace containerd-plugins-namespace cpu-rt-period cpu-rt-runtime data-root debug
+    default-address-pools default-cgroupns-mode default-gateway default-gateway-v6 default-init default-ipc-mode
+    default-network-opts default-runtime default-shm-size default-stop-timeout default-ulimits dns dns-opts dns-search
+    exec-opts exec-root experimental features firewall-backend fixed-cidr fixed-cidr-v6 group host-gateway-ip
+    host-gateway-ips hosts proxies icc init init-path insecure-registries ip ip-forward ip-forward-no-drop ip-masq
+    ip6tables iptables ipv6 labels live-restore log-driver log-format log-level log-opts max-concurrent-downloads
+    max-concurrent-uploads max-download-attempts metrics-addr min-api-version mtu network-control-plane-mtu
+    network-diagnostic-port no-new-privileges node-generic-resources nri-opts pidfile raw-logs registry-mirrors
+    resolv-conf rootless runtimes seccomp-profile selinux-enabled shutdown-timeout storage-driver storage-opts
+    swarm-default-advertise-addr swarm-raft-heartbeat-tick swarm-raft-election-tick tls tlscacert tlscert tlskey
+    tlsverify userland-proxy userland-proxy-path userns-remap
+""".split()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_no_key_is_ignored_in_silence(file: Path, key: str) -> None:
+    # No key takes a value of this type.
+    with pytest.raises(ConfigurationError, match=key):
+        config(file, **{key: {"no": {"Hard": ["value"]}}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"iptables": False}, "iptables=false is not supported by Moorage"),
+        ({"selinux-enabled": True}, "selinux-enabled=true is not supported by Moorage"),
+        ({"exec-opts": ["native.cgroupdriver=systemd"]}, "exec-opts=.* is not supported by Moorage"),
+        ({"authorization-plugins": ["opa"]}, "authorization-plugins=.* is not supported by Moorage"),
+        ({"features": {"containerd-snapshotter": True}}, "the feature containerd-snapshotter is not supported"),
+        ({"min-api-version": "1.20"}, "minimum supported API version is 1.24: 1.20"),
+        ({"min-api-version": "1.99"}, "maximum supported API version is"),
+        ({"log-format": "xml"}, "invalid value for log-format: 'xml' is none of text, json"),
+    ],
+)
+def test_values_that_cannot_be_had_are_named(file: Path, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        config(file, **settings)
+
+
+def test_values_that_change_nothing_are_taken(file: Path) -> None:
+    config(
+        file,
+        **{
+            "iptables": True, "ip6tables": True, "userland-proxy": False, "raw-logs": True, "selinux-enabled": False,
+            "exec-opts": ["native.cgroupdriver=cgroupfs"], "features": {"containerd-snapshotter": False},
+        },
+    )  # fmt: skip
+
+
+def test_proxies_and_versions(file: Path) -> None:
+    made = config(file, proxies={"http-proxy": "http://p:3128", "no-proxy": "lab"})
+    assert made.proxies == {"http": "http://p:3128", "no": "lab"}
+    made = config(file, "--https-proxy", "http://p:1", "--min-api-version=1.44", "--metrics-addr=127.0.0.1:9323")
+    assert made.proxies == {"https": "http://p:1"}
+    assert str(made.minimum_api_version) == "1.44"
+    assert made.metrics_address == "127.0.0.1:9323"
+    file.write_text("{}")
+    oldest = load({"config_file": str(file)}, environment={"DOCKER_MIN_API_VERSION": "1.41"})
+    assert str(oldest.minimum_api_version) == "1.41"
 
 
 def test_a_file_that_is_no_json(file: Path) -> None:

@@ -54,7 +54,7 @@ def service(
         architecture="amd64",
     )
     return SystemService(
-        settings=settings, host=HOST, facts=facts, containers=Counted, images=lambda: 7, listeners=lambda: 4
+        settings=lambda: settings, host=HOST, facts=facts, containers=Counted, images=lambda: 7, listeners=lambda: 4
     )
 
 

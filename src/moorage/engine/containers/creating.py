@@ -9,7 +9,7 @@ import dataclasses
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -75,9 +75,9 @@ class ContainerCreator:
     mounts: MountPreparer
     host_paths: HostPaths
     events: EventPublisher
-    host: HostFacts
+    host: Callable[[], HostFacts]
     userns: UserNamespaces
-    defaults: CreateDefaults
+    defaults: Callable[[], CreateDefaults]
 
     async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
         """Create a container and return its ID.
@@ -98,7 +98,9 @@ class ContainerCreator:
         warnings = [] if wanted else _platform_warnings(image)
         container_id = secrets.token_hex(32)
         config = merge_image_config(config_of(request), image.config.config)
-        host_config, more = check_create(config, self._with_defaults(request), host=self.host, log=self.defaults.log)
+        host_config, more = check_create(
+            config, self._with_defaults(request), host=self.host(), log=self.defaults().log
+        )
         await self.userns.check(host_config)
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
@@ -135,7 +137,7 @@ class ContainerCreator:
         return Created(id=record.id, warnings=(*warnings, *more))
 
     def _with_defaults(self, request: ContainerCreateRequest) -> HostConfig:
-        defaults = self.defaults
+        defaults = self.defaults()
         host_config = request.host_config or HostConfig()
         return msgspec.structs.replace(
             host_config,

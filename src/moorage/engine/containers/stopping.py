@@ -4,6 +4,7 @@ Spec: Engine API, POST /containers/{id}/stop.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from moorage.engine.bundles.validation import parse_signal
@@ -31,7 +32,7 @@ class ContainerStopper:
     events: EventPublisher
     watch: ExitWatch
     jobs: Jobs
-    default_grace: int = 10
+    default_grace: Callable[[], int] = lambda: 10
 
     async def stop(self, reference: str, *, grace: int | None = None, signal_text: str = "") -> None:
         """Stop a container and return when its exit is recorded; a client that leaves does not undo it.
@@ -76,7 +77,7 @@ class ContainerStopper:
 
     def _own_grace(self, record: ContainerRecord) -> int:
         own = record.config.stop_timeout
-        return self.default_grace if own is None else own
+        return self.default_grace() if own is None else own
 
     async def _wait_recorded(self, container_id: str, ended: asyncio.Future[WaitResult]) -> None:
         # It ended by itself a moment before the signal; its exit may not be recorded yet.

@@ -16,7 +16,7 @@ from moorage.engine.containers.tasks import Tasks
 from moorage.engine.exec.creating import publish
 from moorage.engine.exec.starting import ExecStarter
 from moorage.engine.exec.table import ExecRecord, ExecTable
-from moorage.engine.health import ProbeOutcome
+from moorage.engine.health import ProbeOutcome, Prober
 from moorage.errors import MoorageError
 
 _LIMIT: Final = 4096
@@ -119,6 +119,26 @@ class ExecProber:
     async def _kill(self, added: ExecRecord) -> None:
         with contextlib.suppress(MoorageError):
             await self.tasks.get(added.container_id).exec_kill(added.id, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class CountedProber:
+    """A prober that counts its probes."""
+
+    inner: Prober
+    total: int = 0
+    failed: int = 0
+
+    async def run(self, record: ContainerRecord, command: Sequence[str], *, seconds: float) -> ProbeOutcome:
+        """Run a probe; one that cannot be started has failed too."""
+        self.total += 1
+        failed = True
+        try:
+            outcome = await self.inner.run(record, command, seconds=seconds)
+            failed = outcome.exit_code != 0
+        finally:
+            self.failed += failed
+        return outcome
 
 
 async def _read(connection: socket.socket, output: ProbeOutput) -> None:
