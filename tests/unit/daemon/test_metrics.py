@@ -25,7 +25,7 @@ class FakeProber:
         del record, seconds
         if command[0] == "nosuch":
             raise FileNotFoundError
-        return ProbeOutcome(int(command[0]), "")
+        return ProbeOutcome(exit_code=int(command[0]), output="")
 
 
 def test_buckets_count_all_that_took_no_longer() -> None:
