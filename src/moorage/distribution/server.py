@@ -32,7 +32,7 @@ from moorage.distribution.storage.directory import DirectoryStore
 from moorage.distribution.storage.ports import ObjectStore
 from moorage.distribution.uploads import Uploads
 from moorage.registry.credentials import ANONYMOUS, Credentials
-from moorage.registry.endpoints import Endpoint
+from moorage.registry.endpoints import Endpoint, Trust
 from moorage.registry.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def _upstream(
 ) -> PullThrough:
     user, password = settings.proxy_user, settings.proxy_password
     return PullThrough(
-        endpoint=Endpoint(url=settings.proxy.rstrip("/"), verify=not settings.proxy_insecure),
+        endpoint=Endpoint(url=settings.proxy.rstrip("/"), trust=Trust(verify=not settings.proxy_insecure)),
         credentials=Credentials(username=user, password=password) if user else ANONYMOUS,
         transport=transport, repositories=repositories, uploads=uploads, metrics=metrics,
     )  # fmt: skip

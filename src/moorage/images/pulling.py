@@ -124,26 +124,19 @@ class ImagePuller:
         self, reference: Reference, *, report: Report, platform: Platform | None, credentials: Credentials
     ) -> None:
         try:
-            repository = await self.registries.client().connect(reference, credentials=credentials)
-            tags = await repository.tags()
+            tags = await self.registries.client().attempt(
+                reference, lambda repository: repository.tags(), credentials=credentials
+            )
         except RegistryError as error:
             raise explain(error, reference=reference) from error
         for tag in tags:
             await self.pull(reference.with_tag(tag), report=report, platform=platform, credentials=credentials)
 
     async def _pull_anywhere(self, pull: _Pull, *, credentials: Credentials) -> None:
-        client = self.registries.client()
-        repository = await client.connect(pull.reference, credentials=credentials)
         try:
-            if repository.is_mirror:
-                try:
-                    await self._pull_from(repository, pull)
-                except MoorageError:
-                    # A mirror may be out of date or out of order; the registry itself has the last word.
-                    repository = await client.connect(pull.reference, credentials=credentials, skip_mirrors=True)
-                else:
-                    return
-            await self._pull_from(repository, pull)
+            await self.registries.client().attempt(
+                pull.reference, lambda repository: self._pull_from(repository, pull), credentials=credentials
+            )
         except RegistryError as error:
             raise explain(error, reference=pull.reference) from error
 

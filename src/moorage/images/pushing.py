@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from moorage.oci.descriptor import Descriptor
     from moorage.oci.digest import Digest
     from moorage.registry.repository import Repository
+    from moorage.registry.uploads import Content
 
 _PIECE: Final = 1 << 20
 _UPLOADS: Final = 5
@@ -67,9 +68,7 @@ class ImagePusher:
         report(status(f"The push refers to repository [{reference.repository}]"))
         images = self._tagged(reference)
         client = self.registries.client()
-        repository = await client.connect(
-            reference.bare(), credentials=credentials, actions="pull,push", skip_mirrors=True
-        )
+        repository = await client.connect(reference.bare(), credentials=credentials)
         for name, image in images:
             await self._push_one(repository, name, image=image, report=report)
 
@@ -98,7 +97,7 @@ class ImagePusher:
                 report(step(short_id(layer.diff_id), "Preparing"))
             await together([self._push_layer(repository, layer, name=name, report=report) for layer in layers])
             if not await repository.has_blob(image.id):
-                await repository.upload(image.config_blob, lambda: self._content(image.config_blob, meter=None))
+                await repository.upload(image.config_blob, self._plain_content(image.config_blob))
             target = name.tag or image.manifest
             await repository.put_manifest(raw, target=target, media_type=decode_manifest(raw).media_type)
         await self._finish(name, image=image, size=len(raw), report=report)
@@ -112,16 +111,21 @@ class ImagePusher:
                 report(step(shown, "Layer already exists"))
                 return
 
-            def content() -> AsyncIterator[bytes]:
+            def content(offset: int) -> AsyncIterator[bytes]:
                 meter = Meter(report, id=shown, text="Pushing", total=layer.blob.size)
-                return self._content(layer.blob, meter=meter)
+                meter.add(offset)
+                return self._content(layer.blob, offset=offset, meter=meter)
 
             sources = self._holders(layer.blob.digest, name=name)[:_MOUNTS]
             source = await repository.upload(layer.blob, content, sources=sources)
             report(step(shown, f"Mounted from {source}" if source else "Pushed"))
 
-    async def _content(self, blob: Descriptor, *, meter: Meter | None) -> AsyncIterator[bytes]:
+    def _plain_content(self, blob: Descriptor) -> Content:
+        return lambda offset: self._content(blob, offset=offset, meter=None)
+
+    async def _content(self, blob: Descriptor, *, offset: int, meter: Meter | None) -> AsyncIterator[bytes]:
         with await asyncio.to_thread(self.blobs.open_blob, blob.digest) as file:
+            file.seek(offset)
             while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
                 if meter is not None:

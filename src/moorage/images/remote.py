@@ -44,9 +44,9 @@ class RemoteInspector:
         """
         reference = parse_reference(name).with_default_tag()
         try:
-            repository = await self.registries.client().connect(reference, credentials=credentials)
-            found = await repository.manifest(reference.target)
-            platforms = await _platforms(repository, found)
+            found, platforms = await self.registries.client().attempt(
+                reference, lambda repository: _look(repository, reference.target), credentials=credentials
+            )
         except RegistryError as error:
             explained = explain(error, reference=reference)
             if isinstance(explained, AccessDeniedError):
@@ -54,6 +54,11 @@ class RemoteInspector:
             raise explained from error
         descriptor = OCIDescriptor(media_type=found.document.media_type, digest=found.digest, size=len(found.raw))
         return DistributionInspect(descriptor=descriptor, platforms=platforms)
+
+
+async def _look(repository: Repository, target: str) -> tuple[FetchedManifest, list[OCIPlatform]]:
+    found = await repository.manifest(target)
+    return found, await _platforms(repository, found)
 
 
 async def _platforms(repository: Repository, found: FetchedManifest) -> list[OCIPlatform]:

@@ -102,11 +102,12 @@ class Authenticator:
     async def _fetch(self, challenge: Challenge, *, scopes: tuple[str, ...]) -> _Token:
         realm = challenge.parameters.get("realm", "")
         self._check_realm(realm)
+        guarded = not await self._transport.is_local(self._endpoint.url)
         service = challenge.parameters.get("service", "")
         if self._credentials.identity_token:
-            body = await self._post_token(realm, service=service, scopes=scopes)
+            body = await self._post_token(realm, service=service, scopes=scopes, guarded=guarded)
         else:
-            body = await self._get_token(realm, service=service, scopes=scopes)
+            body = await self._get_token(realm, service=service, scopes=scopes, guarded=guarded)
         text = body.token or body.access_token
         if not text:
             raise RegistryAnswerError("authorization server did not include a token in the response")
@@ -118,12 +119,12 @@ class Authenticator:
         parts = urlsplit(realm)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise RegistryAnswerError(f'invalid token server "{realm}" in the challenge of {self._endpoint.host}')
-        if self._endpoint.verify and parts.scheme == "http":
+        if self._endpoint.trust.verify and parts.scheme == "http":
             raise RegistryAnswerError(
                 f'token server "{realm}" of {self._endpoint.host} is plain HTTP: no credentials sent'
             )
 
-    async def _get_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
+    async def _get_token(self, realm: str, *, service: str, scopes: tuple[str, ...], guarded: bool) -> _TokenBody:
         login = self._credentials.login
         query = [("service", service)] if service else []
         query += [("scope", scope) for scope in scopes]
@@ -133,10 +134,12 @@ class Authenticator:
         headers = {"Authorization": _basic(login)} if login else {}
         separator = "&" if "?" in realm else "?"
         url = f"{realm}{separator}{urlencode(query)}" if query else realm
-        async with self._transport.request("GET", url, headers=headers, verify=self._endpoint.verify) as response:
+        async with self._transport.request(
+            "GET", url, headers=headers, trust=self._endpoint.trust, guarded=guarded
+        ) as response:
             return await _read_token(response)
 
-    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
+    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...], guarded: bool) -> _TokenBody:
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._credentials.identity_token or "",
@@ -149,7 +152,8 @@ class Authenticator:
             realm,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            verify=self._endpoint.verify,
+            trust=self._endpoint.trust,
+            guarded=guarded,
         ) as response:
             return await _read_token(response)
 

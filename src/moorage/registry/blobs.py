@@ -14,23 +14,15 @@ from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import digest_of
 from moorage.oci.distribution import parse_content_range
 from moorage.registry.connection import Connection
-from moorage.registry.errors import BlobAnswerError, RegistryAnswerError, RegistryError, RegistryUnreachableError
+from moorage.registry.errors import BlobAnswerError, RegistryAnswerError, RegistryUnreachableError
+from moorage.registry.retrying import delay_after, is_transient
 from moorage.registry.transport import Response
 
-_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_DELAY: Final = 30.0
 # An attempt that brought this much was not in vain, so it does not count towards giving up.
 _PROGRESS: Final = 1 << 20
 
 OnRetry = Callable[[float], None]
 """Told how many seconds pass before the next attempt."""
-
-
-def is_transient(error: MoorageError) -> bool:
-    """Tell whether the same request may succeed a little later."""
-    if isinstance(error, RegistryUnreachableError):
-        return True
-    return isinstance(error, RegistryError | RegistryAnswerError) and error.status in _TRANSIENT_STATUSES
 
 
 async def fetch_blob(
@@ -61,7 +53,7 @@ async def fetch_blob(
             mark = position
             if failures >= attempts or not is_transient(error):
                 raise
-            delay = min(first_delay * 2.0 ** (failures - 1), _LONGEST_DELAY)
+            delay = delay_after(error, failures=failures, first_delay=first_delay)
             if on_retry is not None:
                 on_retry(delay)
             await asyncio.sleep(delay)

@@ -1,7 +1,10 @@
 """The way into a registry: from a reference to a repository that answers."""
 
-from collections.abc import AsyncIterator
-from typing import Final
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from moorage.errors import MoorageError
 from moorage.oci.reference import Reference
@@ -16,8 +19,12 @@ from moorage.registry.errors import (
 )
 from moorage.registry.repository import Repository
 from moorage.registry.search import FoundRepository, search
+from moorage.registry.tls import read_hosts
 from moorage.registry.transport import Transport
 
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 _SHOWN_BODY: Final = 1024
 
 
@@ -37,31 +44,66 @@ class RegistryClient:
         await self.transport.close()
 
     async def connect(
-        self,
-        reference: Reference,
-        *,
-        credentials: Credentials = ANONYMOUS,
-        actions: str = "pull",
-        skip_mirrors: bool = False,
+        self, reference: Reference, *, credentials: Credentials = ANONYMOUS, actions: str = "pull,push"
     ) -> Repository:
-        """Return the reference's repository at the first endpoint of the reference's registry that answers.
+        """Return the reference's repository where content is to be pushed: at the first endpoint that takes it.
 
         Args:
             actions: ``pull`` or ``pull,push``.
-            skip_mirrors: Go to the registry itself: to push, or because a mirror lacked something.
 
         Raises:
             RegistryUnreachableError: No endpoint answers; the error of the last one.
         """
-        endpoints = await endpoints_for(reference.domain, settings=self.settings, lookup=self.transport.lookup)
+        endpoints = [endpoint for endpoint in await self._endpoints(reference.domain) if endpoint.pushes]
+        async for repository in self._answering(endpoints, reference, credentials=credentials, actions=actions):
+            return repository
+        raise RegistryUnreachableError(f"no endpoint for registry {reference.domain} takes content")
+
+    async def attempt(
+        self, reference: Reference, use: Callable[[Repository], Awaitable[T]], *, credentials: Credentials = ANONYMOUS
+    ) -> T:
+        """Do something with the reference's repository, wherever it can be done first.
+
+        What fails at a mirror is done again at the next one: a mirror may be out of date or out of order, and
+        the registry itself has the last word.
+
+        Args:
+            use: Called for one endpoint after the other, until it succeeds.
+
+        Raises:
+            RegistryUnreachableError: No endpoint answers; the error of the last one.
+        """
+        endpoints = await self._endpoints(reference.domain)
+        if reference.digest is None:
+            endpoints = [endpoint for endpoint in endpoints if endpoint.resolves]
+        failure: MoorageError = RegistryUnreachableError(f"no endpoint for registry {reference.domain}")
+        answering = self._answering(endpoints, reference, credentials=credentials, actions="pull")
+        async with contextlib.aclosing(answering):
+            async for repository in answering:
+                try:
+                    return await use(repository)
+                except MoorageError as error:
+                    if not repository.is_mirror:
+                        raise
+                    _log.warning("%s is asked no further: %s", repository.connection.endpoint.url, error)
+                    failure = error
+        raise failure
+
+    async def _endpoints(self, domain: str) -> list[Endpoint]:
+        hosts = await asyncio.to_thread(read_hosts, domain)
+        return await endpoints_for(domain, settings=self.settings, lookup=self.transport.lookup, hosts=hosts)
+
+    async def _answering(
+        self, endpoints: Sequence[Endpoint], reference: Reference, *, credentials: Credentials, actions: str
+    ) -> AsyncGenerator[Repository, None]:
+        """Yield the repository at each endpoint that answers; raise the last error if none does."""
         failure: MoorageError | None = None
+        answered = False
         for endpoint in endpoints:
-            if skip_mirrors and endpoint.mirror:
-                continue
             connection = Connection(
                 self.transport,
                 endpoint=endpoint,
-                # Docker Hub's password is none of a mirror's business.
+                # The registry's password is none of a mirror's business.
                 credentials=ANONYMOUS if endpoint.mirror else credentials,
                 repository=reference.path,
                 actions=actions,
@@ -71,8 +113,10 @@ class RegistryClient:
             except (RegistryUnreachableError, RegistryAnswerError) as error:
                 failure = error
                 continue
-            return Repository(connection, settings=self.settings)
-        raise failure or RegistryUnreachableError(f"no endpoint for registry {reference.domain}")
+            answered = True
+            yield Repository(connection, settings=self.settings)
+        if failure is not None and not answered:
+            raise failure
 
     async def login(self, domain: str, *, credentials: Credentials) -> str | None:
         """Check credentials against a registry; return an identity token when it offers one.
@@ -82,7 +126,7 @@ class RegistryClient:
             RegistryUnreachableError: The registry does not answer.
         """
         failure: MoorageError | None = None
-        for endpoint in await endpoints_for(domain, settings=self.settings, lookup=self.transport.lookup):
+        for endpoint in await self._endpoints(domain):
             if endpoint.mirror:
                 continue
             try:
@@ -114,9 +158,9 @@ class RegistryClient:
             self.transport, endpoint=endpoint, credentials=credentials, repository="", actions="", offline=True
         )
         await connection.ping()
-        url = connection.url("/v2/")
+        url = f"{endpoint.api}/"
         try:
-            async with connection.call("GET", "/v2/", accept=frozenset({200, 401})) as response:
+            async with connection.call("GET", url, accept=frozenset({200, 401})) as response:
                 if response.status == 200:
                     return connection.authenticator.refresh_token
         except LoginRefusedError as error:

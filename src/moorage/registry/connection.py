@@ -10,6 +10,7 @@ from moorage.registry.auth import Authenticator
 from moorage.registry.credentials import Credentials
 from moorage.registry.endpoints import Endpoint
 from moorage.registry.errors import RegistryAnswerError, RegistryError
+from moorage.registry.retrying import parse_retry_after
 from moorage.registry.transport import Body, Response, Transport
 
 _ERROR_BODY_LIMIT: Final = 64 << 10
@@ -46,8 +47,9 @@ class Connection:
             RegistryUnreachableError: Nobody is there, or not with this scheme.
             RegistryAnswerError: It is out of order.
         """
-        url = f"{self.endpoint.url}/v2/"
-        async with self._transport.request("GET", url, verify=self.endpoint.verify) as response:
+        headers = dict(self.endpoint.headers)
+        url = f"{self.endpoint.api}/"
+        async with self._transport.request("GET", url, headers=headers, trust=self.endpoint.trust) as response:
             if response.status == HTTPStatus.UNAUTHORIZED:
                 self.authenticator.learn(response)
             elif response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:
@@ -63,7 +65,7 @@ class Connection:
             return path
         if path.startswith("/"):
             return f"{self.endpoint.url}{path}"
-        return f"{self.endpoint.url}/v2/{self._path}/{path}"
+        return f"{self.endpoint.api}/{self._path}/{path}"
 
     @contextlib.asynccontextmanager
     async def call(
@@ -108,9 +110,8 @@ class Connection:
     ) -> Response:
         url = self.url(path)
         proof = await self.authenticator.headers(url, scopes=self._scopes)
-        request = self._transport.request(
-            method, url, headers={**(headers or {}), **proof}, body=body, verify=self.endpoint.verify
-        )
+        sent = {**dict(self.endpoint.headers), **(headers or {}), **proof}
+        request = self._transport.request(method, url, headers=sent, body=body, trust=self.endpoint.trust)
         return await stack.enter_async_context(request)
 
 
@@ -131,8 +132,10 @@ async def read_bounded(response: Response, *, limit: int) -> bytes:
 async def answer_error(response: Response) -> RegistryError | RegistryAnswerError:
     """Return the error that an unwanted answer means, in Docker's words."""
     status = response.status
+    retry_after = parse_retry_after(response.headers.get("Retry-After"))
     if not 400 <= status < 500:
-        return RegistryAnswerError(f"received unexpected HTTP status: {status} {_phrase(status)}", status=status)
+        text = f"received unexpected HTTP status: {status} {_phrase(status)}"
+        return RegistryAnswerError(text, status=status, retry_after=retry_after)
     raw = await response.content.read(_ERROR_BODY_LIMIT)
     faults = parse_faults(raw, status=status)
     challenges = [one for header in response.headers.getall("WWW-Authenticate", []) for one in parse_challenges(header)]
@@ -143,8 +146,9 @@ async def answer_error(response: Response) -> RegistryError | RegistryAnswerErro
         fault = RegistryFault(code="TOOMANYREQUESTS")
     if fault is None:
         shown = raw[:200].decode(errors="backslashreplace")
-        return RegistryAnswerError(f'error parsing HTTP {status} response body: "{shown}"', status=status)
-    return RegistryError(fault, status=status)
+        text = f'error parsing HTTP {status} response body: "{shown}"'
+        return RegistryAnswerError(text, status=status, retry_after=retry_after)
+    return RegistryError(fault, status=status, retry_after=retry_after)
 
 
 def _phrase(status: int) -> str:

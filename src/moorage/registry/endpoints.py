@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from moorage.oci.reference import DEFAULT_DOMAIN
+from moorage.registry.hosts import Host, Hosts
 
 _HUB_URL: Final = "https://registry-1.docker.io"
 _LOOPBACKS: Final = ("127.0.0.0/8", "::1/128")
@@ -37,18 +38,45 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whom a connection believes.
+
+    Attributes:
+        verify: Whether the server's certificate must be valid.
+        authorities: Files of certificates that are believed, besides the system's.
+        certificates: Files of certificate and key that this engine shows.
+    """
+
+    verify: bool = True
+    authorities: tuple[str, ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One base URL of a registry.
 
     Attributes:
         url: Scheme and host, perhaps a path, without the trailing slash.
-        verify: Whether its certificate must be valid.
         mirror: Whether it stands in for another registry.
+        resolves: Whether it is asked what a tag stands for.
+        pushes: Whether it takes content.
+        headers: Sent with each request.
+        whole_path: Whether the URL is that of the API itself: no ``/v2`` follows.
     """
 
     url: str
-    verify: bool = True
+    trust: Trust = Trust()
     mirror: bool = False
+    resolves: bool = True
+    pushes: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
+    whole_path: bool = False
+
+    @property
+    def api(self) -> str:
+        """The URL that all paths of the protocol follow."""
+        return self.url if self.whole_path else f"{self.url}/v2"
 
     @property
     def host(self) -> str:
@@ -56,18 +84,52 @@ class Endpoint:
         return urlsplit(self.url).netloc
 
 
-async def endpoints_for(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> list[Endpoint]:
-    """List the URLs of the registry `domain`, the preferred one first."""
+async def endpoints_for(
+    domain: str, *, settings: RegistrySettings, lookup: Lookup, hosts: Hosts | None = None
+) -> list[Endpoint]:
+    """List the URLs of the registry `domain`, the preferred one first.
+
+    Args:
+        hosts: What a hosts.toml says; it has the last word.
+    """
+    if hosts is not None:
+        listed = [_listed(host, mirror=True) for host in hosts.hosts]
+        if hosts.server is not None:
+            return [*listed, _listed(hosts.server, mirror=False)]
+        return [*listed, *await _own(domain, settings=settings, lookup=lookup)]
+    return await _own(domain, settings=settings, lookup=lookup)
+
+
+async def _own(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> list[Endpoint]:
     if domain == DEFAULT_DOMAIN:
         mirrors = [_mirror(url, settings=settings) for url in settings.mirrors]
         return [*mirrors, Endpoint(url=_HUB_URL)]
     if not await _is_insecure(domain, settings=settings, lookup=lookup):
         return [Endpoint(url=f"https://{domain}")]
-    return [Endpoint(url=f"https://{domain}", verify=False), Endpoint(url=f"http://{domain}", verify=False)]
+    anyone = Trust(verify=False)
+    return [Endpoint(url=f"https://{domain}", trust=anyone), Endpoint(url=f"http://{domain}", trust=anyone)]
+
+
+def _listed(host: Host, *, mirror: bool) -> Endpoint:
+    return Endpoint(
+        url=host.url,
+        trust=Trust(
+            # What is written http:// is meant so.
+            verify=not host.skip_verify and host.url.startswith("https://"),
+            authorities=host.authorities,
+            certificates=host.certificates,
+        ),
+        mirror=mirror,
+        resolves="resolve" in host.capabilities,
+        pushes="push" in host.capabilities,
+        headers=host.headers,
+        whole_path=host.override_path,
+    )
 
 
 def _mirror(url: str, *, settings: RegistrySettings) -> Endpoint:
-    return Endpoint(url=url.rstrip("/"), verify=urlsplit(url).netloc not in settings.insecure, mirror=True)
+    trust = Trust(verify=urlsplit(url).netloc not in settings.insecure)
+    return Endpoint(url=url.rstrip("/"), trust=trust, mirror=True, pushes=False)
 
 
 async def _is_insecure(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> bool:

@@ -15,12 +15,14 @@ class RegistryError(SystemFailureError):
     Attributes:
         fault: What it said.
         status: HTTP status of the answer.
+        retry_after: Seconds after which it may be asked again; None if it does not say.
     """
 
-    def __init__(self, fault: RegistryFault, *, status: int) -> None:
+    def __init__(self, fault: RegistryFault, *, status: int, retry_after: float | None = None) -> None:
         super().__init__(str(fault))
         self.fault = fault
         self.status = status
+        self.retry_after = retry_after
 
 
 class RegistryAnswerError(SystemFailureError):
@@ -28,11 +30,13 @@ class RegistryAnswerError(SystemFailureError):
 
     Attributes:
         status: HTTP status of the answer.
+        retry_after: Seconds after which it may be asked again; None if it does not say.
     """
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class RegistryUnreachableError(SystemFailureError):

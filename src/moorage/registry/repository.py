@@ -9,6 +9,7 @@ from moorage.registry.blobs import OnRetry, fetch_blob, fetch_small_blob
 from moorage.registry.connection import Connection
 from moorage.registry.endpoints import RegistrySettings
 from moorage.registry.manifests import FetchedManifest, fetch_manifest, fetch_manifest_digest, fetch_tags
+from moorage.registry.retrying import retried
 
 
 class Repository:
@@ -30,7 +31,11 @@ class Repository:
 
     async def manifest(self, target: str) -> FetchedManifest:
         """Fetch the manifest of a tag or digest."""
-        return await fetch_manifest(self._connection, target)
+        return await retried(
+            lambda: fetch_manifest(self._connection, target),
+            attempts=self._settings.attempts,
+            first_delay=self._settings.retry_delay,
+        )
 
     async def manifest_digest(self, target: str) -> Digest | None:
         """Ask for the digest of a tag without fetching its manifest; a hint, or None."""
@@ -69,7 +74,7 @@ class Repository:
         """Bring a blob into the repository.
 
         Args:
-            content: Gives its bytes.
+            content: Gives its bytes from an offset on.
             sources: Other repositories of this registry that may have it.
 
         Returns:
@@ -81,7 +86,14 @@ class Repository:
             if location is None:
                 return source
         location = location or await uploads.start_upload(self._connection)
-        await uploads.upload_blob(self._connection, blob, location=location, content=content)
+        await uploads.upload_blob(
+            self._connection,
+            blob,
+            location=location,
+            content=content,
+            attempts=self._settings.attempts,
+            first_delay=self._settings.retry_delay,
+        )
         return None
 
     async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> None:

@@ -15,7 +15,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from moorage.registry.endpoints import Trust
 from moorage.registry.errors import RegistryAnswerError, RegistryUnreachableError
+from moorage.registry.guard import GuardedResolver, guard, is_own_address
 from moorage.registry.tls import tls_context
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -32,6 +34,8 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
 }
 _FAILED_ADDRESS: Final = re.compile(r"\('([^']+)', (\d+)")
 
+_EVERYDAY: Final = Trust()
+
 Body = bytes | AsyncIterator[bytes] | None
 Response = aiohttp.ClientResponse
 
@@ -43,7 +47,7 @@ class Transport:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=read_timeout)
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, Trust], ssl.SSLContext] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -59,6 +63,11 @@ class Transport:
             return []
         return [str(address[0]) for *_, address in found]
 
+    async def is_local(self, url: str) -> bool:
+        """Tell whether a URL's host is this machine."""
+        host = urlsplit(url).hostname or ""
+        return is_own_address(host) or any(map(is_own_address, await self.lookup(host)))
+
     @contextlib.asynccontextmanager
     async def request(
         self,
@@ -67,18 +76,22 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         body: Body = None,
-        verify: bool = True,
+        trust: Trust = _EVERYDAY,
+        guarded: bool = False,
     ) -> AsyncIterator[Response]:
         """Send a request, follow its redirects, and yield the answer whatever its status.
 
         Args:
-            verify: Refuse an invalid certificate, and a redirect from HTTPS to plain HTTP.
+            trust: If certificates are verified, redirects from HTTPS to plain HTTP are refused as well.
+            guarded: The URL was named by a server elsewhere, so it must not lead to this machine's own services.
 
         Raises:
             RegistryUnreachableError: No connection, or it broke.
         """
         try:
-            response = await self._follow(method, url, headers=dict(headers or {}), body=body, verify=verify)
+            response = await self._follow(
+                method, url, headers=dict(headers or {}), body=body, trust=trust, guarded=guarded
+            )
             async with response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -87,25 +100,30 @@ class Transport:
             # aiohttp and yarl let urllib's own errors about broken URLs through.
             raise RegistryAnswerError(f'{method.title()} "{url}": {error}') from error
 
-    async def _follow(self, method: str, url: str, *, headers: dict[str, str], body: Body, verify: bool) -> Response:
+    async def _follow(
+        self, method: str, url: str, *, headers: dict[str, str], body: Body, trust: Trust, guarded: bool
+    ) -> Response:
         for _ in range(_REDIRECT_LIMIT):
-            response = await self._send(method, url, headers=headers, body=body, verify=verify)
+            with guard(guarded, url):
+                response = await self._send(method, url, headers=headers, body=body, trust=trust)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None or method not in {"GET", "HEAD"}:
                 return response
             response.release()
+            # Who is elsewhere has nothing to say about this machine; who is here may.
+            guarded = guarded or not await self.is_local(url)
             target = urljoin(url, location)
-            _check_redirect(target, previous=url, verify=verify)
+            _check_redirect(target, previous=url, verify=trust.verify)
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 # A blob store elsewhere gets the signature in its URL, never the registry's token.
                 headers.pop("Authorization", None)
             url = target
         raise RegistryAnswerError(f'{method.title()} "{url}": stopped after {_REDIRECT_LIMIT} redirects')
 
-    async def _send(self, method: str, url: str, *, headers: dict[str, str], body: Body, verify: bool) -> Response:
+    async def _send(self, method: str, url: str, *, headers: dict[str, str], body: Body, trust: Trust) -> Response:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver()),
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -118,17 +136,17 @@ class Transport:
             headers=headers,
             data=body,
             allow_redirects=False,
-            ssl=await self._context(url, verify=verify),
+            ssl=await self._context(url, trust=trust),
             proxy=proxy_for(url),
         )
 
-    async def _context(self, url: str, *, verify: bool) -> ssl.SSLContext | bool:
+    async def _context(self, url: str, *, trust: Trust) -> ssl.SSLContext | bool:
         parts = urlsplit(url)
         if parts.scheme != "https":
             return True
-        key = (parts.netloc, verify)
+        key = (parts.netloc, trust)
         if key not in self._contexts:
-            self._contexts[key] = await asyncio.to_thread(tls_context, parts.netloc, verify=verify)
+            self._contexts[key] = await asyncio.to_thread(tls_context, parts.netloc, trust=trust)
         return self._contexts[key]
 
 

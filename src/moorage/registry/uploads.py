@@ -3,21 +3,27 @@
 Spec: distribution-spec, "Pushing blobs", "Mounting a blob from another repository" and "Pushing Manifests".
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 from urllib.parse import quote, urljoin
 
+from moorage.errors import MoorageError
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
+from moorage.oci.distribution import parse_upload_range
 from moorage.registry.connection import Connection
 from moorage.registry.errors import RegistryAnswerError, RegistryError
+from moorage.registry.retrying import delay_after, is_transient
 from moorage.registry.transport import Response
 
 _STARTED: Final = frozenset({201, 202})
 _STORED: Final = frozenset({201, 204})
 
-Content = Callable[[], AsyncIterator[bytes]]
-"""Gives the bytes of a blob from its start, as often as it is called."""
+_BINARY: Final = "application/octet-stream"
+
+Content = Callable[[int], AsyncIterator[bytes]]
+"""Gives the bytes of a blob from an offset on, as often as it is called."""
 
 
 async def has_blob(connection: Connection, digest: Digest) -> bool:
@@ -49,13 +55,64 @@ async def start_upload(connection: Connection) -> str:
         return _location(response)
 
 
-async def upload_blob(connection: Connection, blob: Descriptor, *, location: str, content: Content) -> None:
-    """Upload a blob in one request."""
+async def upload_blob(
+    connection: Connection,
+    blob: Descriptor,
+    *,
+    location: str,
+    content: Content,
+    attempts: int = 5,
+    first_delay: float = 1.0,
+) -> None:
+    """Upload a blob; what breaks off goes on from the byte that the registry has last.
+
+    Raises:
+        MoorageError: The last attempt's error, when `attempts` in a row brought nothing.
+    """
+    offset, failures = 0, 0
+    while True:
+        try:
+            location = await _send(connection, blob, location=location, content=content, offset=offset)
+            return await _finish(connection, blob, location=location)
+        except MoorageError as error:
+            failures += 1
+            if failures >= attempts or not is_transient(error):
+                raise
+            await asyncio.sleep(delay_after(error, failures=failures, first_delay=first_delay))
+        location, reached = await _where(connection, location, blob)
+        failures, offset = (0 if reached > offset else failures), reached
+
+
+async def _send(connection: Connection, blob: Descriptor, *, location: str, content: Content, offset: int) -> str:
+    """Send the bytes from an offset on; return where to go on."""
+    if offset == blob.size:
+        return location
+    headers = {"Content-Type": _BINARY, "Content-Length": str(blob.size - offset)}
+    if offset:
+        headers["Content-Range"] = f"{offset}-{blob.size - 1}"
+    async with connection.call(
+        "PATCH", location, headers=headers, body=content(offset), accept=frozenset({202})
+    ) as response:
+        return _location(response)
+
+
+async def _finish(connection: Connection, blob: Descriptor, *, location: str) -> None:
     separator = "&" if "?" in location else "?"
-    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
     path = f"{location}{separator}digest={quote(blob.digest, safe=':')}"
-    async with connection.call("PUT", path, headers=headers, body=content(), accept=_STORED):
+    async with connection.call("PUT", path, headers={"Content-Length": "0"}, accept=_STORED):
         pass
+
+
+async def _where(connection: Connection, location: str, blob: Descriptor) -> tuple[str, int]:
+    """Return where an upload goes on, and how many bytes the registry has; a new one if it has forgotten."""
+    try:
+        async with connection.call("GET", location, accept=frozenset({200, 204})) as response:
+            reached = parse_upload_range(response.headers.get("Range", "")) or 0
+            place = _location(response) if "Location" in response.headers else location
+    except (RegistryError, RegistryAnswerError):
+        return await start_upload(connection), 0
+    # One that claims more than there is has something else.
+    return (place, reached) if reached <= blob.size else (await start_upload(connection), 0)
 
 
 async def put_manifest(connection: Connection, raw: bytes, *, target: str, media_type: str) -> None:

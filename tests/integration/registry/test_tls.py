@@ -9,7 +9,7 @@ import pytest
 from moorage.oci.reference import parse_reference
 from moorage.registry import tls
 from moorage.registry.client import RegistryClient
-from moorage.registry.endpoints import RegistrySettings
+from moorage.registry.endpoints import RegistrySettings, Trust
 from moorage.registry.errors import RegistryAnswerError, RegistryUnreachableError
 from moorage.registry.tls import MissingKeyError, tls_context
 from moorage.registry.transport import Transport
@@ -75,7 +75,7 @@ def test_certificate_without_its_key_is_refused(directory: Path) -> None:
     (directory / "r.test").mkdir()
     (directory / "r.test" / "client.cert").write_bytes((CERTIFICATES / "client.pem").read_bytes())
     with pytest.raises(MissingKeyError, match=r"missing key client\.key for client certificate client\.cert"):
-        tls_context("r.test", verify=True)
+        tls_context("r.test", trust=Trust())
 
 
 async def test_registry_on_this_machine_may_show_any_certificate() -> None:

@@ -40,7 +40,7 @@ async def test_this_machine_may_speak_plain_http(domain: str) -> None:
 async def test_insecure_registries_may_too(insecure: str) -> None:
     settings = RegistrySettings(insecure=(insecure,))
     found = await endpoints_for("far.test:5000", settings=settings, lookup=lookup)
-    assert [(one.url, one.verify) for one in found] == [
+    assert [(one.url, one.trust.verify) for one in found] == [
         ("https://far.test:5000", False),
         ("http://far.test:5000", False),
     ]
@@ -48,7 +48,7 @@ async def test_insecure_registries_may_too(insecure: str) -> None:
 
 async def test_everybody_else_must_show_a_valid_certificate() -> None:
     [endpoint] = await endpoints_for("far.test", settings=RegistrySettings(), lookup=lookup)
-    assert endpoint.verify
+    assert endpoint.trust.verify
 
 
 def encode(document: object) -> str:
