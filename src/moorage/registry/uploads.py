@@ -5,6 +5,7 @@ Spec: distribution-spec, "Pushing blobs", "Mounting a blob from another reposito
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urljoin
 
@@ -76,11 +77,16 @@ async def upload_blob(
             return await _finish(connection, blob, location=location)
         except MoorageError as error:
             failures += 1
-            if failures >= attempts or not is_transient(error):
+            if failures >= attempts or not (is_transient(error) or _is_behind(error)):
                 raise
             await asyncio.sleep(delay_after(error, failures=failures, first_delay=first_delay))
         location, reached = await _where(connection, location, blob)
         failures, offset = (0 if reached > offset else failures), reached
+
+
+def _is_behind(error: MoorageError) -> bool:
+    """Tell whether the registry has got more of what broke off than it said: it was still writing."""
+    return getattr(error, "status", 0) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 async def _send(connection: Connection, blob: Descriptor, *, location: str, content: Content, offset: int) -> str:
