@@ -82,7 +82,9 @@ def _command(config: ContainerConfig, defaults: ContainerDefaults) -> tuple[list
         # `--entrypoint ""` arrives as [""]: no entry point, and not the image's either.
         entrypoint = None if config.entrypoint == [""] else list(config.entrypoint)
         return entrypoint, config.cmd
-    return _list(defaults.entrypoint), config.cmd or _list(defaults.cmd)
+    # An empty list is no entry point either, but the image's command still counts.
+    entrypoint = _list(defaults.entrypoint) if config.entrypoint is None else []
+    return entrypoint, config.cmd or _list(defaults.cmd)
 
 
 def _list(words: Sequence[str] | None) -> list[str] | None:

@@ -93,11 +93,14 @@ class ContainerCreator:
 
         Spec: Engine API, POST /containers/create.
         """
+        asked = config_of(request)
+        if asked == ContainerConfig():
+            raise RequestRefusedError("config cannot be empty in order to create a container")
         wanted = parse_platform(platform) if platform else None
         image = self.images.resolve(request.image, platform=wanted)
         warnings = [] if wanted else _platform_warnings(image)
         container_id = secrets.token_hex(32)
-        config = merge_image_config(config_of(request), image.config.config)
+        config = merge_image_config(asked, image.config.config)
         host_config, more = check_create(
             config, self._with_defaults(request), host=self.host(), log=self.defaults().log
         )

@@ -147,6 +147,8 @@ def test_an_own_entry_point_drops_the_images_command() -> None:
     assert (merged.entrypoint, merged.cmd) == (["sh"], None)
     merged = merge_image_config(ContainerConfig(entrypoint=[""], cmd=["ls"]), image)
     assert (merged.entrypoint, merged.cmd) == (None, ["ls"])
+    merged = merge_image_config(ContainerConfig(entrypoint=[], cmd=[]), image)
+    assert (merged.entrypoint, merged.cmd) == ([], ["default"])
 
 
 def test_nothing_to_run_is_refused() -> None:
