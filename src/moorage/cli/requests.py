@@ -132,6 +132,9 @@ def _health(flags: Mapping[str, Any]) -> HealthConfig | None:
         return HealthConfig(test=["NONE"])
     if not command and not any(times.values()):
         return None
+    for name in ("interval", "timeout", "retries", "start_period", "start_interval"):
+        if times[name] < 0:
+            raise FlagError(f"--health-{name.replace('_', '-')} cannot be negative")
     return HealthConfig(test=["CMD-SHELL", command] if command else [], **times)
 
 

@@ -116,15 +116,18 @@ def _port(port: int | str) -> str:
 
 
 def restart_policy(text: str) -> RestartPolicy:
-    """Return a restart policy given as ``NAME`` or ``on-failure:COUNT``.
+    """Return a restart policy given as ``NAME`` or ``NAME:COUNT``, as on-failure:3.
 
     Raises:
-        InvalidParameterError: The count is no number.
+        InvalidParameterError: The count is no number, or there is no name before it.
     """
     name, separator, count = text.partition(":")
-    if separator and not count.isdecimal():
-        raise InvalidParameterError(f"invalid restart policy format: {text}")
-    return RestartPolicy(name=name, maximum_retry_count=int(count or 0))
+    if separator and not name:
+        raise InvalidParameterError("invalid restart policy format: no policy provided before colon")
+    try:
+        return RestartPolicy(name=name, maximum_retry_count=int(count or 0))
+    except ValueError:
+        raise InvalidParameterError("invalid restart policy format: maximum retry count must be an integer") from None
 
 
 def create(image: str, command: Sequence[str] | None, options: RunOptions) -> Steps[str]:

@@ -185,6 +185,7 @@ def test_values_that_are_refused_with_the_usage(words: list[str]) -> None:
     [
         ["--rm", "--restart", "always"],
         ["--no-healthcheck", "--health-cmd", "x"],
+        ["--health-retries", "-1"],
         ["--pull", "sometimes"],
         ["--security-opt", "foo"],
         ["--uts", "x"],

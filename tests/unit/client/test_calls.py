@@ -151,8 +151,10 @@ def test_options_become_a_request() -> None:
 
 def test_restart_policies() -> None:
     assert restart_policy("on-failure:3").maximum_retry_count == 3
-    with pytest.raises(InvalidParameterError):
-        restart_policy("on-failure:often")
+    assert restart_policy("on-unhealthy").name == "on-unhealthy"
+    for wrong, why in (("on-failure:often", "count must be an integer"), (":3", "no policy provided before colon")):
+        with pytest.raises(InvalidParameterError, match=why):
+            restart_policy(wrong)
 
 
 @pytest.mark.parametrize(
