@@ -105,6 +105,7 @@ class DaemonConfig:
     seccomp_profile: str = ""
     no_new_privileges: bool = False
     userns_remap: str = ""
+    selinux: bool = False
     labels: tuple[str, ...] = ()
     minimum_api_version: Version = MINIMUM
     log_format: str = "text"
@@ -427,6 +428,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "seccomp-profile": ("seccomp_profile", _text),
     "no-new-privileges": ("no_new_privileges", _switch),
     "userns-remap": ("userns_remap", _text),
+    "selinux-enabled": ("selinux", _switch),
     "labels": ("labels", _texts),
     "min-api-version": ("minimum_api_version", _api_version),
     "experimental": ("experimental", _switch),

@@ -4,6 +4,7 @@ Opening these reads what is on disk and changes nothing that runs.
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import uuid
@@ -15,7 +16,8 @@ from moorage.cgroups.group import detect
 from moorage.content.store import BlobStore
 from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
 from moorage.daemon.remapping import daemon_mapping
-from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, read_host_facts, read_security_modules
+from moorage.engine.apparmor.loading import DefaultProfile, apparmor_available
+from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, kernel_has_selinux, read_host_facts
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.registry import ContainerRegistry
@@ -40,6 +42,7 @@ from moorage.volumes.service import VolumeService
 from moorage.volumes.store import VolumeStore
 
 _INIT_PROGRAMS: Final = ("docker-init", "tini-static", "catatonit", "tini")
+_log = logging.getLogger(__name__)
 _DRIVERS: Final[dict[str, Literal["overlay", "native"]]] = {"overlay2": "overlay", "vfs": "native"}
 
 
@@ -74,6 +77,7 @@ class Foundations:
     networks: Networks
     id_mapping: IdMapping | None
     modules: SecurityModules
+    profile: DefaultProfile
 
 
 async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Foundations:
@@ -85,6 +89,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
     """
     _make_roots(config)
     id_mapping = await asyncio.to_thread(daemon_mapping, config.userns_remap)
+    modules = security_modules(config)
     paths = ContainerPaths(config.data_root, config.exec_root)
     workers = LauncherWorkers(launcher.send)
     database = Database.open(config.data_root / "moorage.db", migrations=MIGRATIONS)
@@ -129,8 +134,17 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
             run_root=config.exec_root,
         ),
         id_mapping=id_mapping,
-        modules=read_security_modules(),
+        modules=modules,
+        profile=DefaultProfile(available=modules.apparmor),
     )
+
+
+def security_modules(config: DaemonConfig) -> SecurityModules:
+    """Return the security modules that confine containers here."""
+    selinux = config.selinux and kernel_has_selinux()
+    if config.selinux and not selinux:
+        _log.warning("SELinux could not be enabled: the kernel does not have it in force")
+    return SecurityModules(apparmor=apparmor_available(), selinux=selinux)
 
 
 def network_options(config: DaemonConfig, engine_id: str) -> NetworkOptions:

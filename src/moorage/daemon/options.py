@@ -122,7 +122,6 @@ FIXED: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     # Its log has no colours, and its shims hold the ports: both values mean the same here.
     "raw-logs": ((True, False), ""),
     "rootless": ((False,), "it runs as root"),
-    "selinux-enabled": ((False,), "it sets no labels by itself"),
     "storage-opts": (([],), "its storage drivers have no options"),
     "userland-proxy": ((True, False), ""),
 }

@@ -42,6 +42,7 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
     listeners: list[Listener] = []
     try:
         await check_remapping(wiring)
+        await base.profile.install()
         await recover(wiring)
         router = make_router(wiring)
         if config.metrics_address:

@@ -17,6 +17,7 @@ from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
+from moorage.engine.containers.confinement import Confinement
 from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.files import ContainerRoots
@@ -46,6 +47,7 @@ from moorage.engine.health import HealthMonitor
 from moorage.engine.host_paths import HostPaths
 from moorage.engine.recovery import Recovery
 from moorage.engine.restarting import RestartSupervisor
+from moorage.engine.selinux.service import SELinux, read_defaults
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.assembly import Images
 from moorage.registry.endpoints import RegistrySettings
@@ -130,6 +132,17 @@ class Wiring:
         return HostPaths(self.base.files)
 
     @cached_property
+    def selinux(self) -> SELinux:
+        """Gives labels to containers."""
+        base = self.base
+        return SELinux(
+            enabled=base.modules.selinux,
+            defaults=read_defaults() if base.modules.selinux else {},
+            records=base.registry.all,
+            resolve=base.registry.resolve,
+        )
+
+    @cached_property
     def sizes(self) -> ContainerSizes:
         """Measures containers."""
         return ContainerSizes(snapshots=self.base.snapshots, files=self.base.files, paths=self.base.paths)
@@ -159,7 +172,6 @@ class Wiring:
                 seccomp_profile=read_seccomp_profile(config),
                 no_new_privileges=config.no_new_privileges,
                 apparmor=base.modules.apparmor,
-                selinux=base.modules.selinux,
             ),
         )
 
@@ -214,6 +226,8 @@ class Wiring:
             events=base.bus,
             host=self.facts,
             userns=self.userns,
+            selinux=self.selinux,
+            modules=base.modules,
             defaults=self._create_defaults,
         )
 
@@ -246,6 +260,7 @@ class Wiring:
             networks=base.networks.service,
             bundler=self.bundler,
             memory_volumes=self.memory_volumes,
+            confinement=Confinement(profile=base.profile, files=base.files),
             paths=base.paths,
             host_paths=self.host_paths,
             leftovers=self.leftovers,
@@ -375,6 +390,7 @@ class Wiring:
             execs=self.exec_table,
             paths=base.paths,
             driver=base.snapshots.driver_name,
+            apparmor=base.modules.apparmor,
         )
 
     @cached_property

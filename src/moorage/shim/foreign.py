@@ -17,6 +17,8 @@ from moorage.kernel.pidfd import pidfd_open
 from moorage.netlink import interface
 from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
+from moorage.runtime.labels import mount_label
+from moorage.runtime.specification import section
 from moorage.shim.commands import CommandLine
 from moorage.shim.console_socket import ConsoleSocket
 from moorage.shim.faults import Point
@@ -45,7 +47,7 @@ class ForeignRuntime:
         warn: Takes warnings, one line each.
     """
 
-    __slots__ = ("_bundle", "_command", "_pid", "_pidfd", "_plan", "_root", "_warn")
+    __slots__ = ("_bundle", "_command", "_label", "_pid", "_pidfd", "_plan", "_root", "_warn")
 
     def __init__(
         self, plan: LaunchPlan, spec: Mapping[str, Any], *, bundle: str, run_root: str, warn: Callable[[str], None]
@@ -58,6 +60,7 @@ class ForeignRuntime:
         self._bundle = bundle
         self._warn = warn
         self._root = os.path.join(bundle, spec["root"]["path"])
+        self._label = mount_label(section(spec, "linux").get("mountLabel") or "")
         self._pid = self._pidfd = -1
         state = [] if "--root" in runtime["args"] else ["--root", f"{run_root}/runtimes/{os.path.basename(path)}"]
         self._command = CommandLine(path, arguments=[*state, *runtime["args"]], log_path=f"{bundle}/runtime.log")

@@ -161,6 +161,10 @@ class FileJobs:
             worker.leave()
         return Looked(missing=tuple(result["missing"]), failed=dict(result["failed"]))
 
+    async def relabel(self, path: Path, label: str) -> None:
+        """Give a file, or a directory with all in it, another SELinux label."""
+        await self._run("relabel", {"path": str(path), "label": label})
+
     async def copy_up(self, rootfs: Rootfs, *, path: str, volume: Path) -> bool:
         """Fill an empty volume with what the image has at `path`.
 

@@ -16,7 +16,7 @@ import traceback
 
 from moorage.api.shim import ErrorKind, FrameError
 from moorage.errors import MoorageError
-from moorage.worker import archiving, changing, copying, host_paths, probing, unpacking, upkeep
+from moorage.worker import archiving, changing, copying, host_paths, probing, relabelling, unpacking, upkeep
 from moorage.worker.failures import JobError, about
 from moorage.worker.messages import Call
 
@@ -43,6 +43,7 @@ JOBS: Mapping[str, Callable[[Call], Result]] = {
     "look": host_paths.look,
     "probe_overlay": probing.probe_overlay,
     "probe_mapping": probing.probe_mapping,
+    "relabel": relabelling.relabel,
 }
 
 

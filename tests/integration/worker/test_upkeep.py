@@ -97,3 +97,17 @@ async def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
         os.kill(worker._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
         with pytest.raises(MoorageError, match="worker for unpack ended without an answer"):
             await worker.result()
+
+
+async def test_a_tree_is_labelled_without_following_links(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/file").write_text("x")
+    (tmp_path / "outside").write_text("x")
+    (top / "link").symlink_to(tmp_path / "outside")
+    arguments = {"path": str(top), "label": "u:r:t:s0", "attribute": "trusted.moorage-test"}
+    async with working(DirectWorkers(), "relabel", arguments) as worker:
+        assert (await worker.result())["labelled"]
+    for path in (top, top / "a", top / "a/b", top / "a/file", top / "link"):
+        assert os.getxattr(path, "trusted.moorage-test", follow_symlinks=False) == b"u:r:t:s0"
+    assert os.listxattr(tmp_path / "outside") == []

@@ -124,7 +124,6 @@ def test_no_key_is_ignored_in_silence(file: Path, key: str) -> None:
     ("settings", "text"),
     [
         ({"iptables": False}, "iptables=false is not supported by Moorage"),
-        ({"selinux-enabled": True}, "selinux-enabled=true is not supported by Moorage"),
         ({"exec-opts": ["native.cgroupdriver=systemd"]}, "exec-opts=.* is not supported by Moorage"),
         ({"authorization-plugins": ["opa"]}, "authorization-plugins=.* is not supported by Moorage"),
         ({"features": {"containerd-snapshotter": True}}, "the feature containerd-snapshotter is not supported"),
@@ -142,7 +141,7 @@ def test_values_that_change_nothing_are_taken(file: Path) -> None:
     config(
         file,
         **{
-            "iptables": True, "ip6tables": True, "userland-proxy": False, "raw-logs": True, "selinux-enabled": False,
+            "iptables": True, "ip6tables": True, "userland-proxy": False, "raw-logs": True, "selinux-enabled": True,
             "exec-opts": ["native.cgroupdriver=cgroupfs"], "features": {"containerd-snapshotter": False},
         },
     )  # fmt: skip

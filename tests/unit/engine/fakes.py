@@ -187,6 +187,9 @@ class FakeFiles:
     async def disk_usage(self, path: Path) -> int:
         return 0
 
+    async def relabel(self, path: Path, label: str) -> None:
+        return
+
     async def look(self, *, paths: Sequence[str] = (), directories: Sequence[str] = ()) -> Looked:
         return Looked()
 

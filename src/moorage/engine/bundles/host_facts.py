@@ -79,18 +79,15 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityModules:
-    """The security modules of this kernel that are in force."""
+    """The security modules that confine containers on this host."""
 
     apparmor: bool = False
     selinux: bool = False
 
 
-def read_security_modules() -> SecurityModules:
-    """Look at this host's kernel."""
-    return SecurityModules(
-        apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
-        selinux=Path("/sys/fs/selinux/enforce").exists(),
-    )
+def kernel_has_selinux() -> bool:
+    """Whether the kernel labels processes by SELinux."""
+    return Path("/sys/fs/selinux/enforce").exists()
 
 
 def read_host_facts(

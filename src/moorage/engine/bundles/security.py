@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from moorage.errors import InvalidParameterError, NotSupportedError
+from moorage.api.host_config import HostConfig
+from moorage.engine.apparmor.profile import DEFAULT_PROFILE
+from moorage.errors import InvalidParameterError
 
 UNCONFINED: Final = "unconfined"
 BUILTIN: Final = "builtin"
@@ -17,10 +19,6 @@ BUILTIN: Final = "builtin"
 
 class SecurityOptionError(InvalidParameterError):
     """A security option can't be understood."""
-
-
-class SecurityModuleMissingError(NotSupportedError):
-    """The option needs a security module that this kernel does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +64,27 @@ def parse_security_options(texts: Sequence[str]) -> SecurityOptions:
         apparmor=found.get("apparmor", ""),
         labels=tuple(labels),
     )
+
+
+def apparmor_profile(host_config: HostConfig) -> str:
+    """Return the AppArmor profile of a container, on a host that has AppArmor."""
+    chosen = parse_security_options(host_config.security_opt or ()).apparmor
+    return chosen or (UNCONFINED if host_config.privileged else DEFAULT_PROFILE)
+
+
+def module_warnings(host_config: HostConfig, *, apparmor: bool, selinux: bool) -> list[str]:
+    """Return what the client is told about options that this host can't follow.
+
+    As with Docker such a container starts all the same, so that one configuration does for
+    hosts of both kinds.
+    """
+    options = parse_security_options(host_config.security_opt or ())
+    warnings: list[str] = []
+    if options.apparmor not in {"", UNCONFINED} and not apparmor:
+        warnings.append(f"AppArmor is not enabled on this host. Profile {options.apparmor} discarded.")
+    if not selinux and any(label != "disable" for label in options.labels):
+        warnings.append("SELinux is not enabled on this host or in the daemon. Labels discarded.")
+    return warnings
 
 
 def _split(text: str) -> tuple[str, str]:

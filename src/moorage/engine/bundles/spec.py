@@ -22,12 +22,13 @@ from moorage.engine.bundles.seccomp import SeccompObject, custom_profile, defaul
 from moorage.engine.bundles.security import (
     BUILTIN,
     UNCONFINED,
-    SecurityModuleMissingError,
     SecurityOptionError,
     SecurityOptions,
+    apparmor_profile,
     parse_security_options,
 )
 from moorage.engine.bundles.users import ResolvedUser
+from moorage.engine.selinux.context import Labels
 from moorage.engine.userns.mapping import IdMapping
 
 RuntimeSpec = dict[str, Any]
@@ -53,7 +54,8 @@ class BundleInputs:
         init: A host program to run as PID 1, or None.
         rlimits: The daemon's default limits that the request does not name are in here too.
         id_mapping: What its user namespace maps; None in the host's.
-        apparmor: Whether this kernel has AppArmor; likewise selinux.
+        apparmor: Whether this host has AppArmor.
+        labels: Of SELinux; empty ones without.
         seccomp_default: The daemon's own profile, as `SecurityOptions.seccomp`.
         kernel: Major and minor version.
     """
@@ -73,7 +75,7 @@ class BundleInputs:
     init: str | None = None
     id_mapping: IdMapping | None = None
     apparmor: bool = False
-    selinux: bool = False
+    labels: Labels = field(default_factory=Labels)
     seccomp_default: str = ""
     kernel: tuple[int, int] = (0, 0)
 
@@ -82,12 +84,10 @@ def build_spec(inputs: BundleInputs) -> RuntimeSpec:
     """Return the configuration that any OCI runtime can start.
 
     Raises:
-        SecurityModuleMissingError: A label or profile needs a module this kernel lacks.
         InvalidSeccompProfileError: The custom profile is none.
     """
     host = inputs.host_config
     security = parse_security_options(host.security_opt or ())
-    _check_modules(inputs, security)
     capabilities = effective_capabilities(add=host.cap_add, drop=host.cap_drop, privileged=host.privileged)
     spec: RuntimeSpec = {
         "ociVersion": _VERSION,
@@ -145,8 +145,10 @@ def _process(inputs: BundleInputs, security: SecurityOptions, capabilities: list
         process["rlimits"] = spec_rlimits(host.ulimits)
     if config.tty and host.console_size != (0, 0):
         process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
-    if inputs.apparmor and security.apparmor:
-        process["apparmorProfile"] = security.apparmor
+    if inputs.apparmor:
+        process["apparmorProfile"] = apparmor_profile(host)
+    if inputs.labels.process:
+        process["selinuxLabel"] = inputs.labels.process
     return process
 
 
@@ -196,6 +198,8 @@ def _linux(inputs: BundleInputs, security: SecurityOptions, capabilities: list[s
         "maskedPaths": list(host.masked_paths or ()),
         "readonlyPaths": list(host.readonly_paths or ()),
     }
+    if inputs.labels.mount:
+        linux["mountLabel"] = inputs.labels.mount
     if inputs.id_mapping is not None:
         linux.update(inputs.id_mapping.spec())
     if inputs.devices:
@@ -259,10 +263,3 @@ def _rootfs_propagation(mounts: Sequence[Mapping[str, Any]]) -> str:
     if words & {"shared", "rshared"}:
         return "shared"
     return "rslave" if words & {"slave", "rslave"} else ""
-
-
-def _check_modules(inputs: BundleInputs, security: SecurityOptions) -> None:
-    if security.apparmor not in {"", UNCONFINED} and not inputs.apparmor:
-        raise SecurityModuleMissingError("AppArmor is not supported on this host, but a profile was specified")
-    if any(label != "disable" for label in security.labels) and not inputs.selinux:
-        raise SecurityModuleMissingError("SELinux is not supported on this host, but a label was specified")

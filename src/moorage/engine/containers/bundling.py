@@ -39,6 +39,7 @@ from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.selinux.context import shared_label
 from moorage.engine.userns.mapping import IdMapping
 from moorage.engine.userns.service import UserNamespaces
 from moorage.errors import ConflictError
@@ -70,7 +71,6 @@ class BundleDefaults:
     seccomp_profile: str = ""
     no_new_privileges: bool = False
     apparmor: bool = False
-    selinux: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Bundler:
                 init=self._init(record),
                 id_mapping=mapping,
                 apparmor=self.defaults.apparmor,
-                selinux=self.defaults.selinux,
+                labels=record.labels,
                 seccomp_default=self.defaults.seccomp_profile,
             )
         )
@@ -208,6 +208,10 @@ class Bundler:
                 if mapping is not None:
                     # Root of the container may edit them, and that is somebody else outside.
                     os.chown(directory / name, *mapping.root)
+                if record.labels.mount:
+                    # Any container may read them: others may share this one's network.
+                    label = shared_label(record.labels.mount).encode()
+                    os.setxattr(directory / name, "security.selinux", label)
         return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
 
     def hostname(self, record: ContainerRecord) -> str:

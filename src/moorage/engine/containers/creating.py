@@ -17,10 +17,11 @@ import msgspec
 from moorage.api.containers import ContainerConfig, ContainerCreateRequest, config_of
 from moorage.api.host_config import HostConfig, LogConfig
 from moorage.engine import faults
-from moorage.engine.bundles.host_facts import HostFacts
+from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
+from moorage.engine.bundles.security import module_warnings
 from moorage.engine.bundles.validation import check_create
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
@@ -31,6 +32,7 @@ from moorage.engine.containers.records import ContainerDefinition, ContainerReco
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
 from moorage.engine.host_paths import HostPaths
+from moorage.engine.selinux.service import SELinux
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
@@ -77,6 +79,8 @@ class ContainerCreator:
     events: EventPublisher
     host: Callable[[], HostFacts]
     userns: UserNamespaces
+    selinux: SELinux
+    modules: SecurityModules
     defaults: Callable[[], CreateDefaults]
 
     async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
@@ -105,11 +109,13 @@ class ContainerCreator:
             config, self._with_defaults(request), host=self.host(), log=self.defaults().log
         )
         await self.userns.check(host_config)
+        more += module_warnings(host_config, apparmor=self.modules.apparmor, selinux=self.modules.selinux)
         log = host_config.log_config
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
             host_config = bound_links(self._resolve_modes(host_config), self._link_target)
             mounts = self._plan_mounts(config, host_config)
+            labels = self.selinux.labels(host_config)
         await self.host_paths.check_sources(mounts)
         record = ContainerRecord(
             id=container_id,
@@ -123,6 +129,7 @@ class ContainerCreator:
                 host_config=host_config,
                 attachments=attachments_for(host_config, request.networking_config),
                 mounts=mounts,
+                labels=labels,
             ),
         )
         if joined_container(host_config.network_mode) is None:

@@ -15,7 +15,7 @@ from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import mount_point
-from moorage.engine.bundles.security import parse_security_options
+from moorage.engine.bundles.security import apparmor_profile
 from moorage.engine.containers.links import shown_links
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
@@ -38,6 +38,7 @@ class ContainerInspector:
 
     Attributes:
         driver: The storage driver's name.
+        apparmor: Whether this host has AppArmor.
     """
 
     registry: ContainerRegistry
@@ -47,6 +48,7 @@ class ContainerInspector:
     execs: ExecTable
     paths: ContainerPaths
     driver: str
+    apparmor: bool = False
 
     def inspect(self, reference: str, *, version: Version) -> ContainerInspectResponse:
         """Return all that is known of a container, without sizes.
@@ -79,7 +81,9 @@ class ContainerInspector:
             driver=self.driver,
             platform=record.definition.platform,
             exec_ids=self.execs.unfinished(record.id) or None,
-            app_armor_profile=parse_security_options(record.host_config.security_opt or ()).apparmor,
+            app_armor_profile=apparmor_profile(record.host_config) if self.apparmor else "",
+            process_label=record.labels.process,
+            mount_label=record.labels.mount,
             host_config=msgspec.structs.replace(record.host_config, links=shown_links(record, self.registry.resolve)),
             graph_driver=DriverData(name=self.driver, data=self._driver_data(record)),
             mounts=[mount_point(mount) for mount in record.definition.mounts if mount.listed],

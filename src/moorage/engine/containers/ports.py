@@ -129,6 +129,9 @@ class FileJobs(Protocol):
     async def disk_usage(self, path: Path) -> int:
         """Return the bytes that the files below a directory take."""
 
+    async def relabel(self, path: Path, label: str) -> None:
+        """Give a file, or a directory with all in it, another SELinux label."""
+
 
 class ShimLauncher(Protocol):
     """Starts shims."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
 from moorage.engine.bundles.mounts import PlannedMount
+from moorage.engine.selinux.context import Labels
 from moorage.engine.userns.mapping import IdMapping
 from moorage.networks.models import Attachment, Sandbox
 
@@ -133,6 +134,7 @@ class ContainerDefinition:
         config: Merged with the image's.
         attachments: The networks it joins when it starts.
         auto_named: The engine chose the name.
+        labels: Of SELinux.
         id_mapping: Users and groups of the host that are this container's alone.
     """
 
@@ -146,6 +148,7 @@ class ContainerDefinition:
     mounts: tuple[PlannedMount, ...] = ()
     platform: str = "linux"
     id_mapping: IdMapping | None = None
+    labels: Labels = field(default_factory=Labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +174,11 @@ class ContainerRecord:
     def host_config(self) -> HostConfig:
         """The part of the definition that depends on the host."""
         return self.definition.host_config
+
+    @property
+    def labels(self) -> Labels:
+        """Its SELinux labels; empty ones without."""
+        return self.definition.labels
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from moorage.engine import faults
@@ -20,6 +20,7 @@ from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle
 from moorage.engine.containers.bundling import Bundle, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
+from moorage.engine.containers.confinement import Confinement
 from moorage.engine.containers.errors import (
     AlreadyRunningError,
     ContainerStateError,
@@ -68,6 +69,7 @@ class ContainerStarter:
     networks: Networks
     bundler: Bundler
     memory_volumes: MemoryVolumes
+    confinement: Confinement = field(default_factory=Confinement)
     paths: ContainerPaths
     host_paths: HostPaths
     leftovers: Leftovers
@@ -149,6 +151,7 @@ class ContainerStarter:
             raise
 
     async def _launch(self, record: ContainerRecord, checkpoint: str) -> None:
+        await self.confinement.prepare(record)
         async with self.memory_volumes.first_use(record):
             await self._launch_alone(record, checkpoint)
 

@@ -9,9 +9,10 @@ import pytest
 from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import HostConfig
 from moorage.engine.bundles.merging import NoCommandError, merge_environment, merge_image_config
-from moorage.engine.bundles.security import SecurityModuleMissingError, SecurityOptionError
+from moorage.engine.bundles.security import SecurityOptionError, module_warnings
 from moorage.engine.bundles.spec import BundleInputs, RuntimeSpec, build_spec, environment
 from moorage.engine.bundles.users import ResolvedUser
+from moorage.engine.selinux.context import Labels
 from moorage.engine.userns.mapping import IdMapping, sequence
 from moorage.oci.image_config import ContainerDefaults, Healthcheck
 
@@ -107,12 +108,28 @@ def test_limits_reach_the_resources() -> None:
     assert resources["pids"] == {"limit": -1}
 
 
-def test_a_profile_without_its_module_is_refused() -> None:
-    with pytest.raises(SecurityModuleMissingError, match="AppArmor is not supported on this host"):
-        spec(security_opt=["apparmor=mine"])
-    with pytest.raises(SecurityModuleMissingError, match="SELinux is not supported on this host"):
-        spec(security_opt=["label=type:x"])
-    assert "apparmorProfile" not in spec(security_opt=["apparmor=unconfined", "label=disable"])["process"]
+def test_apparmor_confines_where_the_host_has_it() -> None:
+    assert "apparmorProfile" not in spec(security_opt=["apparmor=mine"])["process"]
+    inputs = dataclasses.replace(INPUTS, apparmor=True)
+    assert spec(inputs)["process"]["apparmorProfile"] == "docker-default"
+    assert spec(inputs, privileged=True)["process"]["apparmorProfile"] == "unconfined"
+    assert spec(inputs, privileged=True, security_opt=["apparmor=mine"])["process"]["apparmorProfile"] == "mine"
+
+
+def test_labels_go_to_the_process_and_its_mounts() -> None:
+    assert "selinuxLabel" not in spec()["process"]
+    config = spec(dataclasses.replace(INPUTS, labels=Labels(process="a:b:c:s0", mount="a:b:d:s0")))
+    assert (config["process"]["selinuxLabel"], config["linux"]["mountLabel"]) == ("a:b:c:s0", "a:b:d:s0")
+
+
+def test_what_this_host_cannot_follow_is_warned_about() -> None:
+    asked = HostConfig(security_opt=["apparmor=mine", "label=type:x", "label=disable"])
+    apparmor, selinux = module_warnings(asked, apparmor=False, selinux=False)
+    assert apparmor == "AppArmor is not enabled on this host. Profile mine discarded."
+    assert selinux == "SELinux is not enabled on this host or in the daemon. Labels discarded."
+    assert module_warnings(asked, apparmor=True, selinux=True) == []
+    off = HostConfig(security_opt=["apparmor=unconfined", "label=disable"])
+    assert module_warnings(off, apparmor=False, selinux=False) == []
 
 
 def test_seccomp_can_be_unconfined_or_ones_own() -> None:

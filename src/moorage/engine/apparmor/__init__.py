@@ -1,0 +1,1 @@
+"""AppArmor: the profile of containers that name none."""

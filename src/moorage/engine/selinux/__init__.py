@@ -1,0 +1,1 @@
+"""SELinux: labels of containers and of their files."""
