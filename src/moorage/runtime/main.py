@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "state": "output the state of a container",
     "update": "update container resource constraints",
 }
+_SWITCH: Final = {"": True, "true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 # These run in a copy of us inside a container for a moment.
 _ENTERING: Final = frozenset({"create", "run", "exec"})
 
@@ -51,6 +52,27 @@ class Help(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """A parser that fails as runc does, with exit status 1."""
 
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line that may have options as Go's parser takes them.
+
+        runc's callers write `-no-subreaper` and `--detach=true` as well.
+        """
+        rewritten: list[str] = []
+        waiting = list(arguments)
+        while waiting and waiting[0].startswith("-") and waiting[0] not in {"-", "--"}:
+            word, has_value, value = waiting.pop(0).partition("=")
+            if word not in self._option_string_actions and f"-{word}" in self._option_string_actions:
+                word = f"-{word}"
+            action = self._option_string_actions.get(word)
+            if action is not None and action.nargs == 0 and value.lower() in _SWITCH:
+                rewritten += [word] if _SWITCH[value.lower()] else []
+                continue
+            rewritten.append(f"{word}{has_value}{value}")
+            if action is not None and action.nargs != 0 and not has_value:
+                rewritten += waiting[:1]
+                del waiting[:1]
+        return self.parse_args([*rewritten, *waiting])
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and end."""
         self.print_usage(sys.stderr)
@@ -63,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not _ENTERING.isdisjoint(given):
         # Before anything else is loaded, which would only have to be loaded again.
         protect_interpreter(given)
-    options = _global_parser().parse_args(given)
+    options = _global_parser().parse(given)
     if options.command not in COMMANDS:
         _global_parser().error(f"no such command: {options.command}")
     sys.exit(_run(options))
@@ -76,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"moorage.runtime.commands.{options.command}")
     parser = Parser(prog=f"moor-oci {options.command}", description=COMMANDS[options.command], formatter_class=Help)
     module.configure(parser)
-    parsed = parser.parse_args(options.arguments)
+    parsed = parser.parse(options.arguments)
     invocation = Invocation(options)
     try:
         status: int = module.run(parsed, invocation)

@@ -7,7 +7,7 @@ from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.runtime import joining, process
 from moorage.runtime.containment import open_cgroup, remove_cgroup
 from moorage.runtime.criu import restoring
-from moorage.runtime.criu.dumping import dump
+from moorage.runtime.criu.dumping import dump, freezer_of
 from moorage.runtime.criu.settings import Settings
 from moorage.runtime.errors import StartError, describe
 from moorage.runtime.hooks import run_hooks_leniently
@@ -109,7 +109,8 @@ class NativeRuntime:
         """Write all processes to a directory; unless they are left running, they are killed then."""
         settings = self._criu_settings(directory)
         settings.leave_running = leave_running
-        dump(self._pid, self._spec, settings)
+        frozen = freezer_of(self._cgroup) if self._cgroup.is_frozen() else ""
+        dump(self._pid, self._spec, settings, frozen=frozen)
 
     def _criu_settings(self, directory: str) -> Settings:
         # Logs stay out of the checkpoint, which may be used again.

@@ -146,7 +146,7 @@ class Requests:
         self._send({"work": Work.UPDATE, "resources": message["resources"]}, answer)
 
     def _checkpoint(self, message: Message, _fds: list[int], answer: Answer) -> None:
-        self._check_status(Status.RUNNING)
+        self._check_alive()
         directory, leave_running = message["directory"], bool(message["leave_running"])
         self._send({"work": Work.CHECKPOINT, "directory": directory, "leave_running": leave_running}, answer)
 

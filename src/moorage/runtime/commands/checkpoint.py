@@ -8,7 +8,7 @@ import os
 from moorage.kernel.namespaces import CloneFlag
 from moorage.runtime import containers
 from moorage.runtime.commands import delete
-from moorage.runtime.criu.dumping import dump
+from moorage.runtime.criu.dumping import dump, freezer_of
 from moorage.runtime.criu.messages import CgroupMode
 from moorage.runtime.criu.settings import Settings
 from moorage.runtime.errors import ContainerStateError
@@ -92,14 +92,16 @@ def run(options: argparse.Namespace, invocation: Invocation) -> int:
     """Write the checkpoint."""
     record = containers.load(invocation.root, options.container_id)
     status = record.status()
-    if status is not Status.RUNNING:
+    if status not in {Status.RUNNING, Status.PAUSED}:
         raise ContainerStateError(f"Container cannot be checkpointed in {status.value} state")
     settings = shared_settings(options, invocation)
     settings.leave_running = options.leave_running
     settings.pre_dump = options.pre_dump
     if options.parent_path:
         settings.parent_path = _checked_parent(options.parent_path, settings.image_path)
-    dump(record.pid, record.spec, settings)
+    # Engines pause a container first, so that nothing changes beside the checkpoint.
+    frozen = freezer_of(record.cgroup()) if status is Status.PAUSED else ""
+    dump(record.pid, record.spec, settings, frozen=frozen)
     if not (options.leave_running or options.pre_dump):
         delete.end(record)
         delete.delete(record, invocation)

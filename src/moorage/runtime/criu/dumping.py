@@ -24,17 +24,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from moorage.runtime.containment import Containment
     from moorage.runtime.criu.settings import Settings
     from moorage.runtime.specification import Spec
 
 _LOG: Final = "dump.log"
 
 
-def dump(pid: int, spec: Spec, settings: Settings) -> None:
+def dump(pid: int, spec: Spec, settings: Settings, *, frozen: str = "") -> None:
     """Write a container's processes; unless they are left running, they are killed then.
 
     Args:
         pid: The container's first process.
+        frozen: The directory of the cgroup that holds them still, if they are paused.
 
     Raises:
         StartError: CRIU is not there, or could not do it: the container runs on.
@@ -47,6 +49,7 @@ def dump(pid: int, spec: Spec, settings: Settings) -> None:
         "parent_img": settings.parent_path,
         "track_mem": bool(settings.parent_path) or settings.pre_dump,
         "external": _external_namespaces(pid, spec),
+        "freeze_cgroup": frozen,
     }
     image_fd, work_fd = (open_directory(path) for path in (settings.image_path, settings.log_directory()))
     try:
@@ -60,6 +63,12 @@ def dump(pid: int, spec: Spec, settings: Settings) -> None:
     finally:
         os.close(image_fd)
         os.close(work_fd)
+
+
+def freezer_of(cgroup: Containment) -> str:
+    """Return the directory of a cgroup in which its processes are paused."""
+    directories = cgroup.directories
+    return directories.get("freezer") or directories.get("cgroup", "")
 
 
 def open_directory(path: str) -> int:

@@ -45,6 +45,7 @@ _OPTIONS: Final = {
     "manage_cgroups_mode": 34,
     "external": 37,
     "empty_ns": 38,
+    "freeze_cgroup": 44,
     "orphan_pts_master": 50,
     "config_file": 51,
     "lsm_profile": 53,

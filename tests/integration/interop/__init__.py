@@ -1,0 +1,1 @@
+"""`moor-oci` under other engines: podman, containerd, Docker."""
