@@ -76,11 +76,10 @@ class Splitter:
         return messages
 
     def finish(self, at: int) -> list[Message]:
-        """Return what is left when the stream ends."""
-        messages: list[Message] = []
-        if self._held:
-            self._append_parts(messages, self._held, at, is_last=True)
-        self._held, self._line = b"", ""
+        """Return what is left when the stream ends: as in Docker a part, since the line has no end."""
+        held, self._held = self._held, b""
+        messages = [Message(self._source, held, at, self._next_part(is_last=False))] if held else []
+        self._line = ""
         return messages
 
     def _append_parts(self, messages: list[Message], text: bytes, at: int, *, is_last: bool) -> bytes:

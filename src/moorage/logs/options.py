@@ -9,7 +9,7 @@ output waiting, so that for them both values mean the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "syslog")
 """Those that can be chosen, without "none", which is the absence of one."""
+
+_NOT_HERE: Final = frozenset({"awslogs", "etwlogs", "gcplogs", "splunk"})
+"""Those of Docker that are bound to somebody's service, or to another system."""
 
 CACHE_OPTIONS: Final = frozenset({"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"})
 _OF_EVERY_DRIVER: Final = CACHE_OPTIONS | {"mode", "max-buffer-size"}
@@ -40,8 +43,10 @@ def validate_log_options(driver: str, options: Mapping[str, str]) -> None:
         return
     _check_mode(options)
     _check_cache(options)
-    if driver not in DRIVERS:
+    if driver in _NOT_HERE:
         raise LogOptionError(f"logger: no log driver named '{driver}' is registered")
+    if driver not in DRIVERS:
+        raise LogOptionError(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     own = {name: value for name, value in options.items() if name not in _OF_EVERY_DRIVER}
     if driver == "json-file":
         _check_names(own, _OF_JSON_FILE, where="json-file log driver")
@@ -159,13 +164,25 @@ def _plan_json_file(plan: LogPlan, options: Mapping[str, str]) -> None:
 
 
 def _plan_local(plan: LogPlan, options: Mapping[str, str]) -> None:
-    plan["max_size"] = read_size(options["max-size"]) if "max-size" in options else local.MAX_SIZE
-    plan["max_file"] = read_integer(options["max-file"]) if "max-file" in options else local.MAX_FILE
+    plan["max_size"] = _read(options, "max-size", read_size, default=local.MAX_SIZE)
+    plan["max_file"] = _read(options, "max-file", read_integer, default=local.MAX_FILE)
     if plan["max_file"] < 0:
         raise LogDriverStartError("max file count cannot be less than 0")
     if "compress" in options:
-        plan["compress"] = read_boolean(options["compress"])
+        try:
+            plan["compress"] = read_boolean(options["compress"])
+        except ValueRefusedError as error:
+            raise LogDriverStartError(f"error reading compress log option: {error}") from error
         if plan["compress"] and plan["max_file"] < 2:
             raise LogDriverStartError("max file count must be greater than 1 when compression is enabled")
     else:
         plan["compress"] = local.COMPRESS and plan["max_file"] > 1
+
+
+def _read(options: Mapping[str, str], name: str, read: Callable[[str], int], *, default: int) -> int:
+    if name not in options:
+        return default
+    try:
+        return read(options[name])
+    except ValueRefusedError as error:
+        raise LogDriverStartError(f"invalid value for {name}: {options[name]}: {error}") from error

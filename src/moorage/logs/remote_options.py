@@ -287,7 +287,7 @@ def _plan_gelf(options: Mapping[str, str], container: LoggedContainer) -> dict[s
     return {
         "address": _gelf_address(options),
         "hostname": container.hostname,
-        "extra": extra,
+        "extra": dict(sorted(extra.items())),
         "compression": options.get("gelf-compression-type", "gzip"),
         "level": read_integer(options.get("gelf-compression-level", str(_BEST_SPEED))),
         "max_reconnect": int(options.get("gelf-tcp-max-reconnect", "3")),

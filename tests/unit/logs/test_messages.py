@@ -20,7 +20,7 @@ def test_borders_of_chunks_do_not_matter(chunks: list[bytes]) -> None:
     if not lines[-1]:
         lines.pop()
     assert [message.text for message in fed(chunks)] == lines
-    assert all(message.part is None for message in fed(chunks))
+    assert all(message.part is None for message in fed([*chunks, b"\n"]))
 
 
 def test_long_line_comes_in_parts_that_name_it() -> None:
@@ -43,5 +43,8 @@ def test_parts_do_not_cut_characters() -> None:
     assert first.text.decode() + second.text.decode() == text.decode()
 
 
-def test_last_line_needs_no_newline() -> None:
-    assert [(message.text, message.at) for message in fed([b"one\ntw", b"o"])] == [(b"one", 7), (b"two", 8)]
+def test_last_line_without_a_newline_is_a_part() -> None:
+    one, two = fed([b"one\ntw", b"o"])
+    assert [(one.text, one.at), (two.text, two.at)] == [(b"one", 7), (b"two", 8)]
+    assert two.part is not None
+    assert (two.part.ordinal, two.part.is_last) == (1, False)

@@ -23,7 +23,7 @@ CONTAINER = LoggedContainer(
     [
         ("json-file", {"x": "1"}, "unknown log opt 'x' for json-file log driver"),
         ("local", {"labels": "1"}, "unknown log opt 'labels' for log driver local"),
-        ("fluent", {}, "logger: no log driver named 'fluent' is registered"),
+        ("fluent", {}, 'error looking up logging plugin fluent: plugin "fluent" not found'),
         ("json-file", {"mode": "fast"}, "logger: logging mode not supported: fast"),
         (
             "json-file",
