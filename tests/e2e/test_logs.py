@@ -1,5 +1,7 @@
 """`docker logs`: what a container said, whoever asks and when."""
 
+import json
+
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
@@ -55,3 +57,47 @@ def test_refusals(moord: Daemon) -> None:
 def test_attach_with_logs_shows_the_past(moord: Daemon) -> None:
     moord.docker("run", "--name", "past", "busybox", "echo", "before")
     assert "before" in moord.api("POST", "/containers/past/attach?logs=1&stdout=1", check=False)
+
+
+def test_a_log_may_come_as_objects(moord: Daemon) -> None:
+    options = ("--log-opt", "labels=a", "--label", "a=1")
+    moord.docker("run", "--name", "objects", *options, "busybox", "sh", "-c", "echo one; sleep 0.1; echo two >&2")
+    path = "/v1.54/containers/objects/logs?stdout=1&stderr=1&details=1&format="
+    first, second = map(json.loads, moord.api("GET", f"{path}json").splitlines())
+    assert (first["Line"], first["Source"], first["Attrs"]) == ("one\n", "stdout", [{"Key": "a", "Value": "1"}])
+    assert (second["Line"], second["Source"]) == ("two\n", "stderr")
+    assert "invalid log format: xml" in moord.api("GET", f"{path}xml", check=False)
+    # Before, the parameter was none.
+    assert "one\n" in moord.api("GET", path.replace("1.54", "1.53") + "json")
+
+
+def test_following_until_a_time_ends_by_itself(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "on", "busybox", "sh", "-c", "echo a; sleep 100")
+    assert moord.docker("logs", "-f", "--until", "-1s", "on") == "a"
+    moord.docker("rm", "-f", "on")
+
+
+@pytest.mark.parametrize("log", ["json-file false", "json-file true", "local true"])
+def test_following_goes_on_behind_rotations(moord: Daemon, log: str) -> None:
+    driver, compress = log.split()
+    options = ("--log-opt", "max-size=2k", "--log-opt", "max-file=9", "--log-opt", f"compress={compress}")
+    count = "i=0; while [ $((i+=1)) -le 200 ]; do echo $i; sleep 0.002; done"
+    moord.docker("run", "-d", "--name", "turning", "--log-driver", driver, *options, "busybox", "sh", "-c", count)
+    assert moord.docker("logs", "-f", "turning").split()[-150:] == [str(number) for number in range(51, 201)]
+
+
+def test_a_full_cache_is_read_to_its_end(moord: Daemon) -> None:
+    log = (
+        "--log-driver",
+        "syslog",
+        "--log-opt",
+        "syslog-address=udp://127.0.0.1:5999",
+        "--log-opt",
+        "cache-max-size=20k",
+    )
+    moord.docker("run", "--name", "cached", *log, "--log-opt", "cache-max-file=3", "busybox", "seq", "2000")
+    lines = moord.docker("logs", "cached").split()
+    assert lines == [str(number) for number in range(2001 - len(lines), 2001)]
+    assert 200 < len(lines) < 2000
+    moord.docker("run", "--name", "bare", *log, "--log-opt", "cache-disabled=true", "busybox", "true")
+    assert "configured logging driver does not support reading" in moord.run("logs", "bare").stderr

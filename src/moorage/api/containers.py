@@ -208,6 +208,7 @@ class ContainerLogsQuery(Query):
     timestamps: bool = False
     details: bool = False
     tail: str = ""
+    format: str = ""
 
 
 class FilesystemChange(Model):

@@ -159,6 +159,30 @@ class MultiplexedStream(ByteStream):
     content_type = MULTIPLEXED_TYPE
 
 
+class JSONLinesBytes(ByteStream):
+    """Objects that are encoded already, one a line."""
+
+    __slots__ = ()
+
+    content_type = JSON_LINES_TYPE
+
+
+class NDJSONBytes(JSONLinesBytes):
+    """The same by its other name."""
+
+    __slots__ = ()
+
+    content_type = NDJSON_TYPE
+
+
+class JSONSequenceBytes(ByteStream):
+    """Objects that are encoded already, each between a record separator and a newline."""
+
+    __slots__ = ()
+
+    content_type = JSON_SEQUENCE_TYPE
+
+
 class TarStream(ByteStream):
     """A tar archive."""
 

@@ -6,6 +6,7 @@ one split. A log with a time for each line goes through one compiled expression.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import struct
@@ -54,6 +55,7 @@ class Selection:
         details: Put the entries' attributes before their texts.
         multiplexed: Put each entry in a frame that tells its stream.
         tail: How many of the last entries, counted before any other choice, as in Docker.
+        objects: Return each entry as a JSON object on a line of its own, after these bytes.
     """
 
     stdout: bool = True
@@ -64,6 +66,7 @@ class Selection:
     details: bool = False
     multiplexed: bool = True
     tail: int | None = None
+    objects: bytes | None = None
 
     def wants(self, stream: bytes) -> bool:
         """Tell whether a stream is chosen."""
@@ -86,6 +89,8 @@ class Decoder:
 
     def convert(self, entries: bytes) -> bytes:
         """Return what the client reads for whole lines of a log; torn ones are skipped."""
+        if self._selection.objects is not None:
+            return self._convert_to_objects(entries, self._selection.objects)
         parts: list[bytes] = []
         position = 0
         while position < len(entries) and not self.is_over:
@@ -96,6 +101,17 @@ class Decoder:
                 position = self._run(entries, position, tail=entries[mark:end], parts=parts)
             else:
                 position = self._singles(entries, position, parts)
+        return b"".join(parts)
+
+    def _convert_to_objects(self, entries: bytes, before: bytes) -> bytes:
+        parts: list[bytes] = []
+        for line in entries.split(b"\n"):
+            match = _REST.fullmatch(line.partition(_MARK)[2])
+            if match and self._passes(match):
+                with contextlib.suppress(msgspec.DecodeError):
+                    parts += (before, _object(line, details=self._selection.details), b"\n")
+            elif self.is_over:
+                break
         return b"".join(parts)
 
     def _run(self, entries: bytes, position: int, *, tail: bytes, parts: list[bytes]) -> int:
@@ -199,6 +215,35 @@ def _run_end(entries: bytes, position: int, end: bytes) -> int:
         if size >= _RUN_SIZE or 0 <= last < position + size // 2:
             return last
         size *= 4
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A line of a log."""
+
+    log: str
+    stream: str
+    time: str
+    attrs: dict[str, str] = {}
+
+
+class _Attribute(msgspec.Struct, frozen=True, rename="pascal"):
+    key: str
+    value: str
+
+
+class _LogObject(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
+    """An entry as the API shows it since 1.54."""
+
+    line: str
+    source: str
+    timestamp: str
+    attrs: list[_Attribute] = []
+
+
+def _object(line: bytes, *, details: bool) -> bytes:
+    entry = msgspec.json.decode(line, type=_Entry)
+    attributes = [_Attribute(name, value) for name, value in sorted(entry.attrs.items())] if details else []
+    return msgspec.json.encode(_LogObject(entry.log, entry.stream, entry.time, attributes))
 
 
 def parse_time(text: bytes) -> int:

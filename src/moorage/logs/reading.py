@@ -48,12 +48,14 @@ def parse_selection(  # noqa: PLR0913 - one argument for each that the API has
     timestamps: bool = False,
     details: bool = False,
     multiplexed: bool = True,
+    objects: bytes | None = None,
 ) -> Selection:
     """Return what a client asks for with the texts of its query.
 
     Args:
         since, until: Seconds since the epoch, with up to nine digits of a fraction.
         tail: A number; anything else means all, as in Docker.
+        objects: Return JSON objects, each after these bytes.
 
     Raises:
         LogTimeError: A time is something else.
@@ -68,6 +70,7 @@ def parse_selection(  # noqa: PLR0913 - one argument for each that the API has
         timestamps=timestamps,
         details=details,
         multiplexed=multiplexed,
+        objects=objects,
     )
 
 

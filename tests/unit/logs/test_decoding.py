@@ -104,3 +104,19 @@ def test_torn_lines_are_skipped() -> None:
 def test_text_that_looks_like_the_format_is_only_text() -> None:
     line = '","stream":"stderr","time":"x"}\n'
     assert list(cut_frames(decode(entry(line) * 2, Selection()))) == [(1, line.encode())] * 2
+
+
+def test_entries_may_come_as_objects() -> None:
+    lines = (
+        b'{"log":"one\\n","stream":"stdout","attrs":{"b":"2","a":"1"},"time":"2026-01-01T00:00:00Z"}\n'
+        b'{"log":"torn\n'
+        b'{"log":"two","stream":"stderr","time":"2026-01-01T00:00:01.5Z"}\n'
+    )
+    assert Decoder(Selection(objects=b"", details=True)).convert(lines) == (
+        b'{"Line":"one\\n","Source":"stdout","Timestamp":"2026-01-01T00:00:00Z",'
+        b'"Attrs":[{"Key":"a","Value":"1"},{"Key":"b","Value":"2"}]}\n'
+        b'{"Line":"two","Source":"stderr","Timestamp":"2026-01-01T00:00:01.5Z"}\n'
+    )
+    assert Decoder(Selection(objects=b"\x1e", stderr=False)).convert(lines) == (
+        b'\x1e{"Line":"one\\n","Source":"stdout","Timestamp":"2026-01-01T00:00:00Z"}\n'
+    )

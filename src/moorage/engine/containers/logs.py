@@ -27,7 +27,11 @@ _SECOND: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRequest:
-    """What a client asks of a log; times and counts are texts as they came."""
+    """What a client asks of a log; times and counts are texts as they came.
+
+    Attributes:
+        objects: Return JSON objects, each after these bytes, instead of text.
+    """
 
     stdout: bool = False
     stderr: bool = False
@@ -37,6 +41,7 @@ class LogRequest:
     timestamps: bool = False
     details: bool = False
     tail: str = ""
+    objects: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,7 @@ class ContainerLogs:
             timestamps=request.timestamps,
             details=request.details,
             multiplexed=multiplexed,
+            objects=request.objects,
         )
         follows = request.follow and record.state.running
         chunks = self._follow(record, path, selection) if follows else read_log(path, selection)

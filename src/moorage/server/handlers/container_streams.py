@@ -6,20 +6,41 @@ from typing import Final
 from moorage.api import containers, endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.stats import ContainerStats
-from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream, RawStream
+from moorage.api.streams import (
+    JSON_LINES_TYPE,
+    JSON_SEQUENCE_TYPE,
+    MULTIPLEXED_TYPE,
+    NDJSON_TYPE,
+    ByteStream,
+    Hijack,
+    JSONLines,
+    JSONLinesBytes,
+    JSONSequenceBytes,
+    MultiplexedStream,
+    NDJSONBytes,
+    RawStream,
+)
 from moorage.api.versions import Version
 from moorage.engine.containers.attaching import AttachRequest, ContainerAttacher
+from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.logs import ContainerLogs, LogRequest
 from moorage.engine.containers.stats import StatsReader
 from moorage.server.calls import Call
 from moorage.server.handlers.leftovers import with_short_leftover
 from moorage.server.hijack import wait_head_read
+from moorage.server.negotiation import choose_type
 from moorage.server.responses import Response, json_response
 from moorage.server.router import Router
 
 _ONE_SHOT: Final = Version(1, 41)
 #: Before, a WebSocket was always attached to all streams.
 _WEBSOCKET_CHOOSES: Final = Version(1, 42)
+_LOG_OBJECTS: Final = Version(1, 54)
+_OBJECT_STREAMS: Final = {
+    JSON_LINES_TYPE: JSONLinesBytes,
+    NDJSON_TYPE: NDJSONBytes,
+    JSON_SEQUENCE_TYPE: JSONSequenceBytes,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +98,7 @@ class ContainerStreamHandlers:
     async def read_logs(self, call: Call[containers.ContainerLogsQuery, NoBody]) -> ByteStream:
         """Answer GET /containers/{id}/logs."""
         query = call.query
+        objects = _object_stream(query.format, call.headers.get("accept", "")) if call.version >= _LOG_OBJECTS else None
         request = LogRequest(
             stdout=query.stdout,
             stderr=query.stderr,
@@ -86,10 +108,11 @@ class ContainerStreamHandlers:
             timestamps=query.timestamps,
             details=query.details,
             tail=query.tail,
+            objects=(b"\x1e" if objects is JSONSequenceBytes else b"") if objects else None,
         )
         source = self.logs.open(call.path["id"], request)
         kind = MultiplexedStream if source.multiplexed else RawStream
-        return kind(source.chunks, eager=True)
+        return (objects or kind)(source.chunks, eager=True)
 
     async def read_stats(
         self, call: Call[containers.ContainerStatsQuery, NoBody]
@@ -102,3 +125,12 @@ class ContainerStreamHandlers:
             )
             return json_response(sample)
         return JSONLines(self.stats.samples(reference, version=call.version))
+
+
+def _object_stream(form: str, accept: str) -> type[ByteStream] | None:
+    """Return the form of a log as objects; None for one as text."""
+    if form not in {"", "json"}:
+        raise RequestRefusedError(f"invalid log format: {form}")
+    # A client that takes anything gets text, unless it says otherwise.
+    offers = [*_OBJECT_STREAMS] if form else [MULTIPLEXED_TYPE, *_OBJECT_STREAMS]
+    return _OBJECT_STREAMS.get(choose_type(accept, offers, default=NDJSON_TYPE if form else ""))
