@@ -15,8 +15,6 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig, ContainerCreateRequest, HealthConfig
 from moorage.api.host_config import (
-    DeviceMapping,
-    DeviceRequest,
     HostConfig,
     LogConfig,
     ThrottleDevice,
@@ -25,6 +23,7 @@ from moorage.api.host_config import (
 )
 from moorage.api.mounts import Mount
 from moorage.api.networks import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
+from moorage.cli.device_flags import device_requests, devices
 from moorage.cli.environment import environment, labels, pairs
 from moorage.cli.flag_checks import FlagError, check_flags
 from moorage.cli.grammar import FlagValueError
@@ -207,9 +206,9 @@ def _host_config(flags: Mapping[str, Any], bindings: dict[str, Any]) -> HostConf
         blkio_device_write_bps=_throttles(flags["device_write_bps"]),
         blkio_device_read_iops=_throttles(flags["device_read_iops"]),
         blkio_device_write_iops=_throttles(flags["device_write_iops"]),
-        devices=[_device(text) for text in flags["device"]],
+        devices=devices(flags["device"]),
         device_cgroup_rules=list(flags["device_cgroup_rule"]) or None,
-        device_requests=_gpus(flags["gpus"]),
+        device_requests=device_requests(flags["device"], flags["gpus"]),
         ulimits=[_ulimit(text) for text in flags["ulimit"]] or None,
     )
 
@@ -270,32 +269,6 @@ def _rates(texts: Iterable[str]) -> list[tuple[str, int]]:
 
 def _throttles(texts: Iterable[str]) -> list[ThrottleDevice]:
     return [ThrottleDevice(path=path, rate=rate) for path, rate in _rates(texts)]
-
-
-def _device(text: str) -> DeviceMapping:
-    parts = text.split(":")
-    host, inside, access = parts[0], parts[0], "rwm"
-    if len(parts) > 3 or not host:
-        raise FlagError(f"invalid device specification: {text}")
-    if len(parts) == 2 and set(parts[1]) <= set("rwm"):
-        access = parts[1]
-    elif len(parts) >= 2:
-        inside = parts[1]
-    if len(parts) == 3:
-        access = parts[2]
-    if not set(access) <= set("rwm"):
-        raise FlagError(f"invalid device specification: {text}")
-    return DeviceMapping(path_on_host=host, path_in_container=inside, cgroup_permissions=access)
-
-
-def _gpus(text: str) -> list[DeviceRequest] | None:
-    if not text:
-        return None
-    if text == "all" or text.isdecimal():
-        return [DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])]
-    fields = pairs(text.split(","))
-    identities = fields["device"].split(",") if "device" in fields else None
-    return [DeviceRequest(driver=fields.get("driver", ""), device_ids=identities, capabilities=[["gpu"]])]
 
 
 def _ulimit(text: str) -> Ulimit:

@@ -8,7 +8,7 @@ Spec: dockerd(8), "DAEMON CONFIGURATION FILE".
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ import msgspec
 from moorage.api.host_config import LogConfig, Ulimit
 from moorage.api.versions import MAXIMUM, MINIMUM, MalformedVersionError, Version, read_version
 from moorage.daemon.options import FIXED, UNSUPPORTED
+from moorage.engine.bundles.validation import check_slice
 from moorage.errors import InvalidParameterError
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
@@ -26,6 +27,8 @@ NATIVE_RUNTIME: Final = "moorage"
 NATIVE_ALIAS: Final = "runc"
 """Clients ask for Docker's default runtime by this name; it means the native one, unless configured otherwise."""
 
+#: The one feature that can be turned off here; it is on by default.
+_CDI: Final = "cdi"
 _LEVELS: Final = frozenset({"debug", "info", "warn", "error", "fatal"})
 _SIZE: Final = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
 _PROXY_SCHEMES: Final = ("http", "https", "no")
@@ -94,7 +97,11 @@ class DaemonConfig:
     log: LogConfig = field(default_factory=lambda: LogConfig(type="json-file", config={}))
     ulimits: tuple[Ulimit, ...] = ()
     storage_driver: str = ""
-    cgroup_parent: str = "/docker"
+    cgroup_driver: str = "cgroupfs"
+    cgroup_parent: str = ""
+    cpu_rt_period: int = 0
+    cpu_rt_runtime: int = 0
+    cdi_spec_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     init: bool = False
     init_path: str = ""
     default_ipc_mode: str = "private"
@@ -197,6 +204,8 @@ def _build(merged: Mapping[str, Any], *, config_file: Path, fault: str) -> Daemo
     )
     config = DaemonConfig(**values)
     _check(config, merged)
+    if not _converted("features", _features, merged.get("features", {})).get(_CDI, True):
+        return replace(config, cdi_spec_dirs=())
     return config
 
 
@@ -216,6 +225,7 @@ def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
     if config.default_runtime not in {NATIVE_RUNTIME, NATIVE_ALIAS} and config.default_runtime not in config.runtimes:
         raise ConfigurationError(f"specified default runtime '{config.default_runtime}' does not exist")
     _check_log(config.log)
+    _check_cgroups(config)
     for label in config.labels:
         if "=" not in label:
             raise ConfigurationError(f"bad attribute format: {label}")
@@ -234,13 +244,18 @@ def _check_log(log: LogConfig) -> None:
         raise ConfigurationError(f"failed to set log opts: {error}") from None
 
 
+def _check_cgroups(config: DaemonConfig) -> None:
+    if config.cgroup_driver == "systemd" and config.cgroup_parent:
+        check_slice(config.cgroup_parent)
+
+
 def _check_fixed(merged: Mapping[str, Any]) -> None:
     for key, (allowed, reason) in FIXED.items():
         if key in merged and merged[key] not in allowed:
             shown = str(merged[key]).lower() if isinstance(merged[key], bool) else merged[key]
             raise ConfigurationError(f"{key}={shown} is not supported by Moorage: {reason}")
     for name, wanted in _converted("features", _features, merged.get("features", {})).items():
-        if wanted:
+        if wanted and name != _CDI:
             raise ConfigurationError(f"the feature {name} is not supported by Moorage")
 
 
@@ -294,6 +309,25 @@ def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
         return {str(key): _text(item) for key, item in value.items()}
     return {name: text for name, _, text in (str(item).partition("=") for item in value)}
+
+
+def _cgroup_driver(value: Any) -> str:
+    """Return the driver of `["native.cgroupdriver=..."]`, the only option there is."""
+    driver = "cgroupfs"
+    for text in _texts(value):
+        name, _, driver = text.partition("=")
+        if name.lower() != "native.cgroupdriver":
+            raise ValueError(f"unknown option: '{name}'")
+        if driver == "none":
+            raise ValueError("native.cgroupdriver option none is internally used and cannot be specified manually")
+        if driver not in {"cgroupfs", "systemd"}:
+            raise ValueError(f"native.cgroupdriver option {driver} not supported")
+    return driver
+
+
+def _spec_dirs(value: Any) -> tuple[Path, ...]:
+    """Return the directories of CDI specifications; one empty text is none."""
+    return tuple(Path(text) for text in _texts(value) if text)
 
 
 def _number(value: Any) -> int:
@@ -417,7 +451,11 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "max-download-attempts": ("max_download_attempts", _number),
     "default-ulimits": ("ulimits", _ulimits),
     "storage-driver": ("storage_driver", _text),
+    "exec-opts": ("cgroup_driver", _cgroup_driver),
     "cgroup-parent": ("cgroup_parent", _text),
+    "cpu-rt-period": ("cpu_rt_period", _number),
+    "cpu-rt-runtime": ("cpu_rt_runtime", _number),
+    "cdi-spec-dirs": ("cdi_spec_dirs", _spec_dirs),
     "init": ("init", _switch),
     "init-path": ("init_path", _text),
     "default-ipc-mode": ("default_ipc_mode", _one_of("private", "shareable")),

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from moorage.cgroups import systemd
 from moorage.cgroups.group import detect
+from moorage.cgroups.paths import Layout, Mode
 from moorage.content.store import BlobStore
 from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
 from moorage.daemon.remapping import daemon_mapping
@@ -20,6 +22,7 @@ from moorage.engine.apparmor.loading import DefaultProfile, apparmor_available
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, kernel_has_selinux, read_host_facts
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.realtime import RealtimeBudget
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.containers.uses import ContainerUses, NetworkedContainers
@@ -28,6 +31,7 @@ from moorage.engine.host import Host, read_host
 from moorage.engine.jobs import Jobs
 from moorage.engine.launching import Launcher
 from moorage.engine.userns.mapping import IdMapping
+from moorage.errors import NotSupportedError
 from moorage.networks.assembly import Networks
 from moorage.networks.models import DEFAULT_POOLS, NetworkOptions
 from moorage.snapshots.jobs import FileJobs
@@ -44,6 +48,10 @@ from moorage.volumes.store import VolumeStore
 _INIT_PROGRAMS: Final = ("docker-init", "tini-static", "catatonit", "tini")
 _log = logging.getLogger(__name__)
 _DRIVERS: Final[dict[str, Literal["overlay", "native"]]] = {"overlay2": "overlay", "vfs": "native"}
+
+
+class CgroupDriverError(NotSupportedError):
+    """The configuration asks for control groups that this host does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +119,13 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         registry=registry,
         tasks=tasks,
         uses=uses,
-        groups=ContainerGroups(layout=layout, parent=config.cgroup_parent),
+        groups=container_groups(config, layout),
         host=read_host(),
         facts=read_host_facts(
             layout=layout,
             default_runtime=config.default_runtime,
             runtimes=(NATIVE_RUNTIME, NATIVE_ALIAS, *config.runtimes),
+            systemd_cgroups=config.cgroup_driver == "systemd",
         ),
         blobs=BlobStore.open(config.data_root / "content"),
         snapshots=await SnapshotStore.open(
@@ -145,6 +154,37 @@ def security_modules(config: DaemonConfig) -> SecurityModules:
     if config.selinux and not selinux:
         _log.warning("SELinux could not be enabled: the kernel does not have it in force")
     return SecurityModules(apparmor=apparmor_available(), selinux=selinux)
+
+
+def container_groups(config: DaemonConfig, layout: Layout) -> ContainerGroups:
+    """Return where this host keeps the cgroups of containers.
+
+    Raises:
+        CgroupDriverError: The host can't do what the configuration asks for.
+    """
+    unified = layout.mode is Mode.V2
+    is_systemd = config.cgroup_driver == "systemd"
+    if is_systemd and not (unified and systemd.is_running()):
+        raise CgroupDriverError("native.cgroupdriver=systemd needs a host with systemd and cgroup v2 alone")
+    return ContainerGroups(
+        layout=layout, parent=config.cgroup_parent, systemd=is_systemd, realtime=realtime_budget(config, layout)
+    )
+
+
+def realtime_budget(config: DaemonConfig, layout: Layout) -> RealtimeBudget | None:
+    """Return what the daemon gives the parents of containers for realtime processes.
+
+    Raises:
+        CgroupDriverError: The kernel can't; Docker's words.
+    """
+    if not (config.cpu_rt_period or config.cpu_rt_runtime):
+        return None
+    cpu = layout.by_controller.get("cpu")
+    if layout.mode is Mode.V2:
+        raise CgroupDriverError("daemon-scoped cpu-rt-period and cpu-rt-runtime are not implemented for cgroup v2")
+    if cpu is None or not Path(cpu.mount_point, "cpu.rt_runtime_us").exists():
+        raise CgroupDriverError("daemon-scoped cpu-rt-period and cpu-rt-runtime are not supported by the kernel")
+    return RealtimeBudget(mount_point=cpu.mount_point, period=config.cpu_rt_period, runtime=config.cpu_rt_runtime)
 
 
 def network_options(config: DaemonConfig, engine_id: str) -> NetworkOptions:

@@ -169,6 +169,7 @@ def system_service(wiring: Wiring) -> SystemService:
         containers=base.registry.counts,
         images=lambda: len(wiring.images.catalog.images()),
         listeners=lambda: base.bus.listeners,
+        cdi=wiring.cdi,
     )
 
 
@@ -214,6 +215,7 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         default_runtime=config.default_runtime,
         runtimes=shown_runtimes(config),
         init_binary=base.init_path,
+        cgroup_driver=config.cgroup_driver,
         labels=config.labels,
         debug=config.debug,
         experimental=config.experimental,

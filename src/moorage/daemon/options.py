@@ -63,6 +63,8 @@ _VALUES: Final = (
     "userns-remap",
 )
 _NUMBERS: Final = (
+    "cpu-rt-period",
+    "cpu-rt-runtime",
     "default-shm-size",
     "default-stop-timeout",
     "max-concurrent-downloads",
@@ -98,7 +100,7 @@ _SHORT: Final = {"host": "-H", "debug": "-D", "log-level": "-l", "group": "-G", 
 UNSUPPORTED: Final = frozenset(
     """
     api-cors-header bip6 bridge-accept-fwmark builder containerd containerd-namespace containerd-plugins-namespace
-    cpu-rt-period cpu-rt-runtime cri-containerd default-gateway default-gateway-v6 default-network-opt
+    cri-containerd default-gateway default-gateway-v6 default-network-opt
     default-network-opts fixed-cidr-v6 network-control-plane-mtu oom-score-adjust resolv-conf
     swarm-default-advertise-addr swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy-path
     """.split()
@@ -109,8 +111,6 @@ UNSUPPORTED: Final = frozenset(
 FIXED: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     "allow-direct-routing": ((False,), "containers are reached through published ports only"),
     "authorization-plugins": (([],), "it has no authorization plugins"),
-    "cdi-spec-dirs": (([],), "it has no CDI devices"),
-    "exec-opts": (([], ["native.cgroupdriver=cgroupfs"]), "it makes control groups itself"),
     "firewall-backend": (("", "nftables"), "it programs nftables"),
     "ip-forward": ((True,), "bridge networks need routing"),
     "ip6tables": ((True,), "it always programs its own table of the firewall"),

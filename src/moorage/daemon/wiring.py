@@ -14,6 +14,7 @@ from moorage.daemon.foundations import Foundations
 from moorage.daemon.live import LiveConfig
 from moorage.daemon.remapping import pools, read_accounts
 from moorage.engine.bundles.host_facts import HostFacts
+from moorage.engine.cdi import CDIRegistry
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
@@ -39,6 +40,7 @@ from moorage.engine.containers.sizes import ContainerSizes
 from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.waiting import ExitWatch
+from moorage.engine.device_requests import DeviceRequests
 from moorage.engine.exec.exits import ExecExits
 from moorage.engine.exec.probing import CountedProber, ExecProber
 from moorage.engine.exec.starting import ExecStarter
@@ -153,6 +155,11 @@ class Wiring:
         return ContainerRoots(snapshots=self.base.snapshots, mounts=self.mounts)
 
     @cached_property
+    def cdi(self) -> CDIRegistry:
+        """Finds the devices that vendors describe."""
+        return CDIRegistry(self.base.config.cdi_spec_dirs)
+
+    @cached_property
     def bundler(self) -> Bundler:
         """Makes bundles."""
         base, config = self.base, self.base.config
@@ -163,6 +170,7 @@ class Wiring:
             mounts=self.mounts,
             paths=base.paths,
             groups=base.groups,
+            requests=DeviceRequests(self.cdi),
             host=base.facts,
             userns=self.userns,
             defaults=BundleDefaults(

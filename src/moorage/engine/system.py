@@ -18,6 +18,7 @@ from moorage.api.system import (
     AddressPool,
     Commit,
     ComponentVersion,
+    DeviceInfo,
     FirewallInfo,
     IndexInfo,
     LegacySystemInfo,
@@ -32,6 +33,7 @@ from moorage.api.timestamps import format_time
 from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM, Version
 from moorage.engine import host
 from moorage.engine.bundles.host_facts import HostFacts, host_architecture
+from moorage.engine.cdi import CDIRegistry, Discovery
 from moorage.engine.host import Host
 from moorage.logs.options import DRIVERS
 
@@ -49,6 +51,16 @@ _LIMIT_WARNINGS: Final = (
     ("cpu_cfs", "WARNING: No cpu cfs period support"),
     ("cpu_shares", "WARNING: No cpu shares support"),
     ("cpuset", "WARNING: No cpuset support"),
+)
+#: The same for block devices, whose limits each version of cgroups calls differently.
+_BLOCK_WARNINGS_V1: Final = tuple(
+    ("blkio_throttle", f"WARNING: No blkio throttle.{name}_device support")
+    for name in ("read_bps", "write_bps", "read_iops", "write_iops")
+)
+_BLOCK_WARNINGS_V2: Final = (
+    ("blkio_weight", "WARNING: No io.weight support"),
+    ("blkio_weight_device", "WARNING: No io.weight (per device) support"),
+    *(("blkio_throttle", f"WARNING: No io.max ({name}) support") for name in ("rbps", "wbps", "riops", "wiops")),
 )
 #: cgroup v2 lacks these by design, so there is nothing to warn of.
 _UNKNOWN_TO_CGROUP_V2: Final = frozenset({"oom_kill_disable"})
@@ -104,6 +116,7 @@ class DaemonSettings:
     default_runtime: str
     runtimes: Mapping[str, RuntimeInfo]
     init_binary: str = ""
+    cgroup_driver: str = "cgroupfs"
     labels: Sequence[str] = ()
     debug: bool = False
     log_drivers: Sequence[str] = DRIVERS
@@ -128,6 +141,7 @@ class SystemService:
         containers: Counts the containers.
         images: Counts the images.
         listeners: Counts who listens to events.
+        cdi: Knows the devices that vendors describe.
     """
 
     settings: Callable[[], DaemonSettings]
@@ -136,6 +150,7 @@ class SystemService:
     containers: Callable[[], ContainerCounts]
     images: Callable[[], int]
     listeners: Callable[[], int]
+    cdi: CDIRegistry = dataclasses.field(default_factory=lambda: CDIRegistry(()))
 
     def version(self) -> SystemVersion:
         """Return the versions of the engine and of its host."""
@@ -171,7 +186,7 @@ class SystemService:
     def info(self) -> SystemInfo:
         """Return everything about the daemon and its host."""
         settings, has = self.settings(), self.facts.features
-        counts = self.containers()
+        counts, found = self.containers(), self.cdi.discover()
         return SystemInfo(
             id=settings.id,
             experimental_build=settings.experimental,
@@ -197,7 +212,7 @@ class SystemService:
             n_goroutines=len(asyncio.all_tasks()),
             system_time=format_time(time.time_ns()),
             logging_driver=settings.log_driver,
-            cgroup_driver="cgroupfs",
+            cgroup_driver=settings.cgroup_driver,
             cgroup_version=str(self.facts.cgroup_version),
             n_events_listener=self.listeners(),
             kernel_version=self.host.kernel,
@@ -222,7 +237,9 @@ class SystemService:
             security_options=self._security_options(),
             default_address_pools=[AddressPool(base=base, size=size) for base, size in settings.address_pools],
             firewall_backend=FirewallInfo(driver=settings.firewall),
-            warnings=self._warnings(),
+            cdi_spec_dirs=[str(path) for path in self.cdi.directories],
+            discovered_devices=[DeviceInfo(source="cdi", id=name) for name in found.devices],
+            warnings=[*self._warnings(), *_device_warnings(found)],
         )
 
     def _plugins(self) -> PluginsInfo:
@@ -257,8 +274,11 @@ class SystemService:
 
     def _warnings(self) -> list[str]:
         by_design = _UNKNOWN_TO_CGROUP_V2 if self.facts.cgroup_version == 2 else frozenset()
+        block = _BLOCK_WARNINGS_V2 if self.facts.cgroup_version == 2 else _BLOCK_WARNINGS_V1
         missing = [
-            text for limit, text in _LIMIT_WARNINGS if limit not in self.facts.features and limit not in by_design
+            text
+            for limit, text in (*_LIMIT_WARNINGS, *block)
+            if limit not in self.facts.features and limit not in by_design
         ]
         if not host.is_forwarding():
             missing.append("WARNING: IPv4 forwarding is disabled")
@@ -281,6 +301,14 @@ def info_of(info: SystemInfo, version: Version) -> SystemInfo:
             name: msgspec.structs.replace(runtime, status={}) for name, runtime in info.runtimes.items()
         }
     return LegacySystemInfo(**fields)
+
+
+def _device_warnings(found: Discovery) -> list[str]:
+    return [
+        f"CDI: Error associated with spec file {path}: {error}"
+        for path, errors in found.errors.items()
+        for error in errors
+    ]
 
 
 def _exposure(address: str) -> str:

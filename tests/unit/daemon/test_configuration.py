@@ -11,6 +11,7 @@ import pytest
 from moorage.daemon.config import ConfigurationError, load
 from moorage.daemon.lock import AlreadyRunningError, PidFileError, only_daemon, pid_file
 from moorage.daemon.options import UNSUPPORTED, parse
+from moorage.errors import MoorageError
 
 
 @pytest.fixture
@@ -124,7 +125,12 @@ def test_no_key_is_ignored_in_silence(file: Path, key: str) -> None:
     ("settings", "text"),
     [
         ({"iptables": False}, "iptables=false is not supported by Moorage"),
-        ({"exec-opts": ["native.cgroupdriver=systemd"]}, "exec-opts=.* is not supported by Moorage"),
+        (
+            {"exec-opts": ["native.cgroupdriver=none"]},
+            "option none is internally used and cannot be specified manually",
+        ),
+        ({"exec-opts": ["native.cgroupdriver=x"]}, "native.cgroupdriver option x not supported"),
+        ({"exec-opts": ["isolation=x"]}, "unknown option: 'isolation'"),
         ({"authorization-plugins": ["opa"]}, "authorization-plugins=.* is not supported by Moorage"),
         ({"features": {"containerd-snapshotter": True}}, "the feature containerd-snapshotter is not supported"),
         ({"min-api-version": "1.20"}, "minimum supported API version is 1.24: 1.20"),
@@ -135,6 +141,19 @@ def test_no_key_is_ignored_in_silence(file: Path, key: str) -> None:
 def test_values_that_cannot_be_had_are_named(file: Path, settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         config(file, **settings)
+
+
+def test_systemd_makes_cgroups_in_slices(file: Path) -> None:
+    driver = {"exec-opts": ["native.cgroupdriver=systemd"]}
+    assert config(file, **driver, **{"cgroup-parent": "my.slice"}).cgroup_driver == "systemd"
+    with pytest.raises(MoorageError, match="should be a valid slice named as"):
+        config(file, **driver, **{"cgroup-parent": "/my"})
+
+
+def test_directories_of_devices_can_be_named_and_turned_off(file: Path) -> None:
+    assert config(file, **{"cdi-spec-dirs": ["/a", "/b"]}).cdi_spec_dirs == (Path("/a"), Path("/b"))
+    for off in ({"cdi-spec-dirs": [""]}, {"features": {"cdi": False}}):
+        assert config(file, **off).cdi_spec_dirs == ()
 
 
 def test_values_that_change_nothing_are_taken(file: Path) -> None:

@@ -1,19 +1,19 @@
 """Devices of a container: the nodes in its ``/dev`` and the rules of its device cgroup.
 
-Spec: Engine API, HostConfig "Devices", "DeviceCgroupRules", "DeviceRequests";
+Spec: Engine API, HostConfig "Devices", "DeviceCgroupRules";
 runtime-spec, config-linux.md "Devices" and "Allowed Device list".
 """
 
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from moorage.api.host_config import DeviceMapping, DeviceRequest
-from moorage.errors import InvalidParameterError, NotSupportedError
+from moorage.api.host_config import DeviceMapping
+from moorage.errors import InvalidParameterError
 
 DeviceRule = dict[str, Any]
 """An entry of ``linux.resources.devices``."""
@@ -43,14 +43,6 @@ ALLOW_ALL: Final[tuple[DeviceRule, ...]] = ({"allow": True, "access": "rwm"},)
 
 class DeviceError(InvalidParameterError):
     """A device or a device rule can't be given to a container."""
-
-
-class NoDeviceDriverError(NotSupportedError):
-    """A device request asks for a kind of device that nothing on this host provides."""
-
-    def __init__(self, driver: str, capabilities: Sequence[Sequence[str]]) -> None:
-        wanted = " ".join("[" + " ".join(group) + "]" for group in capabilities)
-        super().__init__(f'could not select device driver "{driver}" with capabilities: [{wanted}]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +87,6 @@ def parse_rule(text: str) -> DeviceRule:
     rule: DeviceRule = {"allow": True, "type": kind, "access": access}
     numbers = {"major": major, "minor": minor}
     return rule | {key: int(number) for key, number in numbers.items() if number != "*"}
-
-
-def check_requests(requests: Iterable[DeviceRequest]) -> None:
-    """Refuse requests for devices that need a driver; this engine has none yet.
-
-    Raises:
-        NoDeviceDriverError: There is a request.
-    """
-    for request in requests:
-        raise NoDeviceDriverError(request.driver or "", request.capabilities or ())
 
 
 def collect_devices(mappings: Iterable[DeviceMapping]) -> tuple[list[HostDevice], list[DeviceRule]]:

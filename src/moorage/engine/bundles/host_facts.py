@@ -63,6 +63,7 @@ class HostFacts:
         kernel: Major and minor version.
         thermal_paths: Counters of the processors' heat, which tell what others compute.
         runtimes: Names that ``--runtime`` takes.
+        systemd_cgroups: systemd makes the cgroups of containers.
     """
 
     cgroup_version: int
@@ -75,6 +76,7 @@ class HostFacts:
     thermal_paths: tuple[str, ...] = ()
     default_runtime: str = "moorage"
     runtimes: frozenset[str] = field(default_factory=lambda: frozenset({"moorage"}))
+    systemd_cgroups: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,11 @@ def kernel_has_selinux() -> bool:
 
 
 def read_host_facts(
-    *, layout: Layout, default_runtime: str = "moorage", runtimes: Iterable[str] = ("moorage",)
+    *,
+    layout: Layout,
+    default_runtime: str = "moorage",
+    runtimes: Iterable[str] = ("moorage",),
+    systemd_cgroups: bool = False,
 ) -> HostFacts:
     """Look at this host's kernel and processors."""
     unified = layout.unified if layout.mode is Mode.V2 else None
@@ -107,6 +113,7 @@ def read_host_facts(
         thermal_paths=_thermal_paths(),
         default_runtime=default_runtime,
         runtimes=frozenset(runtimes) | {default_runtime},
+        systemd_cgroups=systemd_cgroups,
     )
 
 

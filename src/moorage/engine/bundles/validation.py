@@ -85,6 +85,13 @@ class InvalidRequestError(InvalidParameterError):
     """A field of a create or update request has a value that can never work."""
 
 
+class InvalidParentError(InvalidParameterError):
+    """The parent of a container's cgroup is no slice, and systemd makes cgroups in slices only."""
+
+    def __init__(self) -> None:
+        super().__init__('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+
+
 class UnsupportedOptionError(NotSupportedError):
     """The option is known and this engine does not have it."""
 
@@ -115,6 +122,8 @@ def check_create(
     check_restart_policy(host_config.restart_policy, auto_remove=host_config.auto_remove)
     check_policy_fits(host_config.restart_policy, config)
     _check_ulimits(host_config)
+    if host.systemd_cgroups and host_config.cgroup_parent:
+        check_slice(host_config.cgroup_parent)
     if host_config.runtime and host_config.runtime not in host.runtimes:
         raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
     limited, warnings = check_limits(_with_usual_limits(host_config), host=host)
@@ -272,6 +281,16 @@ def _check_host_options(host_config: HostConfig) -> None:
         )
     if host_config.storage_opt:
         raise UnsupportedOptionError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+
+
+def check_slice(parent: str) -> None:
+    """Check the name of a slice.
+
+    Raises:
+        InvalidParentError: It is none.
+    """
+    if len(parent) <= len(".slice") or not parent.endswith(".slice"):
+        raise InvalidParentError
 
 
 def _check_ulimits(host_config: HostConfig) -> None:

@@ -39,6 +39,7 @@ from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.device_requests import DeviceRequests
 from moorage.engine.selinux.context import shared_label
 from moorage.engine.userns.mapping import IdMapping
 from moorage.engine.userns.service import UserNamespaces
@@ -91,6 +92,7 @@ class Bundler:
     mounts: MountPreparer
     paths: ContainerPaths
     groups: ContainerGroups
+    requests: DeviceRequests
     host: HostFacts
     userns: UserNamespaces
     defaults: BundleDefaults
@@ -108,6 +110,7 @@ class Bundler:
         files = self._network_files(record, sandbox, mapping)
         devices, rules = self._devices(record)
         host_config = record.host_config
+        self.groups.prepare(record)
         spec = build_spec(
             BundleInputs(
                 container_id=record.id,
@@ -130,6 +133,7 @@ class Bundler:
                 seccomp_default=self.defaults.seccomp_profile,
             )
         )
+        self.requests.apply(spec, host_config.device_requests or ())
         runtime = self._runtime(record)
         if runtime is not None:
             # Runtimes that Debian still ships refuse a minor version they do not know.
@@ -249,9 +253,12 @@ class Bundler:
         return joined
 
     def _devices(self, record: ContainerRecord) -> tuple[list[HostDevice], list[DeviceRule]]:
-        if record.host_config.privileged:
-            return all_host_devices(), []
-        return collect_devices(record.host_config.devices or ())
+        mappings = record.host_config.devices or ()
+        if not record.host_config.privileged:
+            return collect_devices(mappings)
+        # It has every device at the host's own place already; whatever it asks for besides is elsewhere.
+        elsewhere, _ = collect_devices(each for each in mappings if each.path_in_container != each.path_on_host)
+        return [*all_host_devices(), *elsewhere], []
 
     def _init(self, record: ContainerRecord) -> str | None:
         if not runs_init(record.host_config):

@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Final
 from moorage.cgroups.errors import CgroupError
 from moorage.cgroups.group import open_group
 from moorage.cgroups.paths import Layout
+from moorage.cgroups.systemd_paths import DEFAULT_SLICE
+from moorage.engine.containers.realtime import RealtimeBudget
 from moorage.engine.containers.records import ContainerRecord
 
 if TYPE_CHECKING:
     # The name exists for type checkers only: that package imports no typing at run time.
     from moorage.cgroups.group import Group
+
+_DEFAULT_PARENT: Final = "/docker"
+_UNIT_PREFIX: Final = "docker"
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
@@ -31,16 +36,31 @@ class ContainerGroups:
     """Finds the cgroup of a container.
 
     Attributes:
-        parent: Of containers that name none; absolute.
+        parent: Of containers that name none: absolute, or a slice; empty for the driver's own.
+        systemd: systemd makes the cgroups, as units.
+        realtime: What the parents get for realtime processes.
     """
 
     layout: Layout
-    parent: str
+    parent: str = ""
+    systemd: bool = False
+    realtime: RealtimeBudget | None = None
 
     def path(self, record: ContainerRecord) -> str:
-        """Return a container's cgroup, absolute from the top of each hierarchy."""
+        """Return a container's ``linux.cgroupsPath``: absolute from the top of each hierarchy, or a unit."""
         parent = record.host_config.cgroup_parent or self.parent
-        return f"/{parent.strip('/')}/{record.id}"
+        if self.systemd:
+            return f"{parent or DEFAULT_SLICE}:{_UNIT_PREFIX}:{record.id}"
+        return f"/{(parent or _DEFAULT_PARENT).strip('/')}/{record.id}"
+
+    def prepare(self, record: ContainerRecord) -> None:
+        """Make what has to be there before a container's cgroup is.
+
+        Raises:
+            RealtimeRefusedError: The kernel does not give the parents their time.
+        """
+        if self.realtime is not None:
+            self.realtime.grant(self.path(record))
 
     def open(self, record: ContainerRecord) -> Group:
         """Return a handle of a container's cgroup, which may not exist."""
