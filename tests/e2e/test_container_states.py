@@ -147,9 +147,40 @@ def test_restart_of_any_state(moord: Daemon) -> None:
     assert told[-1] == "stop"
 
 
+def test_restart_of_a_container_that_is_removed_at_its_end(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--rm", "--name", "brief", *SLEEP)
+    moord.docker("exec", "brief", "touch", "/kept")
+    for _ in range(2):
+        moord.docker("restart", "-t", "0", "brief")
+    moord.docker("exec", "brief", "ls", "/kept")
+    moord.docker("stop", "-t", "0", "brief")
+    wait_until(lambda: moord.docker("ps", "-aq") == "", what="its removal")
+
+
+def test_old_versions_see_the_short_id_as_an_alias_after_the_first_start(moord: Daemon) -> None:
+    moord.docker("network", "create", "names")
+    moord.docker("create", "--name", "one", "--network", "names", "--network-alias", "a", *SLEEP)
+    seen = [aliases(moord, version) for version in ("v1.41", "v1.45")]
+    moord.docker("start", "one")
+    seen += [aliases(moord, version) for version in ("v1.41", "v1.45")]
+    assert seen == [["a"], ["a"], ["a", moord.inspect("one", ".Config.Hostname")], ["a"]]
+    moord.docker("rm", "-f", "one")
+    moord.docker("network", "rm", "names")
+
+
+def aliases(moord: Daemon, version: str) -> list[str]:
+    found: list[str] = json.loads(moord.api("GET", f"/{version}/containers/one/json"))["NetworkSettings"]["Networks"][
+        "names"
+    ]["Aliases"]
+    return found
+
+
 WRONG: dict[tuple[str, str], tuple[int, str]] = {
     ("POST", "/containers/idle/kill"): (409, "cannot kill container: idle: container ID is not running"),
     ("POST", "/containers/idle/kill?signal=BOGUS"): (400, "cannot kill container: idle: invalid signal: BOGUS"),
+    ("POST", "/containers/busy/kill?signal=65"): (
+        400, "cannot kill container: busy: the linux daemon does not support signal 65",
+    ),
     ("POST", "/containers/nobody/kill"): (404, "cannot kill container: nobody: No such container: nobody"),
     ("POST", "/containers/busy/stop?signal=BOGUS"): (500, "cannot stop container: busy: invalid signal: BOGUS"),
     ("POST", "/containers/nobody/restart"): (404, "No such container: nobody"),

@@ -1,5 +1,6 @@
 """What a container's root file system is made of."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ class OverlayRootfs:
     def launch(self, *, volatile: bool = False) -> dict[str, Any]:
         """Return the `rootfs` of launch.json."""
         return {**self.request(), "volatile": volatile}
+
+    def allow_reuse(self) -> None:
+        """Let what was mounted without syncing be mounted again; only while no crash came in between.
+
+        Spec: Linux, filesystems/overlayfs.rst "Volatile mount".
+        """
+        shutil.rmtree(self.work / "work" / "incompat", ignore_errors=True)
 
     def request(self) -> dict[str, Any]:
         """Return the `root` of a worker's request."""
@@ -51,6 +59,9 @@ class DirectoryRootfs:
     def launch(self, *, volatile: bool = False) -> dict[str, Any]:
         """Return the `rootfs` of launch.json."""
         return self.request()
+
+    def allow_reuse(self) -> None:
+        """See `OverlayRootfs`; a tree can always be used again."""
 
     def request(self) -> dict[str, Any]:
         """Return the `root` of a worker's request."""

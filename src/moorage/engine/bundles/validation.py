@@ -52,6 +52,8 @@ _RLIMITS: Final = frozenset(
 )
 _HOSTNAME_BYTES: Final = 63
 _SIGNAL_NUMBERS: Final = range(1, signal.NSIG)
+_REAL_TIME: Final = signal.SIGRTMAX - signal.SIGRTMIN
+_SIGNAL_NUMBER: Final = re.compile(r"[+-]?\d+", re.ASCII)
 _SIGNAL_NAME: Final = re.compile(r"(?:SIG)?([A-Z0-9]+)([+-]\d+)?", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[^=\0][^\0]*", re.DOTALL)
 
@@ -253,13 +255,20 @@ def parse_signal(text: str) -> int:
     Raises:
         InvalidRequestError: There is no such signal.
     """
-    if text.isdecimal() and int(text) in _SIGNAL_NUMBERS:
+    if _SIGNAL_NUMBER.fullmatch(text) and int(text) != 0:
+        if int(text) not in _SIGNAL_NUMBERS:
+            raise InvalidRequestError(f"the linux daemon does not support signal {int(text)}")
         return int(text)
     match = _SIGNAL_NAME.fullmatch(text.upper())
     number = match and getattr(signal.Signals, f"SIG{match[1]}", None)
-    if match is None or number is None or (match[2] and match[1] not in {"RTMIN", "RTMAX"}):
+    if match is None or number is None:
         raise InvalidRequestError(f"invalid signal: {text}")
-    return int(number) + int(match[2] or 0)
+    distance = int(match[2] or 0)
+    # Real-time signals are counted from either end of theirs, and there are no others to count.
+    furthest = {"RTMIN": _REAL_TIME, "RTMAX": -_REAL_TIME}.get(match[1], 0)
+    if not min(0, furthest) <= distance <= max(0, furthest):
+        raise InvalidRequestError(f"invalid signal: {text}")
+    return int(number) + distance
 
 
 def _check_security(host_config: HostConfig) -> None:

@@ -195,6 +195,9 @@ class Bundler:
         chain_ids = record.definition.chain_ids
         top = ChainID(chain_ids[-1]) if chain_ids else None
         rootfs = self.snapshots.container_rootfs(record.id, top)
+        if record.host_config.auto_remove and record.state.started_before:
+            # After a reboot there is no second start: such containers are removed then.
+            rootfs.allow_reuse()
         # Nobody will read the files of an --rm container after a power cut, so overlay
         # need not sync them when it is unmounted.
         return rootfs.launch(volatile=record.host_config.auto_remove)

@@ -58,7 +58,8 @@ class ContainerInspector:
         """
         record = self.registry.resolve(reference)
         networks = self.networks.network_settings(container_networks(record), api_version=version)
-        if version < _WITHOUT_SHORT_ID:
+        if version < _WITHOUT_SHORT_ID and record.state.started_before:
+            # An engine of that age added it when the container first joined its networks.
             networks = _with_short_ids(networks, record)
         config = record.config
         driver = record.host_config.log_config.type if record.state.started_before else ""

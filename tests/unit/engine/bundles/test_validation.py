@@ -154,9 +154,15 @@ def test_parse_signal(text: str, number: int) -> None:
     assert parse_signal(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "99", "SIG", "TERM+1", "SIGSIGTERM"])
+@pytest.mark.parametrize("text", ["", "0", "SIG", "TERM+1", "SIGSIGTERM", "RTMAX+1", "RTMIN-9", "15x"])
 def test_parse_signal_refuses(text: str) -> None:
     with pytest.raises(MoorageError, match="invalid signal"):
+        parse_signal(text)
+
+
+@pytest.mark.parametrize("text", ["65", "99", "-1"])
+def test_numbers_of_no_signal_are_refused(text: str) -> None:
+    with pytest.raises(MoorageError, match=f"the linux daemon does not support signal {text}"):
         parse_signal(text)
 
 
