@@ -181,6 +181,8 @@ def attach(root_fd: int, prepared: PreparedMount) -> None:
 
 def _open_target(root_fd: int, prepared: PreparedMount) -> int:
     path = prepared.destination
+    if path == "/proc" and prepared.tree_fd >= 0:
+        _check_proc(prepared.tree_fd)
     if prepared.fstype in {"proc", "sysfs"} and not prepared.options.bind:
         return destinations.open_plain_directory(root_fd, path)
     if prepared.is_directory:
@@ -192,6 +194,12 @@ def _open_target(root_fd: int, prepared: PreparedMount) -> int:
         os.close(target_fd)
         raise StartError(f'"{path}" cannot be mounted because it is inside /proc')
     return target_fd
+
+
+def _check_proc(tree_fd: int) -> None:
+    """Refuse another file system in the place of /proc: what is written there would reach its owner."""
+    if statfs.file_system_type(tree_fd) != statfs.PROC_SUPER_MAGIC:
+        raise StartError('"/proc" cannot be mounted because it is not of type proc')
 
 
 def _attach(target_fd: int, prepared: PreparedMount) -> None:
