@@ -92,6 +92,9 @@ def test_status_changes_and_their_events(moord: Daemon) -> None:
     )  # fmt: skip
     wait_status(moord, "well", "unhealthy")
     assert moord.docker("ps", "-q", "--no-trunc", "-f", "health=unhealthy") == moord.inspect("well", ".Id")
+    (listed,) = json.loads(moord.api("GET", "/v1.52/containers/json"))
+    assert listed["Health"] == {"Status": "unhealthy", "FailingStreak": listed["Health"]["FailingStreak"]}
+    assert "Health" not in json.loads(moord.api("GET", "/v1.51/containers/json"))[0]
     moord.docker("exec", "well", "touch", "/ok")
     wait_status(moord, "well", "healthy")
     assert "(healthy)" in moord.docker("ps", "--format", "{{.Status}}")

@@ -152,8 +152,8 @@ class SummaryNetworkSettings(Model):
 class SummaryHealth(Model):
     """The part of the health record that a list shows since API 1.52."""
 
-    status: str = ""
-    failing_streak: int = 0
+    status: str = always(default="")
+    failing_streak: int = always(default=0)
 
 
 class ContainerSummary(Model):

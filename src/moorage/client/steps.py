@@ -45,7 +45,7 @@ class RunOptions:
         memory: Bytes.
         cpus: Processors, for example 0.5.
         network: A network's name, ``host``, ``none`` or ``container:NAME``.
-        restart: ``no``, ``always``, ``unless-stopped``, ``on-failure`` or ``on-failure:N``.
+        restart: ``no``, ``always``, ``unless-stopped``, ``on-failure[:N]`` or ``on-unhealthy[:N]``.
         remove: Remove the container when it ends.
     """
 

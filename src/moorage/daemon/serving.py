@@ -117,9 +117,10 @@ def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
 
 async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
     wiring.restarts.cancel_all()
+    # Its loops are jobs, and would never end by themselves.
+    await wiring.health.close()
     await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
     await base.jobs.finish(timeout=wiring.live.config.shutdown_timeout)
-    await wiring.health.close()
     base.tasks.close()
     base.launcher.stop()
     base.networks.close()

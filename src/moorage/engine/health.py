@@ -138,7 +138,9 @@ class HealthMonitor:
 
     def _running(self, container_id: str) -> ContainerRecord | None:
         record = self.registry.find(container_id)
-        return record if record is not None and record.state.has_process else None
+        if record is None or not record.state.has_process or record.state.paused:
+            return None
+        return record
 
     async def _probe(self, record: ContainerRecord, check: HealthConfig) -> None:
         start_ns = time.time_ns()

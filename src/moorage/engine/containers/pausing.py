@@ -48,9 +48,10 @@ class ContainerPauser:
             if state.restarting:
                 raise RestartingError(container_id)
             await self.tasks.get(container_id).pause()
-            health = state.health and state.health.unwatched()
-            record = await self.registry.change_state(container_id, paused=True, health=health)
+            # First, so that no result of a probe comes after the word for none.
             self.on_paused(container_id)
+            health = self.registry.get(container_id).state.health
+            record = await self.registry.change_state(container_id, paused=True, health=health and health.unwatched())
         self.events.publish("container", "pause", container_id, record.event_attributes())
 
     async def unpause(self, reference: str) -> None:
