@@ -17,15 +17,13 @@ import msgspec
 from moorage.api.host_config import LogConfig, Ulimit
 from moorage.api.versions import MAXIMUM, MINIMUM, MalformedVersionError, Version, read_version
 from moorage.daemon.options import FIXED, UNSUPPORTED
+from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME, RuntimeProgram, read_runtimes
 from moorage.engine.bundles.validation import check_slice
 from moorage.errors import InvalidParameterError
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
 DEFAULT_DATA_ROOT: Final = Path("/var/lib/moorage")
 DEFAULT_EXEC_ROOT: Final = Path("/run/moorage")
-NATIVE_RUNTIME: Final = "moorage"
-NATIVE_ALIAS: Final = "runc"
-"""Clients ask for Docker's default runtime by this name; it means the native one, unless configured otherwise."""
 
 #: The one feature that can be turned off here; it is on by default.
 _CDI: Final = "cdi"
@@ -41,14 +39,6 @@ T = TypeVar("T")
 
 class ConfigurationError(InvalidParameterError):
     """The configuration cannot be used."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeProgram:
-    """Another OCI runtime: its program, and arguments before the sub-command."""
-
-    path: str
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,25 +360,6 @@ def _proxies(value: Any) -> dict[str, str]:
     return {name.removesuffix("-proxy"): str(text) for name, text in value.items() if text}
 
 
-def _runtimes(value: Any) -> dict[str, RuntimeProgram]:
-    """Return `{"name": {"path":..., "runtimeArgs":[...]}}` of daemon.json, or `["name=path"]`."""
-    found: dict[str, RuntimeProgram] = {}
-    if isinstance(value, Mapping):
-        for name, program in value.items():
-            if not program.get("path"):
-                raise ValueError(f"runtime {name} has no path; runtimeType is not supported by Moorage")
-            found[name] = RuntimeProgram(path=program["path"], arguments=_texts(program.get("runtimeArgs") or []))
-    else:
-        for text in value:
-            name, separator, path = text.partition("=")
-            if not separator or not path:
-                raise ValueError(f"invalid runtime option: {text}: use name=path")
-            found[name] = RuntimeProgram(path=path)
-    if NATIVE_RUNTIME in found:
-        raise ValueError(f"runtime name '{NATIVE_RUNTIME}' is reserved")
-    return found
-
-
 def _ulimits(value: Any) -> tuple[Ulimit, ...]:
     """Return `{"nofile": {"Name":..., "Soft":..., "Hard":...}}`, or `["nofile=soft[:hard]"]`."""
     if isinstance(value, Mapping):
@@ -443,7 +414,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "dns-opts": ("dns_options", _texts),
     "host-gateway-ips": ("host_gateways", _texts),
     "default-runtime": ("default_runtime", _text),
-    "runtimes": ("runtimes", _runtimes),
+    "runtimes": ("runtimes", read_runtimes),
     "registry-mirrors": ("registry_mirrors", _texts),
     "insecure-registries": ("insecure_registries", _texts),
     "max-concurrent-downloads": ("max_concurrent_downloads", _number),

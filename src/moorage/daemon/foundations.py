@@ -16,8 +16,9 @@ from moorage.cgroups import systemd
 from moorage.cgroups.group import detect
 from moorage.cgroups.paths import Layout, Mode
 from moorage.content.store import BlobStore
-from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
+from moorage.daemon.config import DaemonConfig
 from moorage.daemon.remapping import daemon_mapping
+from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME
 from moorage.engine.apparmor.loading import DefaultProfile, apparmor_available
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, kernel_has_selinux, read_host_facts
 from moorage.engine.containers.groups import ContainerGroups

@@ -7,7 +7,8 @@ from moorage.api.filters import Filters
 from moorage.api.system import RuntimeInfo
 from moorage.api.versions import MAXIMUM
 from moorage.api.volumes import Volume, VolumeUsage
-from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
+from moorage.daemon.config import DaemonConfig
+from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME
 from moorage.daemon.wiring import Wiring
 from moorage.engine.bundles.security import BUILTIN
 from moorage.engine.containers.archive import ContainerArchive

@@ -1,6 +1,7 @@
 """The configuration in force: some of it changes while the daemon runs."""
 
-from moorage.daemon.config import NATIVE_ALIAS, NATIVE_RUNTIME, DaemonConfig
+from moorage.daemon.config import DaemonConfig
+from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME
 
 
 class LiveConfig:

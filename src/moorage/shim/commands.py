@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 
 from moorage.kernel.signals import IGNORED_AT_START
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_CRUN_NOT_FOUND = re.compile(r"executable file `(.*)` not found in \$PATH(: No such file or directory)?")
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _NOT_EXECUTABLE = ("permission denied", "is a directory")
 
@@ -46,7 +48,7 @@ class CommandLine:
         null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             streams = enumerate(stdio or (null_fd, null_fd, null_fd))
-            pid = os.posix_spawn(
+            pid = os.posix_spawnp(
                 self._path,
                 (*self._arguments, *words),
                 os.environ,
@@ -80,7 +82,9 @@ def last_error(log: bytes) -> str:
             message = str(entry.get("msg") or "")
     # runc: `runc create failed: unable to start container process: exec: "x": ...`
     _, found, innermost = message.rpartition("unable to start container process: ")
-    return innermost if found else message
+    message = innermost if found else message
+    # Clients take the exit code from runc's words.
+    return _CRUN_NOT_FOUND.sub(r'exec: "\1": executable file not found in $PATH', message)
 
 
 def exit_code_of(message: str) -> int:

@@ -37,3 +37,9 @@ def test_error_without_a_wrapper_is_taken_whole_and_torn_lines_are_skipped() -> 
 )
 def test_exit_codes_are_a_shell_s(message: str, code: int) -> None:
     assert exit_code_of(message) == code
+
+
+def test_a_missing_program_is_worded_as_runc_words_it() -> None:
+    log = b'{"level":"error","msg":"executable file `x y` not found in $PATH: No such file or directory"}'
+    assert last_error(log) == 'exec: "x y": executable file not found in $PATH'
+    assert exit_code_of(last_error(log)) == 127
