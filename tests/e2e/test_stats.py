@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -89,6 +91,22 @@ def test_the_command_shows_them(moord: Daemon) -> None:
     assert rows["one"].startswith("1 ")
     full = moord.docker("stats", "--no-stream", "--no-trunc", "one").splitlines()
     assert full[1].split()[0] == moord.inspect("one", ".Id")
+
+
+def test_moor_follows_what_starts_and_ends(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "early", *SLEEP)
+    program = [sys.executable, "-c", "from moorage.cli.main import main; main()", "-H", f"unix://{moord.socket}"]
+    command = [*program, "stats", "--format", "{{.Name}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        lines = (line.strip() for line in client.stdout)
+        assert next(lines) == "early"
+        moord.docker("run", "-d", "--name", "late", *SLEEP)
+        assert "late" in lines
+        moord.docker("rm", "-f", "early")
+        # Of one round, and then of the next, there is one line only.
+        assert any((line, next(lines)) == ("late", "late") for line in lines)
+        client.kill()
 
 
 def test_top(moord: Daemon) -> None:

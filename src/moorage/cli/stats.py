@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
@@ -45,27 +45,39 @@ def stats(
     session: Session, /, containers: tuple[str, ...], *, all_: bool, format_text: str, no_stream: bool, no_trunc: bool
 ) -> None:
     """Display a live stream of container(s) resource usage statistics."""
-    names = list(containers) or [
-        container.id
-        for container in session.perform(call(endpoints.CONTAINER_LIST, query=ContainerListQuery(all=all_)))
-    ]
-    watched = [_Watch(session, name) for name in names]
     session.connection.version()
-    for watch in watched:
-        watch.begin(stream=not no_stream)
+    watched: dict[str, _Watch] = {}
     while True:
-        for watch in watched:
+        _follow(session, watched, list(containers) or _names(session, everything=all_), stream=not no_stream)
+        for watch in watched.values():
             watch.sampled.wait(timeout=3)
-        for watch in watched:
+        for watch in watched.values():
             if watch.error is not None and (containers or no_stream):
                 raise watch.error
-        rows = [_row(watch.name, watch.latest, full=no_trunc) for watch in watched if watch.error is None]
+        rows = [_row(watch.name, watch.latest, full=no_trunc) for watch in watched.values() if watch.error is None]
         if not no_stream and not format_text:
             sys.stdout.write(_CLEAR)
         print_rows(rows, columns=_COLUMNS, format_text=format_text, default=_DEFAULT)
-        if no_stream or all(watch.error is not None for watch in watched):
+        sys.stdout.flush()
+        if no_stream:
             return
         time.sleep(0.5)
+
+
+def _names(session: Session, *, everything: bool) -> list[str]:
+    listed = session.perform(call(endpoints.CONTAINER_LIST, query=ContainerListQuery(all=everything)))
+    return [container.id for container in listed]
+
+
+def _follow(session: Session, watched: "dict[str, _Watch]", names: Sequence[str], *, stream: bool) -> None:
+    """Watch these containers and no others: without names, some start and some end meanwhile."""
+    for gone in watched.keys() - set(names):
+        # Its stream ends with the program; nobody looks at it.
+        del watched[gone]
+    for name in names:
+        if name not in watched:
+            watched[name] = _Watch(session, name)
+            watched[name].begin(stream=stream)
 
 
 class _Watch:
