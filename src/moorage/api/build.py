@@ -59,7 +59,20 @@ class BuildPruneQuery(Query):
     all: bool = False
     filters: Annotated[
         Filters,
-        Accepts("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"),
+        # Records have no labels; `docker system prune` hands its filter to every kind of object.
+        Accepts(
+            "until",
+            "unused-for",
+            "id",
+            "parent",
+            "type",
+            "description",
+            "inuse",
+            "shared",
+            "private",
+            "label",
+            "label!",
+        ),
     ] = Filters()
 
 

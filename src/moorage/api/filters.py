@@ -10,6 +10,7 @@ before API 1.22, {"key": {"value": true}}.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,6 +83,14 @@ class Filters:
         wanted = self.values.get(key)
         return not wanted or value.startswith(wanted)
 
+    def matches_pattern(self, key: str, value: str) -> bool:
+        """Tell whether one of the key's values is, or is a regular expression found in, `value`.
+
+        People write ^name$; an absent key matches everything.
+        """
+        wanted = self.values.get(key)
+        return not wanted or any(_is_found(pattern, value) for pattern in wanted)
+
     def matches_labels(self, labels: Mapping[str, str] | None, *, key: str = "label") -> bool:
         """Tell whether all of the key's `name` and `name=value` conditions hold for `labels`.
 
@@ -121,6 +130,13 @@ class Filters:
     def to_json(self) -> str:
         """Return the form that API 1.22 and later take."""
         return msgspec.json.encode({key: list(values) for key, values in self.values.items()}).decode()
+
+
+def _is_found(pattern: str, value: str) -> bool:
+    try:
+        return pattern == value or re.search(pattern, value) is not None
+    except re.error:
+        return False
 
 
 def read_filters(text: str) -> Filters:

@@ -1,6 +1,5 @@
 """Show networks."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -125,23 +124,10 @@ def _matches(network: Network, filters: Filters) -> bool:
     return (
         filters.matches("driver", network.driver)
         and filters.matches("scope", "local")
-        and _matches_part(filters, "id", network.id)
-        and _matches_part(filters, "name", network.name)
+        and filters.matches_pattern("id", network.id)
+        and filters.matches_pattern("name", network.name)
         and filters.matches_labels(network.labels)
     )
-
-
-def _matches_part(filters: Filters, key: str, value: str) -> bool:
-    wanted = filters.get(key)
-    return not wanted or any(_found(pattern, value) for pattern in wanted)
-
-
-def _found(pattern: str, value: str) -> bool:
-    # Docker takes the value for a regular expression; people write ^name$.
-    try:
-        return pattern == value or re.search(pattern, value) is not None
-    except re.error:
-        return False
 
 
 def _wanted_type(filters: Filters) -> bool | None:

@@ -14,7 +14,7 @@ from moorage.runtime.sysctls import open_proc_sys, write_sysctls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from moorage.runtime.launch import Launch
@@ -55,13 +55,18 @@ def fill_namespace(launch: Launch, namespace_fd: int, *, loopback: bool, is_new:
         if is_new:
             interface.connect(launch.interfaces, namespace_fd=namespace_fd, loopback=loopback)
         move_devices(section(launch.spec, "linux", "netDevices"), namespace_fd=namespace_fd)
-        values: dict[str, str] = {}
-        for plan in launch.interfaces:
-            values.update(plan.get("sysctls") or {})
-        if values:
-            write_inside(values, namespace_fd)
+        write_interface_sysctls(launch.interfaces, namespace_fd)
     except OSError as error:
         raise StartError(f"failed to set up container networking: {describe(error)}") from error
+
+
+def write_interface_sysctls(plans: Iterable[Mapping[str, Any]], namespace_fd: int) -> None:
+    """Write the sysctls that belong to interfaces, once these exist."""
+    values: dict[str, str] = {}
+    for plan in plans:
+        values.update(plan.get("sysctls") or {})
+    if values:
+        write_inside(values, namespace_fd)
 
 
 def sets_loopback_up_itself(launch: Launch) -> bool:

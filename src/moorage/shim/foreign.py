@@ -17,6 +17,7 @@ from moorage.kernel.pidfd import pidfd_open
 from moorage.netlink import interface
 from moorage.runtime.containment import host_layout
 from moorage.runtime.errors import StartError, failure
+from moorage.runtime.interfaces import write_interface_sysctls
 from moorage.runtime.labels import mount_label
 from moorage.runtime.specification import section
 from moorage.shim.commands import CommandLine
@@ -178,6 +179,7 @@ class ForeignRuntime:
         try:
             if os.fstat(namespace_fd).st_ino != os.stat("/proc/self/ns/net").st_ino:
                 interface.connect(self._plan["interfaces"], namespace_fd=namespace_fd, loopback=self._plan["loopback"])
+                write_interface_sysctls(self._plan["interfaces"], namespace_fd)
         except OSError as error:
             raise failure(error) from error
         finally:

@@ -7,6 +7,7 @@ import json
 import os
 
 from moorage.netlink import interface
+from moorage.runtime.interfaces import write_interface_sysctls
 from moorage.shim.faults import Faults
 from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.runtimes import open_runtime
@@ -102,6 +103,7 @@ def _checkpoint(runtime: Runtime, message: Message, fds: list[int]) -> Result:
 def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     namespace_fd = _open_network(message["pid"])
     interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
+    write_interface_sysctls([message["interface"]], namespace_fd)
     opened = {} if message["has_resolver"] else open_if_wanted(message["resolver"], pid=message["pid"])
     return {"fds": list(opened)}, list(opened.values())
 

@@ -193,8 +193,8 @@ class VolumeService:
         return Pruned(tuple(removed), reclaimed)
 
     def _matches(self, volume: Volume, filters: Filters) -> bool:
-        names, drivers = filters.get("name"), filters.get("driver")
-        if names and not any(name in volume.name for name in names):
+        drivers = filters.get("driver")
+        if not filters.matches_pattern("name", volume.name):
             return False
         if drivers and volume.driver not in drivers:
             return False

@@ -1,6 +1,8 @@
 """Which containers a list shows, and what it says of them."""
 
+import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from moorage.engine.containers.list_filters import ListRequest, select
 from moorage.engine.containers.listing import ContainerLister
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health, HealthStatus
 from moorage.engine.containers.sizes import ContainerSizes
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, SystemFailureError
 from moorage.images.errors import ImageNotFoundError
 from tests.unit.engine.fakes import FakeEngine, FakeFiles, changed, record
 
@@ -182,3 +184,21 @@ async def test_annotations_only_for_versions_that_know_them(busy: FakeEngine) ->
     )
     assert new == {"NetworkMode": "bridge", "Annotations": {"x": "y"}}
     assert old == {"NetworkMode": "bridge"}
+
+
+async def test_a_container_that_is_removed_while_it_is_measured_is_left_out(busy: FakeEngine) -> None:
+    class VanishingFiles(FakeFiles):
+        """The files of a container that somebody removes meanwhile."""
+
+        async def disk_usage(self, path: Path) -> int:
+            if "b" * 64 in str(path):
+                await busy.registry.remove("b" * 64)
+                raise SystemFailureError(f"open {path}: no such file or directory")
+            return 1
+
+    made = dataclasses.replace(
+        lister(busy), sizes=ContainerSizes(snapshots=busy.snapshots, files=VanishingFiles(), paths=busy.paths)
+    )
+    found = await made.with_sizes(ListRequest(everything=True), version=MAXIMUM)
+    assert "b" * 64 not in {each.id for each in found}
+    assert "a" * 64 in {each.id for each in found}

@@ -30,7 +30,7 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import container_networks
 from moorage.engine.containers.sizes import ContainerSizes
 from moorage.engine.containers.status_text import status_text
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, SystemFailureError
 
 _GAP: Final = "\x00status\x00"
 _ENCODED_GAP: Final = msgspec.json.encode(_GAP)
@@ -98,7 +98,13 @@ class ContainerLister:
         found: list[ContainerSummary] = []
         links = linked_names(self.registry.all(), self.registry.resolve)
         for record in list(select(self.registry, request, self.facts)):
-            sizes = await self.sizes.of(record)
+            try:
+                sizes = await self.sizes.of(record)
+            except SystemFailureError:
+                if self.registry.find(record.id) is None:
+                    # It was removed while its files were looked at.
+                    continue
+                raise
             text = status_text(record.state, now_ns=time.time_ns())
             summary = self._summary(record, traits, tuple(links.get(record.name, ())))
             found.append(msgspec.structs.replace(summary, status=text, size_rw=sizes.own, size_root_fs=sizes.whole))

@@ -1,15 +1,20 @@
 """Handlers of the noun volume."""
 
 import dataclasses
+from typing import Final
 
 from moorage.api import endpoints, volumes
 from moorage.api.endpoint import NoBody
 from moorage.api.query import NoQuery
 from moorage.api.versions import Version
 from moorage.server.calls import Call
+from moorage.server.handlers.cluster import NotManagerError
 from moorage.server.router import Router
 from moorage.volumes.models import Volume
 from moorage.volumes.service import VolumeService
+
+#: With them, `docker volume prune` began to spare named volumes.
+_CLUSTER_VOLUMES: Final = Version(1, 42)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class VolumeHandlers:
     async def create(self, call: Call[NoQuery, volumes.VolumeCreateRequest]) -> volumes.Volume:
         """Answer POST /volumes/create."""
         body = call.body
+        if body.cluster_volume_spec is not None and call.version >= _CLUSTER_VOLUMES:
+            raise NotManagerError
         volume = await self.service.create(
             body.name, driver=body.driver or "local", options=body.driver_opts, labels=body.labels or None
         )
@@ -50,7 +57,7 @@ class VolumeHandlers:
     async def prune(self, call: Call[volumes.VolumePruneQuery, NoBody]) -> volumes.VolumePruneResponse:
         """Answer POST /volumes/prune; before 1.42 named volumes went too."""
         filters = call.query.filters
-        named = call.version < Version(1, 42) or filters.boolean("all", default=False)
+        named = call.version < _CLUSTER_VOLUMES or filters.boolean("all", default=False)
         pruned = await self.service.prune(filters.without("all"), named=named)
         return volumes.VolumePruneResponse(volumes_deleted=[*pruned.names], space_reclaimed=pruned.bytes)
 
