@@ -61,16 +61,12 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[subprocess.Popen[str]] = []
 
-    def show_unified_cgroups_only(self) -> None:
-        """Have the daemon, which must not run yet, find cgroup version 2 alone, as on a host without version 1."""
-        self.in_network("sh", "-c", "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup")
-
     # The daemon
 
     def start(self, *options: str, fault: str = "", wait: bool = True) -> None:
         """Start the daemon; with a fault it may die before it answers."""
         command = [
-            *self._enter(), sys.executable, "-c", "from moorage.daemon.main import main; main()",
+            *self.entering(), sys.executable, "-c", "from moorage.daemon.main import main; main()",
             "--data-root", str(self.data_root), "--exec-root", str(self.exec_root), "-H", f"unix://{self.socket}",
             "--bridge", "moortest0", "--cgroup-parent", self.cgroup_parent, *options,
         ]  # fmt: skip
@@ -171,7 +167,9 @@ class Daemon:
 
     def in_network(self, *command: str) -> str:
         """Run a command in the daemon's network namespace."""
-        return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run(
+            [*self.entering(), *command], capture_output=True, text=True, check=True, timeout=20
+        ).stdout
 
     @contextlib.contextmanager
     def dying_disk(self, at: Path | None = None) -> "Iterator[DyingDisk]":
@@ -179,7 +177,7 @@ class Daemon:
         directory = at or Path(tempfile.mkdtemp(prefix="disk-", dir=self.base))
         program = Path(__file__).parent / "dead_fuse.py"
         with subprocess.Popen(
-            [*self._enter(), sys.executable, str(program), str(directory)],
+            [*self.entering(), sys.executable, str(program), str(directory)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
             try:
@@ -193,7 +191,7 @@ class Daemon:
 
     def log_server(self, kind: str, where: str | Path) -> LogServer:
         """Start a log server in the daemon's namespaces."""
-        return LogServer(self._enter(), kind, str(where))
+        return LogServer(self.entering(), kind, str(where))
 
     def load_busybox(self) -> None:
         """Give the daemon an image made of the host's static busybox."""
@@ -260,7 +258,8 @@ class Daemon:
         self._remove_cgroups()
         shutil.rmtree(self.base, ignore_errors=True)
 
-    def _enter(self) -> list[str]:
+    def entering(self) -> list[str]:
+        """Return what comes before a command that is to run where the daemon does."""
         return ["nsenter", "-t", str(self._holder.pid), "-n", "-m", f"--wd={self.base}"]
 
     def _devices(self) -> list[str]:
