@@ -49,6 +49,10 @@ ANCILLARY_SPACE = 16 + 4 * 256
 """Room for MAX_FDS descriptors, as socket.CMSG_SPACE would compute it."""
 
 
+EXEC_EXIT_SUFFIX = ".exit"
+"""Follows the name of an exec's process file in that of the record of an exit which no daemon took note of."""
+
+
 class Do(enum.StrEnum):
     """Requests. SHIM and WORKER go to the launcher, the others to a shim."""
 

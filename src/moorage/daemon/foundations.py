@@ -27,6 +27,7 @@ from moorage.engine.containers.realtime import RealtimeBudget
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.containers.uses import ContainerUses, NetworkedContainers
+from moorage.engine.event_journal import EventJournal
 from moorage.engine.events import EventBus
 from moorage.engine.host import Host, read_host
 from moorage.engine.jobs import Jobs
@@ -72,6 +73,7 @@ class Foundations:
     database: Database
     launcher: Launcher
     bus: EventBus
+    journal: EventJournal
     jobs: Jobs
     registry: ContainerRegistry
     tasks: Tasks
@@ -102,7 +104,9 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
     paths = ContainerPaths(config.data_root, config.exec_root)
     workers = LauncherWorkers(launcher.send)
     database = Database.open(config.data_root / "moorage.db", migrations=MIGRATIONS)
-    bus, tasks, files = EventBus(), Tasks(), FileJobs(workers)
+    journal = EventJournal(config.data_root / "events.jsonl")
+    bus = EventBus(past=journal.load(), note=journal.note)
+    tasks, files = Tasks(), FileJobs(workers)
     registry = ContainerRegistry(ContainerRows(database))
     registry.load()
     uses = ContainerUses(registry)
@@ -116,6 +120,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         database=database,
         launcher=launcher,
         bus=bus,
+        journal=journal,
         jobs=Jobs(),
         registry=registry,
         tasks=tasks,

@@ -130,7 +130,7 @@ def exec_handlers(wiring: Wiring) -> ExecHandlers:
     """Return the handlers of added processes."""
     base = wiring.base
     return ExecHandlers(
-        creator=ExecCreator(registry=base.registry, table=wiring.exec_table, bundler=wiring.bundler, events=base.bus),
+        creator=ExecCreator(registry=base.registry, table=wiring.exec_table, events=base.bus),
         starter=wiring.exec_starter,
         resizer=ExecResizer(table=wiring.exec_table, tasks=base.tasks),
         inspector=ExecInspector(registry=base.registry, table=wiring.exec_table),

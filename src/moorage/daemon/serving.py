@@ -125,4 +125,5 @@ async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -
     base.launcher.stop()
     base.networks.close()
     await wiring.images.close()
+    await base.journal.close()
     await base.database.close()

@@ -42,7 +42,9 @@ from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.device_requests import DeviceRequests
 from moorage.engine.exec.exits import ExecExits
+from moorage.engine.exec.files import ExecFiles
 from moorage.engine.exec.probing import CountedProber, ExecProber
+from moorage.engine.exec.recovering import ExecRecovery
 from moorage.engine.exec.starting import ExecStarter
 from moorage.engine.exec.table import ExecTable
 from moorage.engine.health import HealthMonitor
@@ -86,7 +88,17 @@ class Wiring:
     @cached_property
     def exec_table(self) -> ExecTable:
         """The added processes."""
-        return ExecTable()
+        return ExecTable(self.exec_files)
+
+    @cached_property
+    def exec_files(self) -> ExecFiles:
+        """What the next daemon is told of the added processes."""
+        return ExecFiles(self.base.paths)
+
+    @cached_property
+    def exec_recovery(self) -> ExecRecovery:
+        """Finds the added processes again."""
+        return ExecRecovery(table=self.exec_table, files=self.exec_files, exits=self.exec_exits, jobs=self.base.jobs)
 
     @cached_property
     def images(self) -> Images:
@@ -434,6 +446,7 @@ class Wiring:
             tasks=base.tasks,
             bundler=self.bundler,
             paths=base.paths,
+            files=self.exec_files,
             events=base.bus,
         )
 
@@ -470,6 +483,7 @@ class Wiring:
             jobs=base.jobs,
             restarts=self.restarts,
             on_live=self.health.start,
+            adopt_execs=self.exec_recovery.adopt,
         )
 
 

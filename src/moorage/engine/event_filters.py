@@ -11,8 +11,9 @@ from typing import Final
 from moorage.api.filters import Filters
 from moorage.engine.events import Event
 
-#: Actions that carry more text behind their name, such as "exec_start: sh".
-_OPEN_ENDED: Final = ("exec_create", "exec_start", "health_status")
+#: Actions that carry more text behind their name, such as "exec_start: sh". Asked for by one of
+#: these, every event is found by a prefix of its action, as with Docker.
+_OPEN_ENDED: Final = frozenset({"exec_create", "exec_start", "health_status"})
 #: Kinds that are filtered by a key of their own name.
 _KINDS: Final = ("container", "volume", "network", "plugin", "daemon", "node", "service", "secret", "config")
 
@@ -30,7 +31,7 @@ def wants(filters: Filters, event: Event) -> bool:
 
 
 def _wants_action(filters: Filters, action: str) -> bool:
-    if action.startswith(_OPEN_ENDED):
+    if not _OPEN_ENDED.isdisjoint(filters.get("event")):
         return filters.matches_prefix("event", action)
     return filters.matches("event", action)
 

@@ -2,13 +2,13 @@
 
 Publishing is synchronous, never blocks and never fails, because it happens after the
 change was committed: an event tells of the past. The last 256 events are kept, so that
-a client which connects a moment late can ask for them.
+a client which connects a moment late can ask for them, and so are those of earlier daemons.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Self
@@ -79,8 +79,15 @@ class Subscription:
 class EventBus:
     """The engine's events, in the order in which they were published."""
 
-    def __init__(self) -> None:
-        self._history: deque[Event] = deque(maxlen=HISTORY)
+    def __init__(self, *, past: Iterable[Event] = (), note: Callable[[Event], None] | None = None) -> None:
+        """Begin.
+
+        Args:
+            past: What happened before this daemon started, in its order.
+            note: Keeps an event for the next daemon; returns at once.
+        """
+        self._history: deque[Event] = deque(past, maxlen=HISTORY)
+        self._note = note
         self._subscriptions: set[Subscription] = set()
         #: How many events there were since the daemon started.
         self.published = 0
@@ -90,6 +97,8 @@ class EventBus:
         event = Event(kind=kind, action=action, actor_id=actor_id, attributes=attributes, time_ns=time.time_ns())
         self.published += 1
         self._history.append(event)
+        if self._note is not None:
+            self._note(event)
         for subscription in tuple(self._subscriptions):
             subscription.deliver(event)
 

@@ -74,6 +74,7 @@ class Recovery:
     jobs: Jobs
     restarts: RestartSupervisor
     on_live: Callable[[ContainerRecord], None]
+    adopt_execs: Callable[[ContainerRecord, Task, Message], None]
     _survey: _Survey = field(default_factory=_Survey)
 
     async def reconnect(self) -> list[Sandbox]:
@@ -168,7 +169,7 @@ class Recovery:
             return
         _log.info("the shim of container %s answers again", record.short_id)
         if state["status"] in {"running", "paused"}:
-            self.registry.put_state(record.id, _living_state(record, state))
+            self.adopt_execs(self.registry.put_state(record.id, _living_state(record, state)), task, state)
         else:
             self.exits.on_exit(task, _exit_of(state))
 
@@ -192,6 +193,7 @@ class Recovery:
         task.adopt(pid=state["pid"], at_ns=state["started_at"])
         self.tasks.add(task)
         self._survey.live.append(self.registry.put_state(record.id, _living_state(record, state)))
+        self.adopt_execs(record, task, state)
 
     async def _undo_start(self, record: ContainerRecord, task: Task) -> None:
         """End a container whose start was never recorded, so that nobody was told of it."""

@@ -263,6 +263,7 @@ class Container:
             "pid": self.pid,
             "started_at": self.started_at,
             "execs": [{"id": one.id, "pid": one.pid} for one in self.execs.running()],
+            "ended_execs": [{"id": one.id, "exit_code": one.exit_code} for one in self.execs.ended()],
         }
         return message | self.record if self.record else message
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 
-from moorage.api.shim import ErrorKind, Event
+from moorage.api.shim import EXEC_EXIT_SUFFIX, ErrorKind, Event
 from moorage.kernel import terminal
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.logs.none import NoLog
+from moorage.shim.exit_record import write_exit_record
 from moorage.shim.pipes import Stdio
 from moorage.shim.problems import RequestError
 from moorage.shim.session import Session
@@ -106,6 +109,10 @@ class Execs:
             raise RequestError(ErrorKind.NOT_FOUND, f"no such exec: {identifier}")
         return self._execs[identifier]
 
+    def ended(self) -> list[Exec]:
+        """Return those that no daemon has recorded the end of."""
+        return [one for one in self._execs.values() if one.exit_code is not None and not one.released]
+
     def running(self) -> list[Exec]:
         """Return those whose process has not ended."""
         return [one for one in self._execs.values() if one.exit_code is None]
@@ -144,11 +151,12 @@ class Exec:
     Attributes:
         stdio: The descriptors it is started with.
         exit_code: None while it runs, or has yet to be started.
+        released: Whether its clients may learn of its end.
     """
 
     __slots__ = (
-        "_console_fd", "_drained", "_owner", "_pidfd", "_release_timer", "_released", "_takes_input", "exit_code",
-        "id", "pid", "session", "stdio",
+        "_console_fd", "_drained", "_owner", "_pidfd", "_process_file", "_release_timer", "_takes_input", "exit_code",
+        "id", "pid", "released", "session", "stdio",
     )  # fmt: skip
 
     def __init__(self, owner: Execs, request: ExecRequest, client_fd: int) -> None:
@@ -156,8 +164,9 @@ class Exec:
         self._owner = owner
         self._console_fd = self._pidfd = -1
         self._release_timer: Timer | None = None
-        self._released = self._drained = False
+        self.released = self._drained = False
         self._takes_input = request["stdin"] and attach is not None
+        self._process_file = request["process_file"]
         self.id = request["id"]
         self.pid = 0
         self.exit_code: int | None = None
@@ -166,7 +175,7 @@ class Exec:
             terminal=request["terminal"],
             once=True,
             log=NoLog(),
-            detached=lambda name: owner.announce({"event": Event.DETACHED, "id": name}),
+            detached=lambda name: owner.announce({"event": Event.DETACHED, "id": name, "exec": self.id}),
             input_closed=_do_nothing,
             idle=self._forget_when_done,
         )
@@ -198,7 +207,7 @@ class Exec:
         self.exit_code = exit_code
         os.close(self._pidfd)
         self.session.drain(self._has_drained)
-        self._release_timer = self._owner.loop.after(RELEASE_LIMIT, self.release)
+        self._release_timer = self._owner.loop.after(RELEASE_LIMIT, self._note_end)
         self._owner.announce({"event": Event.EXEC_EXITED, "id": self.id, "exit_code": exit_code, "pid": self.pid})
 
     def release(self) -> None:
@@ -207,8 +216,18 @@ class Exec:
             raise RequestError(ErrorKind.CONFLICT, "the exec is running")
         if self._release_timer:
             self._release_timer.cancel()
-        self._released = True
+        self.released = True
         self._finish()
+
+    def _note_end(self) -> None:
+        """Leave the exit code where the next daemon looks for it: this one has not recorded it."""
+        if self.exit_code is not None:
+            with contextlib.suppress(OSError):
+                write_exit_record(
+                    f"{self._process_file}{EXEC_EXIT_SUFFIX}",
+                    {"exit_code": self.exit_code, "at": time.time_ns(), "oom_killed": False},
+                )
+        self.release()
 
     def _has_drained(self) -> None:
         self._drained = True
@@ -218,12 +237,12 @@ class Exec:
         self._finish()
 
     def _finish(self) -> None:
-        if self._released and self._drained:
+        if self.released and self._drained:
             self.session.finish_clients()
             self._forget_when_done()
 
     def _forget_when_done(self) -> None:
-        if self._released and self._drained and not self.session.has_clients:
+        if self.released and self._drained and not self.session.has_clients:
             self._owner.forget(self.id)
 
 

@@ -87,6 +87,7 @@ async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
         leftovers=groups,  # type: ignore[arg-type]  # likewise
         last_resort=FakeLastResort(),  # type: ignore[arg-type]  # likewise
         paths=engine.paths, jobs=engine.jobs, restarts=engine.restarts, on_live=lambda _: None,
+        adopt_execs=lambda *_: None,
     )  # fmt: skip
     sandboxes = await recovery.reconnect()
     await recovery.settle()

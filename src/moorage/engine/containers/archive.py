@@ -60,7 +60,7 @@ class ContainerArchive:
         record = self.registry.resolve(reference)
         with _worded(path, reference):
             async with self.jobs.archive_get(self.roots.files(record), path) as archive:
-                self.events.publish("container", "archive-path", record.id, record.event_attributes(path=path))
+                self.events.publish("container", "archive-path", record.id, record.event_attributes())
                 yield archive
 
     async def put(
@@ -92,7 +92,7 @@ class ContainerArchive:
                 no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
                 chown=(user.uid, user.gid) if user else None,
             )
-        self.events.publish("container", "extract-to-dir", record.id, record.event_attributes(path=path))
+        self.events.publish("container", "extract-to-dir", record.id, record.event_attributes())
 
 
 def _require_path(path: str) -> None:

@@ -178,7 +178,7 @@ class ContainerAttacher:
             # not be heard: nothing may be awaited.
             if target.has_past:
                 await self._send_past(record, request, connection)
-            if not request.stream:
+            if not request.stream or not (request.stdin or request.stdout or request.stderr):
                 connection.close()
                 return
             config = record.config

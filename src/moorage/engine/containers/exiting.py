@@ -91,11 +91,12 @@ class ContainerExits:
         """See `TaskObserver`."""
         self.hooks().exec_exited(container_id, exec_id, exit_code)
 
-    def on_detached(self, container_id: str, attach_id: str) -> None:
+    def on_detached(self, container_id: str, exec_id: str) -> None:
         """See `TaskObserver`."""
-        del attach_id
         if (record := self.registry.find(container_id)) is not None:
-            self.events.publish("container", "detach", container_id, record.event_attributes())
+            more = {"execID": exec_id} if exec_id else {}
+            action = "exec_detach" if exec_id else "detach"
+            self.events.publish("container", action, container_id, record.event_attributes(**more))
 
     async def record_exit(self, task: Task, ended: Exit) -> None:
         """Record that a container's process ended, once."""

@@ -123,9 +123,9 @@ class ContainerCommitter:
                 await stack.enter_async_context(self._frozen(record.id))
             archive = await stack.enter_async_context(self.jobs.pack(self.roots.rootfs(record)))
             image = await self.committer.commit(commit, changes=archive.__aiter__())
-        name = request.name.familiar if request.name else ""
-        attributes = record.event_attributes(comment=request.comment, imageID=image.id, imageRef=name)
-        self.events.publish("container", "commit", record.id, attributes)
+            name = request.name.familiar if request.name else ""
+            attributes = record.event_attributes(comment=request.comment, imageID=image.id, imageRef=name)
+            self.events.publish("container", "commit", record.id, attributes)
         return image.id
 
     @contextlib.asynccontextmanager

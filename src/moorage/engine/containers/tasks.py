@@ -79,8 +79,8 @@ class TaskObserver(Protocol):
     def on_exec_exit(self, container_id: str, exec_id: str, exit_code: int) -> None:
         """An added process ended."""
 
-    def on_detached(self, container_id: str, attach_id: str) -> None:
-        """A client typed its detach keys."""
+    def on_detached(self, container_id: str, exec_id: str) -> None:
+        """A client typed its detach keys; `exec_id` is empty for the container's own streams."""
 
 
 class Task:
@@ -277,7 +277,7 @@ class Task:
             case Event.EXEC_EXITED:
                 self._observer.on_exec_exit(self.container_id, message["id"], message["exit_code"])
             case Event.DETACHED:
-                self._observer.on_detached(self.container_id, message["id"])
+                self._observer.on_detached(self.container_id, message.get("exec", ""))
             case Event.LOG_FAILED:
                 _log.error("the log of container %s cannot be written: %s", self.container_id, message.get("message"))
             case other:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from moorage.api.exec import ExecCreateRequest
 from moorage.engine.containers.attaching import parse_detach_keys
-from moorage.engine.containers.bundling import Bundler
-from moorage.engine.containers.errors import NotRunningError, PausedError, RequestRefusedError, RestartingError
+from moorage.engine.containers.errors import (
+    NotRunningError,
+    PausedError,
+    RequestFailedError,
+    RequestRefusedError,
+    RestartingError,
+)
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -22,7 +27,6 @@ class ExecCreator:
 
     registry: ContainerRegistry
     table: ExecTable
-    bundler: Bundler
     events: EventPublisher
 
     def create(self, reference: str, request: ExecCreateRequest) -> str:
@@ -31,14 +35,12 @@ class ExecCreator:
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
             ConflictError: The container does not run, or is paused.
-            InvalidParameterError: There is no command, or no such user.
+            InvalidParameterError: There is no command.
         """
         record = self.registry.resolve(reference)
         check_active(record, reference)
         if not request.cmd:
             raise RequestRefusedError("no exec command specified")
-        if request.user:
-            self.bundler.user(record, request.user)
         keys = parse_detach_keys(request.detach_keys)
         added = ExecRecord(
             id=secrets.token_hex(32),
@@ -55,7 +57,13 @@ class ExecCreator:
             detach_keys=keys,
             console_size=request.console_size,
         )
-        self.table.add(added)
+        try:
+            self.table.add(added)
+        except FileNotFoundError:
+            # It ended this moment, and its bundle went.
+            raise NotRunningError(record.id) from None
+        except OSError as error:
+            raise RequestFailedError(f"exec {added.id[:12]}: {error}") from error
         publish(self.events, record, "exec_create", added)
         return added.id
 

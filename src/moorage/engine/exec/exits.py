@@ -19,7 +19,9 @@ class ExecExits:
 
     def record(self, container_id: str, exec_id: str, exit_code: int) -> None:
         """Record how a process ended, then let its client go."""
-        self.table.end(exec_id, exit_code)
+        if self.table.end(exec_id, exit_code) is None:
+            # Not adopted yet by a daemon that starts, or of a container that is gone: nobody may forget it now.
+            return
         if (task := self.tasks.find(container_id)) is not None:
             task.exec_release(exec_id)
         if (record := self.registry.find(container_id)) is not None:

@@ -80,7 +80,7 @@ class ExecProber:
         added = ExecRecord(
             id=secrets.token_hex(32), container_id=record.id, command=tuple(command), stdout=True, stderr=True
         )
-        self.table.add(added)
+        self.table.add(added, kept=False)
         publish(self.events, record, "exec_create", added)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003 - the standard library's signature

@@ -24,6 +24,7 @@ from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import LaunchFailedError, Tasks
 from moorage.engine.exec.creating import check_active, publish
+from moorage.engine.exec.files import ExecFiles
 from moorage.engine.exec.table import ExecRecord, ExecTable
 from moorage.errors import MoorageError
 
@@ -41,6 +42,7 @@ class ExecStarter:
     tasks: Tasks
     bundler: Bundler
     paths: ContainerPaths
+    files: ExecFiles
     events: EventPublisher
 
     def prepare(self, exec_id: str) -> ExecRecord:
@@ -126,7 +128,7 @@ class ExecStarter:
         try:
             request = {
                 "id": added.id,
-                "process_file": self._write_process(record, added),
+                "process_file": self.files.write_process(record.id, added.id, self._process(record, added)),
                 "terminal": added.tty,
                 "stdin": added.stdin,
                 "attach": attach,
@@ -143,13 +145,6 @@ class ExecStarter:
         if current.exit_code is None:
             self.table.change(added.id, pid=pid)
         current.settled.set()
-
-    def _write_process(self, record: ContainerRecord, added: ExecRecord) -> str:
-        directory = self.paths.bundle(record.id) / "exec"
-        directory.mkdir(exist_ok=True, mode=0o700)
-        path = directory / f"{added.id}.json"
-        path.write_bytes(msgspec.json.encode(self._process(record, added)))
-        return str(path)
 
     def _process(self, record: ContainerRecord, added: ExecRecord) -> dict[str, Any]:
         """Return the container's own process, changed by what the request says."""

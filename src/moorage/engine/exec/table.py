@@ -1,8 +1,7 @@
-"""The added processes this daemon knows of.
+"""The added processes that can be asked for.
 
-They live in memory only, as Docker's do: a daemon that restarts forgets them, while their
-processes go on under the container's shim. One that ended is kept for some minutes, so
-that its exit code can be read.
+One that ended is kept for some minutes, so that its exit code can be read. What `ExecFiles`
+notes of them lets the next daemon find them again.
 """
 
 import asyncio
@@ -10,6 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from moorage.engine.exec.files import ExecEnd, ExecFiles, ExecRequest
 from moorage.errors import NotFoundError
 
 _KEPT_SECONDS: Final = 300.0
@@ -33,6 +33,7 @@ class ExecRecord:
         env: What the request adds, as `NAME=value`.
         detach_keys: Bytes of the sequence that lets the client go.
         console_size: Rows and columns, if the client said.
+        pid: As the host counts; kept after its end, as Docker does.
         exit_code: None while it runs or waits to be started.
         ended_at: `time.monotonic()` of its end.
         settled: Set once it runs, or cannot.
@@ -57,20 +58,47 @@ class ExecRecord:
     ended_at: float = 0.0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def request(self) -> ExecRequest:
+        """What was asked for."""
+        return ExecRequest(**{name: getattr(self, name) for name in ExecRequest.__struct_fields__})
+
 
 class ExecTable:
     """Added processes by ID."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: ExecFiles) -> None:
+        self._files = files
         self._records: dict[str, ExecRecord] = {}
 
-    def add(self, record: ExecRecord) -> None:
-        """Enter a new one, and forget those that ended long ago."""
-        horizon = time.monotonic() - _KEPT_SECONDS
-        stale = [each.id for each in self._records.values() if each.exit_code is not None and each.ended_at < horizon]
-        for exec_id in stale:
-            del self._records[exec_id]
+    def add(self, record: ExecRecord, *, kept: bool = True) -> None:
+        """Enter a new one, and forget those that ended long ago.
+
+        Args:
+            kept: Whether the next daemon is to know of it.
+
+        Raises:
+            OSError: It cannot be noted for the next daemon.
+        """
+        self._forget_stale()
+        if kept:
+            self._files.create(record.request)
         self._records[record.id] = record
+
+    def restore(self, record: ExecRecord, **changes: Any) -> None:
+        """Enter one that an earlier daemon knew of."""
+        record = replace(record, **changes)
+        if record.running or record.exit_code is not None:
+            record.settled.set()
+        self._records[record.id] = record
+        self._forget_stale()
+
+    def _forget_stale(self) -> None:
+        horizon = time.monotonic() - _KEPT_SECONDS
+        stale = [each for each in self._records.values() if each.exit_code is not None and each.ended_at < horizon]
+        for each in stale:
+            del self._records[each.id]
+            self._files.forget(each.container_id, each.id)
 
     def get(self, exec_id: str) -> ExecRecord:
         """Return one.
@@ -92,8 +120,10 @@ class ExecTable:
 
     def end(self, exec_id: str, exit_code: int) -> ExecRecord | None:
         """Record how one ended; None if it is forgotten."""
-        record = self.change(exec_id, running=False, exit_code=exit_code, pid=0, ended_at=time.monotonic())
+        record = self.change(exec_id, running=False, exit_code=exit_code, ended_at=time.monotonic())
         if record is not None:
+            end = ExecEnd(exit_code=exit_code, pid=record.pid, ended_at=record.ended_at)
+            self._files.end(record.container_id, exec_id, end)
             record.settled.set()
         return record
 
@@ -106,9 +136,12 @@ class ExecTable:
         ]
 
     def end_all(self, container_id: str) -> None:
-        """The container stopped, and so did all its processes."""
+        """The container stopped, and so did all its processes; what was not started never will be."""
         for exec_id in self.unfinished(container_id):
-            self.end(exec_id, _KILLED)
+            if self._records[exec_id].running:
+                self.end(exec_id, _KILLED)
+            else:
+                self._records.pop(exec_id).settled.set()
 
     def forget_all(self, container_id: str) -> None:
         """The container is gone."""

@@ -36,7 +36,8 @@ _PING_HEADERS: Final = {
 _CHOSEN_KINDS: Final = Version(1, 42)
 _USAGE_BY_KIND: Final = Version(1, 52)
 _EVENT_TYPES: Final = Version(1, 52)
-_OFFERED_TYPES: Final = (JSON_LINES_TYPE, NDJSON_TYPE, JSON_SEQUENCE_TYPE)
+_LINES_TYPE: Final = Version(1, 53)
+_OFFERED_TYPES: Final = (NDJSON_TYPE, JSON_SEQUENCE_TYPE)
 _PONG: Final = Response(body=b"OK", content_type=TEXT_TYPE, headers=_PING_HEADERS)
 _PONG_HEAD: Final = Response(content_type=TEXT_TYPE, headers=_PING_HEADERS)
 
@@ -74,7 +75,8 @@ class SystemHandlers:
         messages = self.events.follow(since=query.since, until=query.until, filters=query.filters, version=call.version)
         content_type = JSON_TYPE
         if call.version >= _EVENT_TYPES:
-            content_type = choose_type(call.headers.get("accept", ""), _OFFERED_TYPES, default=JSON_TYPE)
+            offers = (JSON_LINES_TYPE, *_OFFERED_TYPES) if call.version >= _LINES_TYPE else _OFFERED_TYPES
+            content_type = choose_type(call.headers.get("accept", ""), offers, default=JSON_TYPE)
         return JSONLines(messages, eager=True, content_type=content_type)
 
     async def usage(self, call: Call[DiskUsageQuery, NoBody]) -> DiskUsage | Response:

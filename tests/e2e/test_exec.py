@@ -1,0 +1,225 @@
+"""Processes added to running containers, as clients see them, and across daemons."""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import Daemon, wait_until
+
+pytestmark = [
+    pytest.mark.needs("root", "overlay", "docker-cli", "busybox"),
+    pytest.mark.timeout(120),
+]
+
+SLEEP = ["busybox", "sleep", "1000"]
+
+
+def create(moord: Daemon, container: str, *command: str, **fields: Any) -> str:
+    """Create an exec that its streams are joined to, and return its ID."""
+    body = {"Cmd": command, "AttachStdin": True, "AttachStdout": True, "AttachStderr": True} | fields
+    return str(json.loads(moord.api("POST", f"/containers/{container}/exec", body))["Id"])
+
+
+def show(moord: Daemon, exec_id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(moord.api("GET", f"/exec/{exec_id}/json"))
+    return shown
+
+
+@contextlib.contextmanager
+def started(moord: Daemon, exec_id: str, *, tty: bool = False, version: str = "v1.50") -> Iterator[socket.socket]:
+    """Start an exec over a raw connection, whose head has been read."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(moord.socket))
+        body = json.dumps({"Tty": tty}).encode()
+        head = f"POST /{version}/exec/{exec_id}/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += client.recv(1)
+        assert b"101 UPGRADED" in answer
+        yield client
+
+
+def status(moord: Daemon, method: str, path: str, body: Any = None) -> tuple[int, str]:
+    """Send a request that may fail."""
+    connection = http.client.HTTPConnection("docker", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(moord.socket))
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def events(moord: Daemon, name: str) -> list[dict[str, Any]]:
+    lines = moord.docker(
+        "events", "--since=0", "--until", f"{time.time():.6f}", "-f", f"container={name}", "--format", "{{json .}}"
+    )
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_what_inspect_shows_in_each_state(moord: Daemon) -> None:
+    container = moord.docker("run", "-d", "--name", "host", *SLEEP)
+    exec_id = create(moord, "host", "sh", "-c", "read x; exit 3", DetachKeys="ctrl-x", User="user", Privileged=True)
+    shown = show(moord, exec_id)
+    assert (shown["Running"], shown["ExitCode"], shown["Pid"], shown["ContainerID"]) == (False, None, 0, container)
+    assert shown["ProcessConfig"] == {
+        "tty": False, "entrypoint": "sh", "arguments": ["-c", "read x; exit 3"], "privileged": True, "user": "user",
+    }  # fmt: skip
+    assert (shown["OpenStdin"], shown["OpenStdout"], shown["OpenStderr"]) == (True, True, True)
+    assert (shown["CanRemove"], shown["DetachKeys"]) == (False, "GA==")
+    with started(moord, exec_id) as client:
+        wait_until(lambda: show(moord, exec_id)["Pid"] > 0, what="the start")
+        running = show(moord, exec_id)
+        assert (running["Running"], running["ExitCode"]) == (True, None)
+        assert exec_id in moord.inspect("host", "json .ExecIDs")
+        assert status(moord, "POST", f"/exec/{exec_id}/start", {})[0] == 409
+        client.sendall(b"\n")
+        assert client.recv(10) == b""
+    ended = show(moord, exec_id)
+    assert (ended["Running"], ended["ExitCode"], ended["Pid"]) == (False, 3, running["Pid"])
+    assert moord.inspect("host", "json .ExecIDs") == "null"
+    code, text = status(moord, "POST", f"/exec/{exec_id}/start", {})
+    assert (code, "has already run" in text) == (409, True)
+    assert status(moord, "POST", f"/exec/{exec_id}/resize?h=1&w=1") == (404, '{"message":"no such exec"}\n')
+
+
+def test_events_of_an_exec(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "told", *SLEEP)
+    assert moord.run("exec", "told", "sh", "-c", "exit 4").returncode == 4
+    found = [one for one in events(moord, "told") if one["Action"].startswith("exec_")]
+    assert [one["Action"] for one in found] == ["exec_create: sh -c exit 4", "exec_start: sh -c exit 4", "exec_die"]
+    assert len({one["Actor"]["Attributes"]["execID"] for one in found}) == 1
+    assert found[-1]["Actor"]["Attributes"]["exitCode"] == "4"
+
+
+def test_detaching_leaves_the_process(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "left", *SLEEP)
+    exec_id = create(moord, "left", "cat", Tty=True, DetachKeys="ctrl-a,b")
+    with started(moord, exec_id, tty=True) as client:
+        client.sendall(b"\x01c")  # Only half of the sequence: it goes to the process.
+        assert client.recv(100) == b"^Ac"
+        client.sendall(b"\x01b")
+        assert client.recv(100) == b""
+    assert show(moord, exec_id)["Running"]
+    (event,) = [one for one in events(moord, "left") if "detach" in one["Action"]]
+    assert (event["Action"], event["Actor"]["Attributes"]["execID"]) == ("exec_detach", exec_id)
+
+
+def test_a_terminal_s_size(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "sized", *SLEEP)
+    exec_id = create(moord, "sized", "sh", "-c", "stty size; read x; stty size", Tty=True, ConsoleSize=[20, 30])
+    with started(moord, exec_id, tty=True) as client:
+        assert client.recv(100) == b"20 30\r\n"
+        moord.api("POST", f"/exec/{exec_id}/resize?h=21&w=31")
+        client.sendall(b"\n")
+        answer = b""
+        while chunk := client.recv(100):
+            answer += chunk
+        assert answer.endswith(b"21 31\r\n")
+
+
+def test_refusals(moord: Daemon) -> None:
+    moord.docker("create", "--name", "idle", *SLEEP)
+    assert status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})[0] == 409
+    moord.docker("start", "idle")
+    assert moord.run("exec", "-u", "stranger", "idle", "true").returncode == 126
+    assert moord.run("exec", "idle", "/etc").returncode == 126
+    assert moord.run("exec", "idle", "nosuch").returncode == 127
+    exec_id = create(moord, "idle", "true")
+    moord.docker("pause", "idle")
+    code, text = status(moord, "POST", f"/exec/{exec_id}/start", {})
+    assert (code, "is paused, unpause the container before exec" in text) == (409, True)
+    moord.docker("unpause", "idle")
+    moord.docker("kill", "idle")
+    code, text = status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})
+    assert (code, "is not running" in text) == (409, True)
+    assert status(moord, "GET", f"/exec/{exec_id}/json")[0] == 404
+
+
+def test_the_kernel_s_limits_are_the_container_s(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "bound", "--cap-drop", "ALL", "--group-add", "2000", *SLEEP)
+    facts = "grep -E 'CapEff|Seccomp:|NoNewPrivs' /proc/{}/status; cat /proc/{}/attr/current 2>/dev/null; id"
+    init = moord.docker("exec", "bound", "sh", "-c", facts.format(1, 1))
+    own = moord.docker("exec", "bound", "sh", "-c", facts.format("self", "self"))
+    assert own == init
+    assert "2000" in own
+    assert moord.docker("exec", "--privileged", "bound", "grep", "CapEff", "/proc/self/status") != init.splitlines()[0]
+    groups = "cat /proc/{}/cgroup"
+    assert moord.docker("exec", "bound", "sh", "-c", groups.format("self")) == moord.docker(
+        "exec", "bound", "sh", "-c", groups.format(1)
+    )
+
+
+def test_many_execs_leave_nothing(moord: Daemon) -> None:
+    container = moord.docker("run", "-d", "--name", "busy", *SLEEP)
+    shim = int(Path(f"/proc/{moord.inspect('busy', '.State.Pid')}/stat").read_text().split()[3])
+    directory = moord.exec_root / "containers" / container / "exec"
+
+    def run_one() -> None:
+        exec_id = create(moord, "busy", "true")
+        moord.api("POST", f"/exec/{exec_id}/start", {"Detach": True})
+
+    run_one()
+    before = len(list(Path(f"/proc/{shim}/fd").iterdir()))
+    for _ in range(100):
+        run_one()
+    wait_until(lambda: moord.inspect("busy", "json .ExecIDs") == "null", what="all to end")
+    assert not list(directory.glob("*.json*"))
+    assert "Z" not in "".join(moord.docker("top", "busy", "-o", "pid,stat").splitlines()[1:])
+    assert len(list(Path(f"/proc/{shim}/fd").iterdir())) <= before + 1
+
+
+def test_execs_outlive_a_killed_daemon(own: Daemon) -> None:
+    own.docker("run", "-d", "--name", "host", *SLEEP)
+    unstarted = create(own, "host", "true")
+    ended = create(own, "host", "sh", "-c", "exit 6")
+    own.api("POST", f"/exec/{ended}/start", {"Detach": True})
+    wait_until(lambda: show(own, ended)["ExitCode"] == 6, what="the first exit")
+    alone = create(own, "host", "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exit 7")
+    own.api("POST", f"/exec/{alone}/start", {"Detach": True})
+    # Events are written a moment later, and a killed daemon loses that moment.
+    journal = own.data_root / "events.jsonl"
+    wait_until(lambda: journal.exists() and alone in journal.read_text(), what="the events to be written")
+    own.restart()
+    assert show(own, alone)["Running"]
+    assert set(json.loads(own.inspect("host", "json .ExecIDs"))) == {alone, unstarted}
+    assert show(own, ended)["ExitCode"] == 6
+    own.docker("exec", "host", "touch", "/go")
+    wait_until(lambda: show(own, alone)["ExitCode"] == 7, what="the exit after the restart")
+    own.api("POST", f"/exec/{unstarted}/start", {"Detach": True})
+    wait_until(lambda: show(own, unstarted)["ExitCode"] == 0, what="the exec that was created long before")
+    assert deaths(own, "host").items() >= {ended: "6", alone: "7", unstarted: "0"}.items()
+
+
+def test_a_client_of_an_exec_needs_no_daemon(own: Daemon) -> None:
+    own.docker("run", "-d", "--name", "host", *SLEEP)
+    talking = create(own, "host", "sh", "-c", "read a; echo got $a; read b; echo and $b; exit 8")
+    with started(own, talking) as client:
+        client.sendall(b"one\n")
+        assert client.recv(100) == b"\x01\0\0\0\0\0\0\x08got one\n"
+        own.kill()
+        client.sendall(b"two\n")
+        assert client.recv(100) == b"\x01\0\0\0\0\0\0\x08and two\n"
+        # The shim lets the client go although no daemon records the exit.
+        assert client.recv(100) == b""
+    own.start()
+    assert show(own, talking)["ExitCode"] == 8
+    assert deaths(own, "host") == {talking: "8"}
+
+
+def deaths(moord: Daemon, name: str) -> dict[str, str]:
+    """Return the exit codes that events told, each of them once."""
+    found = [one["Actor"]["Attributes"] for one in events(moord, name) if one["Action"] == "exec_die"]
+    codes = {one["execID"]: one["exitCode"] for one in found}
+    assert len(codes) == len(found)
+    return codes
