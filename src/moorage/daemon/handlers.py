@@ -130,10 +130,10 @@ def exec_handlers(wiring: Wiring) -> ExecHandlers:
     """Return the handlers of added processes."""
     base = wiring.base
     return ExecHandlers(
-        creator=ExecCreator(registry=base.registry, table=wiring.exec_table, events=base.bus),
-        starter=wiring.exec_starter,
-        resizer=ExecResizer(table=wiring.exec_table, tasks=base.tasks),
-        inspector=ExecInspector(registry=base.registry, table=wiring.exec_table),
+        creator=ExecCreator(registry=base.registry, table=wiring.execs.table, events=base.bus),
+        starter=wiring.execs.starter,
+        resizer=ExecResizer(table=wiring.execs.table, tasks=base.tasks),
+        inspector=ExecInspector(registry=base.registry, table=wiring.execs.table),
     )
 
 

@@ -81,7 +81,7 @@ async def _serve_metrics(wiring: Wiring, router: Router) -> Listener:
     from moorage.daemon.metrics import Metrics, MetricsApplication  # noqa: PLC0415
 
     base = wiring.base
-    metrics = Metrics(system=system_service(wiring), bus=base.bus, probes=wiring.prober)
+    metrics = Metrics(system=system_service(wiring), bus=base.bus, probes=wiring.execs.prober)
     metrics.instrument(router)
     application = MetricsApplication(metrics, product=f"Docker/{DOCKER_RELEASE}")
     return await listen(f"tcp://{base.config.metrics_address}", application)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from moorage.daemon.config import ConfigurationError, DaemonConfig
+from moorage.daemon.exec_wiring import ExecWiring
 from moorage.daemon.foundations import Foundations
 from moorage.daemon.live import LiveConfig
 from moorage.daemon.remapping import pools, read_accounts
@@ -41,12 +42,6 @@ from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.stopping import ContainerStopper
 from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.device_requests import DeviceRequests
-from moorage.engine.exec.exits import ExecExits
-from moorage.engine.exec.files import ExecFiles
-from moorage.engine.exec.probing import CountedProber, ExecProber
-from moorage.engine.exec.recovering import ExecRecovery
-from moorage.engine.exec.starting import ExecStarter
-from moorage.engine.exec.table import ExecTable
 from moorage.engine.health import HealthMonitor
 from moorage.engine.host_paths import HostPaths
 from moorage.engine.recovery import Recovery
@@ -86,19 +81,9 @@ class Wiring:
         return PendingAttaches()
 
     @cached_property
-    def exec_table(self) -> ExecTable:
-        """The added processes."""
-        return ExecTable(self.exec_files)
-
-    @cached_property
-    def exec_files(self) -> ExecFiles:
-        """What the next daemon is told of the added processes."""
-        return ExecFiles(self.base.paths)
-
-    @cached_property
-    def exec_recovery(self) -> ExecRecovery:
-        """Finds the added processes again."""
-        return ExecRecovery(table=self.exec_table, files=self.exec_files, exits=self.exec_exits, jobs=self.base.jobs)
+    def execs(self) -> ExecWiring:
+        """Everything about added processes."""
+        return ExecWiring(self.base, bundler=lambda: self.bundler)
 
     @cached_property
     def images(self) -> Images:
@@ -219,7 +204,7 @@ class Wiring:
             restart=self.starter.restart,
             auto_remove=self.remover.remove_exited,
             stopped=self._end_companions,
-            exec_exited=self.exec_exits.record,
+            exec_exited=self.execs.exits.record,
             clear_leftovers=self.base.groups.clear,
         )
 
@@ -229,7 +214,7 @@ class Wiring:
 
     def _end_companions(self, container_id: str) -> None:
         self.health.stop(container_id)
-        self.exec_table.end_all(container_id)
+        self.execs.table.end_all(container_id)
 
     @cached_property
     def creator(self) -> ContainerCreator:
@@ -382,7 +367,7 @@ class Wiring:
             events=base.bus,
             watch=self.watch,
             jobs=base.jobs,
-            forget=self.exec_table.forget_all,
+            forget=self.execs.table.forget_all,
         )
 
     @cached_property
@@ -407,7 +392,7 @@ class Wiring:
             networks=base.networks.service,
             snapshots=base.snapshots,
             sizes=self.sizes,
-            execs=self.exec_table,
+            execs=self.execs.table,
             paths=base.paths,
             driver=base.snapshots.driver_name,
             apparmor=base.modules.apparmor,
@@ -431,38 +416,15 @@ class Wiring:
         )
 
     @cached_property
-    def exec_exits(self) -> ExecExits:
-        """Records the end of added processes."""
-        base = self.base
-        return ExecExits(registry=base.registry, table=self.exec_table, tasks=base.tasks, events=base.bus)
-
-    @cached_property
-    def exec_starter(self) -> ExecStarter:
-        """Starts added processes."""
-        base = self.base
-        return ExecStarter(
-            registry=base.registry,
-            table=self.exec_table,
-            tasks=base.tasks,
-            bundler=self.bundler,
-            paths=base.paths,
-            files=self.exec_files,
-            events=base.bus,
-        )
-
-    @cached_property
-    def prober(self) -> CountedProber:
-        """Runs probes and counts them."""
-        return CountedProber(
-            ExecProber(table=self.exec_table, starter=self.exec_starter, tasks=self.base.tasks, events=self.base.bus)
-        )
-
-    @cached_property
     def health(self) -> HealthMonitor:
         """Runs health checks."""
         base = self.base
         return HealthMonitor(
-            registry=base.registry, prober=self.prober, events=base.bus, jobs=base.jobs, on_ailing=self.healer.heal
+            registry=base.registry,
+            prober=self.execs.prober,
+            events=base.bus,
+            jobs=base.jobs,
+            on_ailing=self.healer.heal,
         )
 
     @cached_property
@@ -483,7 +445,7 @@ class Wiring:
             jobs=base.jobs,
             restarts=self.restarts,
             on_live=self.health.start,
-            adopt_execs=self.exec_recovery.adopt,
+            adopt_execs=self.execs.recovery.adopt,
         )
 
 
