@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moorage.api.progress import ProgressMessage
 from moorage.content.store import BlobStore
+from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.committing import ImageCommitter
@@ -17,6 +18,7 @@ from moorage.images.inspecting import ImageInspector
 from moorage.images.layers import LayerFetcher
 from moorage.images.listing import ImageLister
 from moorage.images.loading import ImageLoader
+from moorage.images.manifests import ManifestSummaries
 from moorage.images.ports import ImageUser
 from moorage.images.pruning import ImagePruner
 from moorage.images.pulling import ImagePuller
@@ -106,8 +108,10 @@ class Engine:
         self.remover = ImageRemover(catalog=catalog, users=self.users, events=events, collector=collector)
         self.pruner = ImagePruner(catalog=catalog, snapshots=snapshots, remover=self.remover, events=events)
         self.tagger = ImageTagger(catalog=catalog, events=events)
-        self.lister = ImageLister(catalog=catalog, users=self.users)
-        self.inspector = ImageInspector(catalog=catalog, snapshots=snapshots)
+        manifests = ManifestSummaries(catalog=catalog, blobs=blobs, users=self.users)
+        self.lister = ImageLister(catalog=catalog, users=self.users, manifests=manifests)
+        self.inspector = ImageInspector(catalog=catalog, snapshots=snapshots, manifests=manifests)
+        self.attestations = Attestations(catalog=catalog, blobs=blobs)
         self.historian = ImageHistorian(catalog=catalog)
 
     async def pull(
@@ -119,14 +123,16 @@ class Engine:
         await self.puller.pull(reference, report=messages.append, platform=platform, credentials=credentials)
         return messages
 
-    async def load(self, archive: bytes, *, quiet: bool = True, piece: int = 1 << 16) -> list[str]:
+    async def load(
+        self, archive: bytes, *, quiet: bool = True, piece: int = 1 << 16, platforms: Sequence[Platform] = ()
+    ) -> list[str]:
         """Load an archive, and return the lines of its answer."""
         messages: list[ProgressMessage] = []
-        await self.loader.load(in_pieces(archive, piece), report=messages.append, quiet=quiet)
+        await self.loader.load(in_pieces(archive, piece), report=messages.append, quiet=quiet, platforms=platforms)
         return [message.stream for message in messages if message.stream]
 
-    async def save(self, *names: str) -> bytes:
-        return b"".join([piece async for piece in self.saver.save(names)])
+    async def save(self, *names: str, platforms: Sequence[Platform] = ()) -> bytes:
+        return b"".join([piece async for piece in self.saver.save(names, platforms=platforms)])
 
     async def import_(self, archive: bytes, name: str | None = None, *, changes: Sequence[str] = ()) -> Image:
         return await self.importer.import_archive(

@@ -26,7 +26,6 @@ from moorage.api.query import NoQuery
 from moorage.api.stats import ContainerStats
 from moorage.api.streams import ByteStream, Hijack, JSONLines, TarStream
 from moorage.api.versions import Version
-from moorage.api.wire import JSON
 
 SYSTEM_AUTH: Final = Endpoint(
     method="POST", path="/auth", operation="SystemAuth", area="system",
@@ -227,7 +226,7 @@ IMAGE_INSPECT: Final = Endpoint(
 IMAGE_ATTESTATIONS: Final = Endpoint(
     method="GET", path="/images/{name}/attestations", operation="ImageAttestations", area="images",
     summary="in-toto attestations of image",
-    query=images.ImageAttestationsQuery, body=NoBody, result=list[JSON], since=Version(1, 55),
+    query=images.ImageAttestationsQuery, body=NoBody, result=list[images.AttestationStatement], since=Version(1, 55),
 )  # fmt: skip
 IMAGE_HISTORY: Final = Endpoint(
     method="GET", path="/images/{name}/history", operation="ImageHistory", area="images",

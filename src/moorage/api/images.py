@@ -5,7 +5,7 @@ Spec: Engine API, tag "Image".
 
 from typing import Annotated
 
-from msgspec import field
+from msgspec import Raw, field
 
 from moorage.api.container_state import DriverData
 from moorage.api.containers import HealthConfig
@@ -110,6 +110,14 @@ class ImageManifestSummary(Model):
     kind: str = always(default="unknown")
     image_data: ManifestImageData | None = None
     attestation_data: ManifestAttestationData | None = None
+
+
+class AttestationStatement(Model):
+    """One in-toto statement about an image; `statement` is the JSON as it is, if it was asked for."""
+
+    descriptor: OCIDescriptor
+    predicate_type: str = always(default="")
+    statement: Raw | None = None
 
 
 class PullIdentity(Model):

@@ -74,11 +74,15 @@ async def reachable(store: BlobStore, roots: Iterable[Digest]) -> set[Digest]:
     return found
 
 
-async def collect(store: BlobStore, roots: Iterable[Digest]) -> Collected:
-    """Remove every blob that neither a root reaches nor anyone holds."""
+async def collect(store: BlobStore, roots: Iterable[Digest], *, leaves: Iterable[Digest] = ()) -> Collected:
+    """Remove every blob that neither a root reaches nor anyone holds.
+
+    Args:
+        leaves: Kept themselves, though not what they name: an index lists more than is wanted here.
+    """
     # Listed first: a blob that arrives later is not judged by what was reachable before.
     present = store.list()
-    kept = await reachable(store, roots)
+    kept = await reachable(store, roots) | set(leaves)
     removed: list[Digest] = []
     reclaimed = 0
     for blob in present:

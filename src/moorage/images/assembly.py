@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from moorage.content.store import BlobStore
+from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.committing import ImageCommitter
@@ -13,6 +14,7 @@ from moorage.images.inspecting import ImageInspector
 from moorage.images.layers import LayerFetcher
 from moorage.images.listing import ImageLister
 from moorage.images.loading import ImageLoader
+from moorage.images.manifests import ManifestSummaries
 from moorage.images.ports import EventPublisher, ImageTable, ImageUsers
 from moorage.images.pruning import ImagePruner
 from moorage.images.pulling import ImagePuller
@@ -37,6 +39,7 @@ class Images:
         pins: Holds snapshots for work under way, such as the creation of a container.
     """
 
+    attestations: Attestations
     catalog: ImageCatalog
     collector: ImageCollector
     committer: ImageCommitter
@@ -83,15 +86,17 @@ class Images:
         catalog = ImageCatalog(table=table, blobs=blobs, snapshots=snapshots)
         collector = ImageCollector(catalog=catalog, blobs=blobs, snapshots=snapshots, users=users, pins=pins)
         remover = ImageRemover(catalog=catalog, users=users, events=events, collector=collector)
+        manifests = ManifestSummaries(catalog=catalog, blobs=blobs, users=users)
         writer = ImageWriter(catalog=catalog, blobs=blobs, snapshots=snapshots)
         return cls(
+            attestations=Attestations(catalog=catalog, blobs=blobs),
             catalog=catalog,
             collector=collector,
             committer=ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
             historian=ImageHistorian(catalog=catalog),
             importer=ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
-            inspector=ImageInspector(catalog=catalog, snapshots=snapshots),
-            lister=ImageLister(catalog=catalog, users=users),
+            inspector=ImageInspector(catalog=catalog, snapshots=snapshots, manifests=manifests),
+            lister=ImageLister(catalog=catalog, users=users, manifests=manifests),
             loader=ImageLoader(
                 catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
             ),

@@ -4,8 +4,8 @@ Everything is held in memory: a hundred images are a hundred small configs, and 
 for a disk to find one. A change is stored first and shown afterwards.
 
 An image's ID is the digest of its config, as in Docker's classic image store: it is what scripts compare, and the
-same image built or loaded elsewhere keeps it. A name stands for one platform's image; pulling another platform
-moves the name.
+same image built or loaded elsewhere keeps it. A name may stand for an index: then it has an image for each platform
+that is here, and the one for this host, if it is here, goes for the name where no platform is asked for.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from dataclasses import replace
 from moorage.content.errors import BlobNotFoundError
 from moorage.content.store import BlobStore
 from moorage.images.errors import ImageNotFoundError, ImagePlatformMismatchError
+from moorage.images.indexes import KeptIndex
 from moorage.images.ports import ImageTable
 from moorage.images.reading import read_image
 from moorage.images.records import Image
 from moorage.oci.digest import Digest
-from moorage.oci.platform import Platform, matches
+from moorage.oci.manifest import Index, InvalidManifestError, decode_manifest
+from moorage.oci.platform import Platform, compatible_platforms, host_platform, matches
 from moorage.oci.reference import (
     DEFAULT_TAG,
     Reference,
@@ -46,6 +48,10 @@ class ImageCatalog:
         self._snapshots = snapshots
         self._images: dict[Digest, Image] = {}
         self._names: dict[str, Digest] = {}
+        # The indexes that names really stand for, and their content.
+        self._targets: dict[str, Digest] = {}
+        self._indexes: dict[Digest, KeptIndex] = {}
+        self._by_manifest: dict[Digest, Digest] = {}
         # Made from the names when asked for: lists ask for every image, and names rarely change.
         self._references: dict[Digest, list[Reference]] | None = None
         self._lock = asyncio.Lock()
@@ -67,10 +73,22 @@ class ImageCatalog:
             except (BlobNotFoundError, OSError) as error:
                 _log.warning("Image %s is incomplete and was left out: %s", row.id, error)
                 continue
-            self._images[image.id] = replace(image, last_tagged_ns=row.last_tagged_ns)
+            self._put(replace(image, last_tagged_ns=row.last_tagged_ns))
         for name in self._table.names():
             if (image_id := Digest(name.image_id)) in self._images:
                 self._names[name.name] = image_id
+                if name.target is not None:
+                    await self._load_target(name.name, Digest(name.target))
+
+    async def _load_target(self, name: str, target: Digest) -> None:
+        try:
+            index = self._indexes.get(target) or read_index(await self._blobs.read(target), target)
+        except (BlobNotFoundError, OSError, InvalidManifestError) as error:
+            # The image is here all the same; only what it is passed on with is lost.
+            _log.warning("Index %s of %s can't be read: %s", target, name, error)
+            return
+        self._indexes[target] = index
+        self._targets[name] = target
 
     @contextlib.asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
@@ -86,10 +104,48 @@ class ImageCatalog:
         """Return the image of an ID."""
         return self._images.get(image_id)
 
-    def named(self, reference: Reference) -> Image | None:
-        """Return the image of a name, taking ``latest`` for a missing tag."""
+    def named(self, reference: Reference, *, platform: Platform | None = None) -> Image | None:
+        """Return the image of a name, taking ``latest`` for a missing tag.
+
+        Args:
+            platform: The image must run there.
+        """
         image_id = self._names.get(_key(reference))
-        return None if image_id is None else self._images.get(image_id)
+        image = None if image_id is None else self._images.get(image_id)
+        if image is None or platform is None or matches(image.platform, wanted=platform):
+            return image
+        return self._variant(self.index_of(reference), platform)
+
+    def index_of(self, reference: Reference) -> KeptIndex | None:
+        """Return the index that a name stands for; None for the name of a single image, or of none."""
+        target = self._targets.get(_key(reference))
+        return None if target is None else self._indexes.get(target)
+
+    def indexes(self) -> list[KeptIndex]:
+        """Return all indexes that names stand for, in no order."""
+        return list(self._indexes.values())
+
+    def indexes_with(self, image: Image) -> list[KeptIndex]:
+        """Return the indexes that list an image."""
+        return [index for index in self._indexes.values() if any(e.digest == image.manifest for e in index.images())]
+
+    def variants(self, index: KeptIndex) -> list[Image]:
+        """Return the images of an index that are here, in its order."""
+        found = (self._by_manifest.get(entry.digest) for entry in index.images())
+        return [self._images[image_id] for image_id in dict.fromkeys(found) if image_id is not None]
+
+    def companions(self) -> set[Digest]:
+        """Return the images that have no name of their own, because another platform's image goes for it."""
+        listed = {image.id for index in self._indexes.values() for image in self.variants(index)}
+        return listed - set(self._names.values())
+
+    def _variant(self, index: KeptIndex | None, platform: Platform) -> Image | None:
+        offered = [] if index is None else self.variants(index)
+        for candidate in compatible_platforms(platform):
+            for image in offered:
+                if replace(image.platform, os_version="") == replace(candidate, os_version=""):
+                    return image
+        return None
 
     def resolve(self, reference: str, *, platform: Platform | None = None) -> Image:
         """Find an image the way Docker does: by full ID, by name, then by a unique beginning of its ID.
@@ -103,9 +159,23 @@ class ImageCatalog:
             ImagePlatformMismatchError: The match is for another platform.
         """
         image = self._find(reference)
-        if platform is not None and not matches(image.platform, wanted=platform):
-            raise ImagePlatformMismatchError(reference, offered=image.platform, wanted=platform)
-        return image
+        if platform is None or matches(image.platform, wanted=platform):
+            return image
+        for index in self._indexes_asked_for(reference):
+            if (variant := self._variant(index, platform)) is not None:
+                return variant
+        raise ImagePlatformMismatchError(reference, offered=image.platform, wanted=platform)
+
+    def target_of(self, reference: str) -> KeptIndex | None:
+        """Return the index that a text means that `resolve` understands; None if it means one image alone."""
+        return next(iter(self._indexes_asked_for(reference)), None)
+
+    def _indexes_asked_for(self, text: str) -> list[KeptIndex]:
+        if is_identifier(text) or is_digest(text):
+            index = self._indexes.get(Digest(text if ":" in text else f"sha256:{text}"))
+            return [] if index is None else [index]
+        index = self.index_of(parse_reference(text))
+        return [] if index is None else [index]
 
     def references(self, image_id: Digest) -> list[Reference]:
         """Return the names of an image, by tag and by digest, sorted."""
@@ -132,11 +202,18 @@ class ImageCatalog:
         return [image for image in self._images.values() if image.parent == image_id]
 
     async def add(
-        self, image: Image, *, names: Iterable[Reference] = (), tagged: bool = False, from_registry: bool = False
+        self,
+        image: Image,
+        *,
+        names: Iterable[Reference] = (),
+        target: KeptIndex | None = None,
+        tagged: bool = False,
+        from_registry: bool = False,
     ) -> Image:
         """Store an image whose content is complete, and point names at it; call it while `changing`.
 
         Args:
+            target: The index that the names really stand for; the image is one of those that it lists.
             tagged: The names were given here, not by a registry: it counts as the last time of tagging.
             from_registry: Its manifest is the one that registries know.
         """
@@ -153,13 +230,55 @@ class ImageCatalog:
             )
         if tagged:
             image = replace(image, last_tagged_ns=now)
-        keys = [_key(name) for name in names]
-        rows = tuple(ImageNameRow(name=key, image_id=image.id, tagged_ns=now) for key in keys)
+        primaries = {key: self._primary(key, image, target) for key in map(_key, names)}
+        digest = target.digest if target else None
+        rows = tuple(
+            ImageNameRow(name=key, image_id=image_id, tagged_ns=now, target=digest)
+            for key, image_id in primaries.items()
+        )
         await self._table.apply(ImageChange(put_images=(image.row,), put_names=rows))
-        self._images[image.id] = image
+        self._put(image)
+        self._names.update(primaries)
+        if target is not None:
+            self._indexes[target.digest] = target
+        for key in primaries:
+            if target is None:
+                self._targets.pop(key, None)
+            else:
+                self._targets[key] = target.digest
+        self._forget_indexes()
+        return image
+
+    def _primary(self, key: str, image: Image, target: KeptIndex | None) -> Digest:
+        """Return the image that goes for a name: this host's, before one that came later."""
+        current = self._images.get(self._names.get(key, Digest("")))
+        if target is None or current is None or self._targets.get(key) != target.digest:
+            return image.id
+        host = host_platform()
+        stays = matches(current.platform, wanted=host) and not matches(image.platform, wanted=host)
+        return current.id if stays else image.id
+
+    async def point(self, references: Iterable[Reference], image: Image) -> None:
+        """Let another image of its index go for each name; call it while `changing`."""
+        now = time.time_ns()
+        keys = [_key(reference) for reference in references]
+        rows = tuple(
+            ImageNameRow(name=key, image_id=image.id, tagged_ns=now, target=self._targets.get(key)) for key in keys
+        )
+        await self._table.apply(ImageChange(put_names=rows))
         self._names.update(dict.fromkeys(keys, image.id))
         self._references = None
-        return image
+
+    def _put(self, image: Image) -> None:
+        if (known := self._images.get(image.id)) is not None:
+            self._by_manifest.pop(known.manifest, None)
+        self._images[image.id] = image
+        self._by_manifest[image.manifest] = image.id
+
+    def _forget_indexes(self) -> None:
+        self._references = None
+        named = set(self._targets.values())
+        self._indexes = {digest: index for digest, index in self._indexes.items() if digest in named}
 
     async def remove_names(self, references: Iterable[Reference]) -> None:
         """Forget names; call it while `changing`."""
@@ -167,19 +286,22 @@ class ImageCatalog:
         await self._table.apply(ImageChange(delete_names=keys))
         for key in keys:
             self._names.pop(key, None)
-        self._references = None
+            self._targets.pop(key, None)
+        self._forget_indexes()
 
     async def remove(self, image_id: Digest) -> None:
         """Forget an image and all its names; call it while `changing`. Its content is for the collector."""
         await self._table.apply(ImageChange(delete_images=(image_id,)))
-        self._images.pop(image_id, None)
+        if (image := self._images.pop(image_id, None)) is not None:
+            self._by_manifest.pop(image.manifest, None)
         self._names = {name: target for name, target in self._names.items() if target != image_id}
-        self._references = None
+        self._targets = {name: target for name, target in self._targets.items() if name in self._names}
+        self._forget_indexes()
 
     def _find(self, text: str) -> Image:
         if is_identifier(text) or is_digest(text):
             image_id = Digest(text if ":" in text else f"sha256:{text}")
-            if image := self._images.get(image_id):
+            if image := self._images.get(image_id) or self._of_content(image_id):
                 return image
             raise ImageNotFoundError(image_id)
         reference = parse_reference(text)
@@ -190,6 +312,25 @@ class ImageCatalog:
         if len(found) == 1:
             return found[0]
         raise ImageNotFoundError.named(reference)
+
+    def _of_content(self, digest: Digest) -> Image | None:
+        """Return the image of a manifest's digest, or the one that goes for an index."""
+        if (image_id := self._by_manifest.get(digest)) is not None:
+            return self._images[image_id]
+        named = (self._names[name] for name, target in self._targets.items() if target == digest)
+        return next((self._images[image_id] for image_id in named), None)
+
+
+def read_index(raw: bytes, digest: Digest) -> KeptIndex:
+    """Read an index from the content store.
+
+    Raises:
+        InvalidManifestError: The bytes are something else.
+    """
+    document = decode_manifest(raw)
+    if not isinstance(document, Index):
+        raise InvalidManifestError(f"{digest} is no index")
+    return KeptIndex(digest=digest, size=len(raw), document=document)
 
 
 def _key(reference: Reference) -> str:

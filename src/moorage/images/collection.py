@@ -14,6 +14,7 @@ from moorage.content.collection import collect
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import explained_disk_errors
+from moorage.images.indexes import attestation_manifests
 from moorage.images.layers import together
 from moorage.images.ports import ImageUsers
 from moorage.oci.digest import ChainID
@@ -82,11 +83,17 @@ class ImageCollector:
         """Remove every snapshot and blob without a user."""
         async with self._lock:
             removed = await self._remove_snapshots()
-            await collect(self.blobs, [image.manifest for image in self.catalog.images()])
+            await self._remove_blobs()
         return Reclaimed(
             chains=tuple(snapshot.chain_id for snapshot in removed),
             size=sum(snapshot.size for snapshot in removed),
         )
+
+    async def _remove_blobs(self) -> None:
+        manifests = {image.manifest for image in self.catalog.images()}
+        indexes = self.catalog.indexes()
+        attestations = attestation_manifests(indexes, manifests)
+        await collect(self.blobs, [*manifests, *attestations], leaves=[index.digest for index in indexes])
 
     @contextlib.asynccontextmanager
     async def cleaning(self) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """Everything there is to say about one image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ from moorage.api.timestamps import format_time
 from moorage.api.versions import MINIMUM, Version
 from moorage.api.wire import JSON
 from moorage.images.catalog import ImageCatalog
+from moorage.images.manifests import ManifestSummaries
 from moorage.images.records import Image
+from moorage.oci.digest import Digest
 from moorage.oci.image_config import ContainerDefaults
 from moorage.oci.platform import Platform
 from moorage.snapshots.store import SnapshotStore
@@ -29,6 +32,7 @@ from moorage.snapshots.store import SnapshotStore
 _NEVER = "0001-01-01T00:00:00Z"
 _WITHOUT_CONTAINER_CONFIG = Version(1, 45)
 _WITHOUT_VIRTUAL_SIZE = Version(1, 44)
+_SHOWS_DESCRIPTOR = Version(1, 48)
 _WITHOUT_LEGACY_FIELDS = Version(1, 50)
 _WITHOUT_EMPTY_FIELDS = Version(1, 52)
 _SHOWS_IDENTITY = Version(1, 53)
@@ -40,9 +44,16 @@ class ImageInspector:
 
     catalog: ImageCatalog
     snapshots: SnapshotStore
+    manifests: ManifestSummaries
 
-    def inspect(self, reference: str, *, version: Version, platform: Platform | None = None) -> ImageInspect:
+    def inspect(
+        self, reference: str, *, version: Version, platform: Platform | None = None, manifests: bool = False
+    ) -> ImageInspect:
         """Return the whole record of an image.
+
+        Args:
+            platform: Which one of an index; None takes what goes for the name.
+            manifests: Describe its manifests, too.
 
         Raises:
             ImageNotFoundError: There is no such image.
@@ -51,8 +62,8 @@ class ImageInspector:
         config = image.config
         fields: dict[str, Any] = {
             "id": image.id,
-            "repo_tags": self.catalog.tags(image.id),
-            "repo_digests": self.catalog.digests(image.id),
+            "repo_tags": self._names(image, self.catalog.tags),
+            "repo_digests": self._names(image, self.catalog.digests),
             "parent": image.parent or "",
             "comment": config.comment or (config.history[-1].comment if config.history else ""),
             "created": config.created or (_NEVER if version < _WITHOUT_VIRTUAL_SIZE else ""),
@@ -70,6 +81,11 @@ class ImageInspector:
                 last_tag_time=format_time(image.last_tagged_ns) if image.last_tagged_ns else _NEVER
             ),
         }
+        if version >= _SHOWS_DESCRIPTOR:
+            # Asked for one platform, the answer is about that one's manifest.
+            own = self.manifests.manifest_descriptor(image) if platform else self.manifests.descriptor(image)
+            fields["descriptor"] = own
+            fields["manifests"] = self.manifests.summaries(image) if manifests else []
         if version >= _WITHOUT_EMPTY_FIELDS:
             identity = self._identity(image) if version >= _SHOWS_IDENTITY else None
             return ImageInspect(**fields, identity=identity)
@@ -80,6 +96,13 @@ class ImageInspector:
             container=config.container if old else None,
             container_config=_container_config(config.container_config) if old else None,
         )
+
+    def _names(self, image: Image, kind: Callable[[Digest], list[str]]) -> list[str]:
+        """Return an image's names, or those of the image that goes for them in its index."""
+        if own := kind(image.id):
+            return own
+        siblings = (one for index in self.catalog.indexes_with(image) for one in self.catalog.variants(index))
+        return next((names for one in siblings if (names := kind(one.id))), [])
 
     def _identity(self, image: Image) -> ImageIdentity | None:
         """Return the repositories of the image's digests: only a registry gives an image one of those."""

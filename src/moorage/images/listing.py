@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from moorage.api.filters import Filters
 from moorage.api.images import ImageSummary
 from moorage.images.catalog import ImageCatalog
+from moorage.images.manifests import ManifestSummaries
 from moorage.images.ports import ImageUsers
 from moorage.images.pruning import read_until
 from moorage.images.records import Image
@@ -36,6 +39,7 @@ class ImageLister:
 
     catalog: ImageCatalog
     users: ImageUsers
+    manifests: ManifestSummaries
 
     def list_images(
         self,
@@ -44,6 +48,7 @@ class ImageLister:
         all: bool = False,  # noqa: A002 - the parameter's name on the wire
         shared_size: bool = False,
         containers: bool = False,
+        manifests: bool = False,
     ) -> list[ImageSummary]:
         """Return the images that match, the newest first.
 
@@ -51,15 +56,20 @@ class ImageLister:
             all: Also those that are only a parent of another image.
             shared_size: Compute what each shares with others.
             containers: Count the containers of each.
+            manifests: Describe the manifests of each.
 
         Raises:
             ImageNotFoundError: ``before`` or ``since`` names no image.
         """
         window = self._window(filters)
         usage = image_usage(self.catalog) if shared_size else None
+        companions = self.catalog.companions()
         found: list[tuple[int, ImageSummary]] = []
         for image in self.catalog.images():
             if not window.holds(image.made_ns) or not self._matches_labels(filters, image):
+                continue
+            # It is shown among the manifests of the image that goes for its name.
+            if image.id in companions:
                 continue
             names = self._shown_names(image, filters=filters, all=all)
             if names is not None:
@@ -69,6 +79,10 @@ class ImageLister:
                     shared_size=usage.shared[image.id] if usage else -1,
                     containers=len(self.users.users_of(image.id)) if containers else -1,
                 )
+                if manifests:
+                    summary = msgspec.structs.replace(
+                        summary, manifests=self.manifests.summaries(image), descriptor=self.manifests.descriptor(image)
+                    )
                 found.append((image.made_ns, summary))
         found.sort(key=lambda pair: (-pair[0], pair[1].id))
         return [summary for _, summary in found]

@@ -16,9 +16,10 @@ import msgspec
 from moorage.api.progress import ProgressMessage
 from moorage.content.store import BlobStore
 from moorage.images.archive_contents import ArchiveContents, read_contents
-from moorage.images.catalog import ImageCatalog
+from moorage.images.catalog import ImageCatalog, read_index
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.events import publish_image_event
+from moorage.images.indexes import KeptIndex
 from moorage.images.layers import plan_layers, unpack_layers
 from moorage.images.layouts import (
     DockerEntry,
@@ -34,10 +35,10 @@ from moorage.images.reading import check_image, read_image
 from moorage.images.records import Image
 from moorage.oci import media_types
 from moorage.oci.descriptor import Descriptor
-from moorage.oci.digest import Digest
+from moorage.oci.digest import Digest, digest_of
 from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, decode_image_config
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
-from moorage.oci.platform import Platform, host_platform, select
+from moorage.oci.platform import Platform, platform_of, select
 from moorage.oci.reference import Reference
 from moorage.snapshots.store import SnapshotStore
 
@@ -48,11 +49,13 @@ class _Found:
 
     Attributes:
         raw: Its manifest: the archive's own, or one made for it.
+        target: The index that the names stand for, if the archive has one.
     """
 
     raw: bytes
     manifest: Manifest
     names: Sequence[Reference]
+    target: KeptIndex | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,13 @@ class ImageLoader:
     events: EventPublisher
 
     async def load(
-        self, chunks: AsyncIterator[bytes], *, report: Report, quiet: bool = False, platform: Platform | None = None
+        self, chunks: AsyncIterator[bytes], *, report: Report, quiet: bool = False, platforms: Sequence[Platform] = ()
     ) -> None:
         """Load all images of an archive, with their names.
 
         Args:
             report: Hears what was loaded, and unless `quiet` how far each layer is.
-            platform: Which image of an index; None takes the host's.
+            platforms: Which images of an index; all that the archive has, if none is named.
 
         Raises:
             MoorageError: The archive is broken, or holds no image. Images before the broken one stay loaded.
@@ -81,21 +84,27 @@ class ImageLoader:
         async with self.collector.cleaning():
             with self.blobs.hold() as hold:
                 contents = await read_contents(chunks, blobs=self.blobs, hold=hold)
-                found = await self._find(contents, wanted=platform or host_platform())
-                images = [await self._store(one, report=report, quiet=quiet) for one in found]
+                found = await self._find(contents, wanted=platforms)
+                told: set[Reference] = set()
+                images = [await self._store(one, report=report, quiet=quiet, told=told) for one in found]
         if not any(one.names for one in found):
             for image in images:
                 report(ProgressMessage(stream=f"Loaded image ID: {image.id}\n"))
 
-    async def _find(self, contents: ArchiveContents, *, wanted: Platform) -> list[_Found]:
+    async def _find(self, contents: ArchiveContents, *, wanted: Sequence[Platform]) -> list[_Found]:
         entries: list[LayoutEntry] = []
         if "index.json" in contents.descriptions:
             entries = read_layout_entries(contents.descriptions["index.json"])
-        listed = [found for entry in entries if (found := await self._layout_image(contents, entry, wanted=wanted))]
+        listed = [found for entry in entries for found in await self._layout_images(entry, wanted=wanted)]
         if "manifest.json" in contents.descriptions:
             known = {found.manifest.config.digest: found for found in listed}
             docker = read_docker_entries(contents.descriptions["manifest.json"])
-            return [await self._docker_image(contents, entry, known=known) for entry in docker]
+            if any(one.target for one in listed) and wanted:
+                return listed
+            found = [await self._docker_image(contents, entry, known=known) for entry in docker]
+            told = {one.manifest.config.digest for one in found}
+            # Old descriptions know one platform of an index only.
+            return [*found, *(one for one in listed if one.target and one.manifest.config.digest not in told)]
         if not listed:
             raise InvalidArchiveError("invalid archive: it has neither manifest.json nor index.json with an image")
         return listed
@@ -107,33 +116,50 @@ class ImageLoader:
         blob = contents.find(entry.config)
         if (found := known.get(blob.digest)) is not None:
             # The archive is an OCI layout too: its manifest keeps its digest.
-            return _Found(raw=found.raw, manifest=found.manifest, names=names)
+            return _Found(raw=found.raw, manifest=found.manifest, names=names, target=found.target)
         manifest = Manifest(
             config=Descriptor(media_type=media_types.OCI_CONFIG, digest=blob.digest, size=blob.size),
             layers=tuple([await contents.layer(name) for name in entry.layers or ()]),
         )
         return _Found(raw=msgspec.json.encode(manifest), manifest=manifest, names=names)
 
-    async def _layout_image(self, contents: ArchiveContents, entry: LayoutEntry, *, wanted: Platform) -> _Found | None:
+    async def _layout_images(self, entry: LayoutEntry, *, wanted: Sequence[Platform]) -> list[_Found]:
+        """Return the images of one entry of a layout: of an index, all that are wanted and in the archive."""
         names = [entry.name] if entry.name else []
-        descriptor = entry.descriptor
-        while descriptor.media_type in media_types.INDEXES | media_types.MANIFESTS:
-            if not self.blobs.contains(descriptor.digest):
-                return None
-            raw = await self.blobs.read(descriptor.digest, limit=MANIFEST_SIZE_LIMIT)
-            document = decode_manifest(raw, media_type=descriptor.media_type)
-            if isinstance(document, Index):
-                chosen = select(document.manifests, wanted=wanted)
-                if chosen is None:
-                    return None
-                descriptor = chosen
-                continue
-            # What is not an image (a signature, an attestation) is passed over.
-            is_image = document.config.media_type in media_types.CONFIGS
-            return _Found(raw=raw, manifest=document, names=names) if is_image else None
-        return None
+        document = await self._document(entry.descriptor)
+        if document is None:
+            return []
+        raw, content = document
+        if isinstance(content, Manifest):
+            return _as_image(raw, content, names=names, target=None)
+        target = read_index(raw, digest_of(raw))
+        found = [one for each in _chosen(target, wanted) for one in await self._image_of(each, names, target)]
+        if wanted and len(found) < len(wanted):
+            offered = ", ".join(str(platform_of(each.platform)) for each in target.images() if each.platform)
+            asked = ", ".join(map(str, wanted))
+            raise InvalidArchiveError(f"image with platform {asked} not found in the archive, which has {offered}")
+        return found
 
-    async def _store(self, found: _Found, *, report: Report, quiet: bool) -> Image:
+    async def _image_of(self, entry: Descriptor, names: Sequence[Reference], target: KeptIndex) -> list[_Found]:
+        document = await self._document(entry)
+        if document is None:
+            return []
+        raw, manifest = document
+        if not isinstance(manifest, Manifest):
+            return []
+        if not all(self.blobs.contains(blob.digest) for blob in (manifest.config, *manifest.layers)):
+            return []  # an archive may have fewer platforms than its index
+        return _as_image(raw, manifest, names=names, target=target)
+
+    async def _document(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index] | None:
+        """Return a manifest or an index of the archive; None for anything else, or if it is not in it."""
+        known = media_types.INDEXES | media_types.MANIFESTS
+        if descriptor.media_type not in known or not self.blobs.contains(descriptor.digest):
+            return None
+        raw = await self.blobs.read(descriptor.digest, limit=MANIFEST_SIZE_LIMIT)
+        return raw, decode_manifest(raw, media_type=descriptor.media_type)
+
+    async def _store(self, found: _Found, *, report: Report, quiet: bool, told: set[Reference]) -> Image:
         raw_config = await self.blobs.read(found.manifest.config.digest, limit=IMAGE_CONFIG_SIZE_LIMIT)
         config = decode_image_config(raw_config)
         expected, given = len(config.rootfs.diff_ids), len(found.manifest.layers)
@@ -147,17 +173,34 @@ class ImageLoader:
             image = await read_image(manifest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns())
             async with self.catalog.changing():
                 self._report_moves(image, names=found.names, report=report)
-                image = await self.catalog.add(image, names=found.names)
+                image = await self.catalog.add(image, names=found.names, target=found.target)
         for name in found.names:
-            report(ProgressMessage(stream=f"Loaded image: {name.familiar}\n"))
+            # Several platforms' images may come under one name.
+            if name not in told:
+                report(ProgressMessage(stream=f"Loaded image: {name.familiar}\n"))
+        told.update(found.names)
         publish_image_event(self.events, "load", image=image, actor_id=image.id, name=image.id)
         return image
 
     def _report_moves(self, image: Image, *, names: Sequence[Reference], report: Report) -> None:
         for name in names:
-            old = self.catalog.named(name)
+            old = self.catalog.named(name, platform=image.platform)
             if old is not None and old.id != image.id:
                 text = (
                     f"The image {name.familiar} already exists, renaming the old one with ID {old.id} to empty string\n"
                 )
                 report(ProgressMessage(stream=text))
+
+
+def _as_image(raw: bytes, manifest: Manifest, *, names: Sequence[Reference], target: KeptIndex | None) -> list[_Found]:
+    # What is not an image (a signature, an attestation) is passed over.
+    is_image = manifest.config.media_type in media_types.CONFIGS
+    return [_Found(raw=raw, manifest=manifest, names=names, target=target)] if is_image else []
+
+
+def _chosen(target: KeptIndex, wanted: Sequence[Platform]) -> list[Descriptor]:
+    """Return the entries of an index to load: the wanted platforms', or all."""
+    if not wanted:
+        return target.images()
+    found = (select(target.images(), wanted=platform) for platform in wanted)
+    return list({entry.digest: entry for entry in found if entry is not None}.values())

@@ -39,7 +39,10 @@ class ImagePruner:
         until = read_until(filters)
         before = {str(snapshot.chain_id): snapshot.size for snapshot in self.snapshots.list()}
         deleted: list[ImageDeleteItem] = []
+        companions = self.catalog.companions()
         for image in self.catalog.images():
+            if image.id in companions:
+                continue  # it goes with the image that goes for its name
             if (until is None or image.made_ns <= until) and _matches_labels(filters, image):
                 deleted += await self._prune_one(image, dangling_only=dangling_only)
         size = sum(before.get(item.deleted, 0) for item in deleted)

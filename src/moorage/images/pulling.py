@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from moorage.errors import MoorageError
-from moorage.images.catalog import ImageCatalog
+from moorage.images.attestations import fetch_attestations
+from moorage.images.catalog import ImageCatalog, read_index
 from moorage.images.collection import ChainPins
 from moorage.images.errors import UnusableImageError, explained_disk_errors
 from moorage.images.events import publish_image_event
 from moorage.images.flights import Flights
+from moorage.images.indexes import EntryKind, KeptIndex, kind_of
 from moorage.images.layers import LayerFetcher, PlannedLayer, plan_layers
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Report, status
@@ -66,15 +68,20 @@ class _Resolved:
 
     Attributes:
         digest: Of the index or manifest that the name points at: the digest people see.
+        index: What `raw_index` says, if the name points at one.
+        attestations: What speaks about the image, by the digests of manifests and of what they list.
         raw_config: The exact bytes of `config`.
     """
 
     digest: Digest
+    index: KeptIndex | None
+    raw_index: bytes
     raw_manifest: bytes
     manifest: Manifest
     raw_config: bytes
     config: ImageConfig
     layers: list[PlannedLayer]
+    attestations: dict[Digest, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class ImagePuller:
         with self.pins.hold([layer.chain_id for layer in resolved.layers]), self.blobs.hold() as hold:
             hold.add(digest_of(resolved.raw_manifest), resolved.manifest.config.digest)
             hold.add(*[layer.blob.digest for layer in resolved.layers])
+            hold.add(resolved.digest, *resolved.attestations)
             await self.layers.fetch(repository, resolved.layers, report=pull.report)
             image, news = await self._store(resolved, pull)
         self._finish(pull, image=image, digest=resolved.digest, news=news)
@@ -162,15 +170,19 @@ class ImagePuller:
 
         A HEAD request does not count against Docker Hub's limit of pulls, and a deployment asks often.
         """
-        image = self.catalog.named(pull.reference)
-        if image is None or not matches(image.platform, wanted=pull.platform or host_platform()):
+        wanted = pull.platform or host_platform()
+        image = self.catalog.named(pull.reference, platform=wanted)
+        if image is None:
             return None
         try:
             digest = pull.reference.digest or await repository.manifest_digest(pull.reference.target)
         except MoorageError:
             # HEAD answers carry no explanation: let GET fail with one.
             return None
-        if digest is None or self.catalog.named(pull.reference.bare().with_digest(digest)) is not image:
+        if digest is None:
+            return None
+        known = self.catalog.named(pull.reference.bare().with_digest(digest), platform=wanted)
+        if known is None or known.id != image.id:
             return None
         return image, digest
 
@@ -185,8 +197,12 @@ class ImagePuller:
         raw_config = await repository.small_blob(manifest.config, limit=IMAGE_CONFIG_SIZE_LIMIT)
         config = decode_image_config(raw_config)
         check_image(manifest, config=config)
+        index = read_index(top.raw, top.digest) if isinstance(top.document, Index) else None
         return _Resolved(
             digest=top.digest,
+            index=index,
+            raw_index=top.raw if index else b"",
+            attestations=await fetch_attestations(repository, index, about=chosen.digest) if index else {},
             raw_manifest=chosen.raw,
             manifest=manifest,
             raw_config=raw_config,
@@ -197,7 +213,8 @@ class ImagePuller:
     async def _choose(self, repository: Repository, top: FetchedManifest, *, wanted: Platform) -> FetchedManifest:
         if not isinstance(top.document, Index):
             return top
-        entry = select(top.document.manifests, wanted=wanted)
+        images = [entry for entry in top.document.manifests if kind_of(entry) is EntryKind.IMAGE]
+        entry = select(images, wanted=wanted)
         if entry is None:
             raise NoMatchingManifestError(wanted)
         return await repository.manifest(entry.digest)
@@ -205,14 +222,21 @@ class ImagePuller:
     async def _store(self, resolved: _Resolved, pull: _Pull) -> tuple[Image, bool]:
         """Record the image and its names; return whether anything is new."""
         await self.blobs.put(resolved.raw_config)
+        for blob in (resolved.raw_index, *resolved.attestations.values()):
+            if blob:
+                await self.blobs.put(blob)
         manifest_digest = await self.blobs.put(resolved.raw_manifest)
         image = await read_image(manifest_digest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns())
         names = [pull.reference.bare().with_digest(resolved.digest)]
         if pull.reference.digest is None:
             names.append(pull.reference)
         async with self.catalog.changing():
-            news = any((found := self.catalog.named(name)) is None or found.id != image.id for name in names)
-            return await self.catalog.add(image, names=names, from_registry=True), news
+            news = any(self._is_news(name, image) for name in names)
+            return await self.catalog.add(image, names=names, target=resolved.index, from_registry=True), news
+
+    def _is_news(self, name: Reference, image: Image) -> bool:
+        known = self.catalog.named(name, platform=image.platform)
+        return known is None or known.id != image.id
 
     def _finish(self, pull: _Pull, *, image: Image, digest: Digest, news: bool) -> None:
         reference = pull.reference

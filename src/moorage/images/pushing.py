@@ -16,12 +16,15 @@ from moorage.errors import NotFoundError
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import short_id
 from moorage.images.events import publish_image_event
+from moorage.images.indexes import EntryKind, KeptIndex, kind_of
 from moorage.images.layers import together
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Meter, Report, status, step
 from moorage.images.records import Image, ImageLayer
 from moorage.images.slots import Slots
-from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, decode_manifest
+from moorage.oci.digest import Digest
+from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Manifest, decode_manifest
+from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.gateway import RegistryGateway
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
     from moorage.content.store import BlobStore
     from moorage.oci.descriptor import Descriptor
-    from moorage.oci.digest import Digest
     from moorage.registry.repository import Repository
     from moorage.registry.uploads import Content
 
@@ -45,6 +47,30 @@ class NothingToPushError(NotFoundError):
     """No image has the name that is to be pushed."""
 
 
+class IncompleteIndexError(NotFoundError):
+    """An index can't be pushed whole, and it is not plain which one of its images is meant."""
+
+    def __init__(self, name: Reference, *, missing: int, total: int) -> None:
+        super().__init__(
+            f"{name.familiar}: {missing} of the {total} images of its index are neither here nor in the registry: "
+            "pull them, or push one by its platform"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pushed:
+    """What a tag stands for in the registry now.
+
+    Attributes:
+        size: Bytes of the manifest or index.
+    """
+
+    image: Image
+    digest: Digest
+    size: int
+    index: KeptIndex | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePusher:
     """Pushes images with all they are made of."""
@@ -55,14 +81,27 @@ class ImagePusher:
     events: EventPublisher
     slots: Slots = field(default_factory=lambda: Slots(_UPLOADS))
 
-    async def push(self, reference: Reference, *, report: Report, credentials: Credentials = ANONYMOUS) -> None:
+    async def push(
+        self,
+        reference: Reference,
+        *,
+        report: Report,
+        credentials: Credentials = ANONYMOUS,
+        platform: Platform | None = None,
+    ) -> None:
         """Push one tag, or all tags of a repository when the reference has none.
+
+        A tag that stands for an index is pushed with all its images. If some of them are not here, the registry may
+        have them; else the one that is here is pushed by itself.
 
         Args:
             report: Hears Docker's progress messages.
+            platform: Push this platform's image by itself.
 
         Raises:
             NothingToPushError: There is no such tag here.
+            ImagePlatformMismatchError: The image is not here for `platform`.
+            IncompleteIndexError: Several, but not all images of an index are here.
             MoorageError: Registry or network failed.
         """
         report(status(f"The push refers to repository [{reference.repository}]"))
@@ -70,7 +109,13 @@ class ImagePusher:
         client = self.registries.client()
         repository = await client.connect(reference.bare(), credentials=credentials)
         for name, image in images:
-            await self._push_one(repository, name, image=image, report=report)
+            index = self.catalog.index_of(name)
+            if platform is not None:
+                image = self.catalog.resolve(name.canonical, platform=platform)  # noqa: PLW2901 - the one that is meant
+            if index is None or platform is not None:
+                await self._push_image(repository, name, image=image, report=report)
+            else:
+                await self._push_index(repository, name, index=index, report=report)
 
     def _tagged(self, reference: Reference) -> list[tuple[Reference, Image]]:
         tagged = {
@@ -87,7 +132,57 @@ class ImagePusher:
             raise NothingToPushError(f"tag does not exist: {reference.familiar}")
         return [(reference, tagged[reference])]
 
-    async def _push_one(self, repository: Repository, name: Reference, *, image: Image, report: Report) -> None:
+    async def _push_image(self, repository: Repository, name: Reference, *, image: Image, report: Report) -> None:
+        """Push one image, and let the tag stand for it."""
+        size = await self._push_content(repository, image=image, name=name, target=name.tag, report=report)
+        await self._finish(name, _Pushed(image=image, digest=image.manifest, size=size), report=report)
+
+    async def _push_index(self, repository: Repository, name: Reference, *, index: KeptIndex, report: Report) -> None:
+        images = self.catalog.variants(index)
+        missing = await self._missing(repository, index, here={image.manifest for image in images})
+        if missing and len(images) > 1:
+            raise IncompleteIndexError(name, missing=len(missing), total=len(index.images()))
+        if missing:
+            await self._push_image(repository, name, image=images[0], report=report)
+            note = "Not all multiplatform-content is present and only the available single-platform image was pushed"
+            report(status(f"Info -> {note}\n{index.digest} -> {images[0].manifest}"))
+            return
+        with self.blobs.hold() as hold:
+            hold.add(index.digest)
+            for image in images:
+                await self._push_content(repository, image=image, name=name, target=None, report=report)
+            await self._push_attestations(repository, index)
+            raw = await self.blobs.read(index.digest, limit=MANIFEST_SIZE_LIMIT)
+            media_type = index.document.media_type
+            await repository.put_manifest(raw, target=name.tag or index.digest, media_type=media_type)
+        primary = self.catalog.named(name) or images[0]
+        pushed = _Pushed(image=primary, digest=index.digest, size=len(raw), index=index)
+        await self._finish(name, pushed, report=report)
+
+    async def _missing(self, repository: Repository, index: KeptIndex, *, here: set[Digest]) -> list[Digest]:
+        """Return the manifests of an index that are neither here nor in the repository."""
+        elsewhere = [
+            entry.digest
+            for entry in index.document.manifests
+            if entry.digest not in here and (kind_of(entry) is EntryKind.IMAGE or not self.blobs.contains(entry.digest))
+        ]
+        return [digest for digest in elsewhere if not await repository.has_manifest(digest)]
+
+    async def _push_attestations(self, repository: Repository, index: KeptIndex) -> None:
+        for entry in index.document.manifests:
+            if kind_of(entry) is EntryKind.IMAGE or not self.blobs.contains(entry.digest):
+                continue
+            raw = await self.blobs.read(entry.digest, limit=MANIFEST_SIZE_LIMIT)
+            document = decode_manifest(raw, media_type=entry.media_type)
+            for blob in (document.config, *document.layers) if isinstance(document, Manifest) else ():
+                if not await repository.has_blob(blob.digest):
+                    await repository.upload(blob, self._plain_content(blob))
+            await repository.put_manifest(raw, target=entry.digest, media_type=document.media_type)
+
+    async def _push_content(
+        self, repository: Repository, *, image: Image, name: Reference, target: str | None, report: Report
+    ) -> int:
+        """Push what an image is made of and its manifest, under a tag or its digest; return the manifest's size."""
         raw = await self.blobs.read(image.manifest, limit=MANIFEST_SIZE_LIMIT)
         repository.also_pull(self._sources(image, name=name))
         with self.blobs.hold() as hold:
@@ -98,9 +193,9 @@ class ImagePusher:
             await together([self._push_layer(repository, layer, name=name, report=report) for layer in layers])
             if not await repository.has_blob(image.id):
                 await repository.upload(image.config_blob, self._plain_content(image.config_blob))
-            target = name.tag or image.manifest
-            await repository.put_manifest(raw, target=target, media_type=decode_manifest(raw).media_type)
-        await self._finish(name, image=image, size=len(raw), report=report)
+            media_type = decode_manifest(raw).media_type
+            await repository.put_manifest(raw, target=target or image.manifest, media_type=media_type)
+        return len(raw)
 
     async def _push_layer(self, repository: Repository, layer: ImageLayer, *, name: Reference, report: Report) -> None:
         shown = short_id(layer.diff_id)
@@ -147,11 +242,13 @@ class ImagePusher:
             }
         )
 
-    async def _finish(self, name: Reference, *, image: Image, size: int, report: Report) -> None:
+    async def _finish(self, name: Reference, pushed: _Pushed, *, report: Report) -> None:
+        image = pushed.image
         async with self.catalog.changing():
             if self.catalog.get(image.id) is not None:
-                await self.catalog.add(image, names=[name.bare().with_digest(image.manifest)])
-        report(status(f"{name.tag}: digest: {image.manifest} size: {size}"))
-        result = PushResult(tag=name.tag or "", digest=image.manifest, size=size)
+                known = name.bare().with_digest(pushed.digest)
+                await self.catalog.add(image, names=[known], target=pushed.index)
+        report(status(f"{name.tag}: digest: {pushed.digest} size: {pushed.size}"))
+        result = PushResult(tag=name.tag or "", digest=pushed.digest, size=pushed.size)
         report(ProgressMessage(progress_detail=ProgressDetail(), aux=result))
         publish_image_event(self.events, "push", image=image, actor_id=name.familiar, name=name.familiar_repository)

@@ -14,7 +14,8 @@ from moorage.images.events import publish_image_event
 from moorage.images.ports import EventPublisher, ImageUsers
 from moorage.images.records import Image
 from moorage.oci.digest import Digest
-from moorage.oci.reference import Reference, parse_reference
+from moorage.oci.platform import Platform
+from moorage.oci.reference import Reference, is_digest, is_identifier, parse_reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +50,62 @@ class ImageRemover:
         removal = _Removal(force=force, prune_parents=prune_parents, done=[])
         async with self.catalog.changing():
             image = self.catalog.resolve(reference)
-            if _is_id_of(image.id, reference):
+            companions = self._companions(image)
+            if _is_id_of(image.id, reference) or is_digest(reference) or is_identifier(reference):
                 gone = await self._remove_by_id(image, removal=removal)
             else:
                 gone = await self._remove_by_name(image, parse_reference(reference), text=reference, removal=removal)
             if gone:
                 await self._delete(image, removal=removal, quiet=False)
+                for companion in companions:
+                    await self._delete_companion(companion, removal=removal)
         if any(item.deleted for item in removal.done):
             reclaimed = await self.collector.collect()
             removal.done.extend(ImageDeleteItem(deleted=chain) for chain in reclaimed.chains)
         return removal.done
+
+    async def remove_platforms(
+        self, reference: str, platforms: Sequence[Platform], *, force: bool = False
+    ) -> list[ImageDeleteItem]:
+        """Remove the images of some platforms of an index; its names stay as long as one image is left.
+
+        Raises:
+            ImageNotFoundError: There is no such image.
+            ImagePlatformMismatchError: There is none for one of the platforms.
+            ImageInUseError: Somebody needs it.
+        """
+        removal = _Removal(force=force, prune_parents=False, done=[])
+        async with self.catalog.changing():
+            images = {(image := self.catalog.resolve(reference, platform=one)).id: image for one in platforms}
+            for image in images.values():
+                self._check_unused(image, force=force, named=False)
+            for image in images.values():
+                await self._hand_over_names(image)
+                # It was checked before any of them went.
+                forced = _Removal(force=True, prune_parents=False, done=removal.done)
+                await self._delete(image, removal=forced, quiet=False)
+        reclaimed = await self.collector.collect()
+        removal.done.extend(ImageDeleteItem(deleted=chain) for chain in reclaimed.chains)
+        return removal.done
+
+    async def _hand_over_names(self, image: Image) -> None:
+        """Let another image of its index go for the names that one goes for."""
+        for name in self.catalog.references(image.id):
+            index = self.catalog.index_of(name)
+            others = [one for one in self.catalog.variants(index) if one.id != image.id] if index else []
+            if others:
+                await self.catalog.point([name], others[0])
+
+    def _companions(self, image: Image) -> list[Image]:
+        """Return the other platforms' images that have no name but this one's."""
+        unnamed = self.catalog.companions()
+        listed = [one for index in self.catalog.indexes_with(image) for one in self.catalog.variants(index)]
+        return [one for one in {one.id: one for one in listed}.values() if one.id in unnamed and one.id != image.id]
+
+    async def _delete_companion(self, image: Image, *, removal: _Removal) -> None:
+        if self.catalog.get(image.id) is None or image.id in self.catalog.companions():
+            return  # another name's index lists it as well
+        await self._delete(image, removal=removal, quiet=True)
 
     async def _remove_by_name(self, image: Image, name: Reference, *, text: str, removal: _Removal) -> bool:
         """Untag; return whether the image is to go too."""

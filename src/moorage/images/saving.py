@@ -9,7 +9,7 @@ Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,13 @@ import msgspec
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.events import publish_image_event
+from moorage.images.indexes import KeptIndex, attestation_manifests
 from moorage.images.layouts import NAME_ANNOTATION, REFERENCE_ANNOTATION
 from moorage.images.ports import EventPublisher
 from moorage.images.records import Image
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest, hex_of
-from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, decode_manifest
+from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
 from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference, is_digest, is_identifier, parse_reference
 from moorage.oci.tar import DIRECTORY, END, Member, padding
@@ -37,9 +38,19 @@ _BLOBS: Final = "blobs/sha256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Export:
-    """An image on its way out, with the names it was asked for by."""
+    """What is on its way out under one digest, with the names it was asked for by.
+
+    Attributes:
+        image: What old readers get for the names.
+        index: What the names stand for, if it is an index that goes out whole.
+        images: All platforms' images that go with it.
+        attached: What speaks about them, by the digests of manifests and of what they list.
+    """
 
     image: Image
+    index: KeptIndex | None = None
+    images: tuple[Image, ...] = ()
+    attached: tuple[Digest, ...] = ()
     names: list[Reference] = field(default_factory=list)
 
 
@@ -51,24 +62,40 @@ class ImageSaver:
     blobs: BlobStore
     events: EventPublisher
 
-    def save(self, names: Sequence[str], *, platform: Platform | None = None) -> AsyncIterator[bytes]:
+    def save(self, names: Sequence[str], *, platforms: Sequence[Platform] = ()) -> AsyncIterator[bytes]:
         """Return the bytes of an archive of the named images; layers they share are in it once.
 
-        A repository without a tag means all its tags.
+        A repository without a tag means all its tags. An index goes out with the images of it that are here.
+
+        Args:
+            platforms: Only these platforms' images, each by itself.
 
         Raises:
             ImageNotFoundError: One of the images is not here; raised before the first byte.
         """
-        return self._write(self._collect(names, platform=platform))
+        return self._write(self._collect(names, platforms=platforms))
 
-    def _collect(self, names: Sequence[str], *, platform: Platform | None) -> list[_Export]:
+    def _collect(self, names: Sequence[str], *, platforms: Sequence[Platform]) -> list[_Export]:
         exports: dict[Digest, _Export] = {}
         for name in names:
-            for reference, image in self._named(name, platform=platform):
-                export = exports.setdefault(image.id, _Export(image=image))
-                if reference is not None and reference not in export.names:
-                    export.names.append(reference)
+            for platform in platforms or (None,):
+                for reference, image in self._named(name, platform=platform):
+                    index = self._index(name, reference) if platform is None else None
+                    key = index.digest if index else image.manifest
+                    export = exports.setdefault(key, self._export(image, index))
+                    if reference is not None and reference not in export.names:
+                        export.names.append(reference)
         return list(exports.values())
+
+    def _index(self, name: str, reference: Reference | None) -> KeptIndex | None:
+        return self.catalog.index_of(reference) if reference else self.catalog.target_of(name)
+
+    def _export(self, image: Image, index: KeptIndex | None) -> _Export:
+        if index is None:
+            return _Export(image=image, images=(image,))
+        images = tuple(self.catalog.variants(index))
+        about = attestation_manifests([index], {one.manifest for one in images})
+        return _Export(image=image, index=index, images=images, attached=tuple(filter(self.blobs.contains, about)))
 
     def _named(self, name: str, *, platform: Platform | None) -> list[tuple[Reference | None, Image]]:
         if is_identifier(name) or is_digest(name):
@@ -77,7 +104,7 @@ class ImageSaver:
         if reference.digest is None and reference.tag is None and (all_tags := self._tags_of(reference)):
             return [(one, self.catalog.resolve(one.canonical, platform=platform)) for one in all_tags]
         image = self.catalog.resolve(name, platform=platform)
-        by_tag = reference.digest is None and self.catalog.named(reference) is image
+        by_tag = reference.digest is None and self.catalog.named(reference, platform=platform) is image
         return [(reference.with_default_tag() if by_tag else None, image)]
 
     def _tags_of(self, repository: Reference) -> list[Reference]:
@@ -85,9 +112,10 @@ class ImageSaver:
         return sorted(tagged, key=lambda name: name.canonical)
 
     async def _write(self, exports: list[_Export]) -> AsyncIterator[bytes]:
+        exports = [await self._with_statements(export) for export in exports]
         with self.blobs.hold() as hold:
             hold.add(*_blobs(exports))
-            manifests = [await self._manifest_descriptor(export.image) for export in exports]
+            manifests = [await self._descriptor(export) for export in exports]
             for name, document in _documents(exports, manifests):
                 yield _file(name, msgspec.json.encode(document))
             yield _directory("blobs/") + _directory(f"{_BLOBS}/")
@@ -98,9 +126,19 @@ class ImageSaver:
         for export in exports:
             publish_image_event(self.events, "save", image=export.image, actor_id=export.image.id, name=export.image.id)
 
-    async def _manifest_descriptor(self, image: Image) -> Descriptor:
-        raw = await self.blobs.read(image.manifest, limit=MANIFEST_SIZE_LIMIT)
-        return Descriptor(media_type=decode_manifest(raw).media_type, digest=image.manifest, size=len(raw))
+    async def _with_statements(self, export: _Export) -> _Export:
+        """Return an export with what its attestations list."""
+        found: dict[Digest, None] = {}
+        for manifest in export.attached:
+            document = decode_manifest(await self.blobs.read(manifest, limit=MANIFEST_SIZE_LIMIT))
+            listed = (document.config, *document.layers) if isinstance(document, Manifest) else ()
+            found.update(dict.fromkeys([manifest, *(one.digest for one in listed if self.blobs.contains(one.digest))]))
+        return replace(export, attached=tuple(found))
+
+    async def _descriptor(self, export: _Export) -> Descriptor:
+        digest = export.index.digest if export.index else export.image.manifest
+        raw = await self.blobs.read(digest, limit=MANIFEST_SIZE_LIMIT)
+        return Descriptor(media_type=decode_manifest(raw).media_type, digest=digest, size=len(raw))
 
     async def _blob(self, digest: Digest) -> AsyncIterator[bytes]:
         path: Path = self.blobs.path(digest)
@@ -152,8 +190,11 @@ def _repositories(exports: list[_Export]) -> dict[str, dict[str, str]]:
 def _blobs(exports: list[_Export]) -> Iterable[Digest]:
     found: dict[Digest, None] = {}
     for export in exports:
-        found.update(dict.fromkeys([export.image.manifest, export.image.id]))
-        found.update(dict.fromkeys(layer.blob.digest for layer in export.image.layers))
+        found.update(dict.fromkeys(export.attached))
+        found.update(dict.fromkeys([export.index.digest] if export.index else []))
+        for image in export.images:
+            found.update(dict.fromkeys([image.manifest, image.id]))
+            found.update(dict.fromkeys(layer.blob.digest for layer in image.layers))
     return found
 
 

@@ -27,7 +27,7 @@ class ImageTagger:
         target = name.with_default_tag()
         async with self.catalog.changing():
             found = self.catalog.resolve(image)
-            await self.catalog.add(found, names=[target], tagged=True)
+            await self.catalog.add(found, names=[target], target=self.catalog.target_of(image), tagged=True)
         publish_image_event(self.events, "tag", image=found, actor_id=found.id, name=target.familiar)
 
 

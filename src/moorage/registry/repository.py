@@ -96,6 +96,10 @@ class Repository:
         )
         return None
 
+    async def has_manifest(self, digest: Digest) -> bool:
+        """Ask whether the repository has a manifest."""
+        return await uploads.has_manifest(self._connection, digest)
+
     async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> None:
         """Store a manifest under a tag."""
         await uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)

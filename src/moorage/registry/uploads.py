@@ -13,6 +13,7 @@ from moorage.errors import MoorageError
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
 from moorage.oci.distribution import parse_upload_range
+from moorage.oci.media_types import ACCEPTED_MANIFESTS
 from moorage.registry.connection import Connection
 from moorage.registry.errors import RegistryAnswerError, RegistryError
 from moorage.registry.retrying import delay_after, is_transient
@@ -29,8 +30,17 @@ Content = Callable[[int], AsyncIterator[bytes]]
 
 async def has_blob(connection: Connection, digest: Digest) -> bool:
     """Ask whether the repository has a blob."""
+    return await _has(connection, f"blobs/{digest}", headers={})
+
+
+async def has_manifest(connection: Connection, digest: Digest) -> bool:
+    """Ask whether the repository has a manifest or an index."""
+    return await _has(connection, f"manifests/{digest}", headers={"Accept": ", ".join(ACCEPTED_MANIFESTS)})
+
+
+async def _has(connection: Connection, path: str, *, headers: dict[str, str]) -> bool:
     try:
-        async with connection.call("HEAD", f"blobs/{digest}", accept=frozenset({200})):
+        async with connection.call("HEAD", path, headers=headers, accept=frozenset({200})):
             return True
     except (RegistryError, RegistryAnswerError) as error:
         # HEAD has no body, so a missing blob looks like an answer that explains nothing.

@@ -18,7 +18,8 @@ create table images (
 create table image_names (
     name text primary key,
     image_id text not null references images (id) on delete cascade,
-    tagged_ns integer not null
+    tagged_ns integer not null,
+    target text
 ) strict, without rowid;
 
 create index image_names_by_image on image_names (image_id);
@@ -46,11 +47,17 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageNameRow:
-    """One full name, by tag or by digest, and the image it stands for."""
+    """One full name, by tag or by digest, and the image it stands for.
+
+    Attributes:
+        target: Digest of the index that it really names, of which the image is one platform's; None for an image
+            that has no index.
+    """
 
     name: str
     image_id: str
     tagged_ns: int
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +87,12 @@ class ImageRows:
 
     def names(self) -> list[ImageNameRow]:
         """Return every name; for the start of the daemon."""
-        query = "select name, image_id, tagged_ns from image_names"
+        query = "select name, image_id, tagged_ns, target from image_names"
         rows = self.database.read(lambda connection: connection.execute(query).fetchall())
-        return [ImageNameRow(name=name, image_id=image_id, tagged_ns=tagged) for name, image_id, tagged in rows]
+        return [
+            ImageNameRow(name=name, image_id=image_id, tagged_ns=tagged, target=target)
+            for name, image_id, tagged, target in rows
+        ]
 
     async def apply(self, change: ImageChange) -> None:
         """Store one change in one transaction."""
@@ -95,9 +105,10 @@ class ImageRows:
                 [(row.id, row.manifest, row.parent, row.created_ns, row.last_tagged_ns) for row in change.put_images],
             )
             connection.executemany(
-                "insert into image_names (name, image_id, tagged_ns) values (?, ?, ?)"
-                " on conflict (name) do update set image_id = excluded.image_id, tagged_ns = excluded.tagged_ns",
-                [(row.name, row.image_id, row.tagged_ns) for row in change.put_names],
+                "insert into image_names (name, image_id, tagged_ns, target) values (?, ?, ?, ?)"
+                " on conflict (name) do update set image_id = excluded.image_id, tagged_ns = excluded.tagged_ns,"
+                " target = excluded.target",
+                [(row.name, row.image_id, row.tagged_ns, row.target) for row in change.put_names],
             )
             connection.executemany("delete from image_names where name = ?", [(name,) for name in change.delete_names])
             connection.executemany("delete from images where id = ?", [(id_,) for id_ in change.delete_images])

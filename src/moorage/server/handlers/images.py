@@ -15,7 +15,7 @@ from moorage.api.progress import ProgressMessage
 from moorage.api.query import NoQuery
 from moorage.api.streams import JSONLines, TarStream
 from moorage.api.versions import Version
-from moorage.errors import InvalidParameterError, NotSupportedError
+from moorage.errors import InvalidParameterError
 from moorage.images.assembly import Images
 from moorage.images.feeds import feed
 from moorage.images.progress import Report, bar, status
@@ -30,6 +30,7 @@ from moorage.server.router import Router
 _WITHOUT_NONE_NAMES: Final = Version(1, 43)
 _WITHOUT_VIRTUAL_SIZE: Final = Version(1, 44)
 _WITHOUT_OLD_FILTER: Final = Version(1, 41)
+_LISTS_MANIFESTS: Final = Version(1, 47)
 _COUNTS_CONTAINERS: Final = Version(1, 51)
 _SHOWN_EVERY: Final = 1 << 20
 
@@ -48,13 +49,6 @@ class InvalidPlatformObjectError(InvalidParameterError):
         super().__init__(f"failed to parse platform: {text!r}")
 
 
-class SeveralPlatformsError(NotSupportedError):
-    """Images here have one platform each."""
-
-    def __init__(self, action: str) -> None:
-        super().__init__(f"{action} of several platforms of an image is not supported")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHandlers:
     """List, pull, import, load, save, push, tag, inspect, search and remove images."""
@@ -66,6 +60,7 @@ class ImageHandlers:
         router.bind(endpoints.IMAGE_LIST, self.list_images)
         router.bind(endpoints.IMAGE_CREATE, self.create)
         router.bind(endpoints.IMAGE_INSPECT, self.inspect)
+        router.bind(endpoints.IMAGE_ATTESTATIONS, self.attestations)
         router.bind(endpoints.IMAGE_HISTORY, self.history)
         router.bind(endpoints.IMAGE_PUSH, self.push)
         router.bind(endpoints.IMAGE_TAG, self.tag)
@@ -84,7 +79,11 @@ class ImageHandlers:
         if query.filter and call.version < _WITHOUT_OLD_FILTER:
             filters = Filters({**filters.values, "reference": (query.filter,)})
         found = self.services.lister.list_images(
-            filters, all=query.all, shared_size=query.shared_size, containers=call.version >= _COUNTS_CONTAINERS
+            filters,
+            all=query.all,
+            shared_size=query.shared_size,
+            containers=call.version >= _COUNTS_CONTAINERS,
+            manifests=query.manifests and call.version >= _LISTS_MANIFESTS,
         )
         return [_summary(one, version=call.version) for one in found]
 
@@ -122,7 +121,21 @@ class ImageHandlers:
         if call.query.manifests and call.query.platform:
             raise InvalidParameterError("conflicting options: manifests and platform options cannot both be set")
         platform = _platform(call.query.platform)
-        return self.services.inspector.inspect(call.path["name"], version=call.version, platform=platform)
+        return self.services.inspector.inspect(
+            call.path["name"], version=call.version, platform=platform, manifests=call.query.manifests
+        )
+
+    async def attestations(
+        self, call: Call[images.ImageAttestationsQuery, NoBody]
+    ) -> list[images.AttestationStatement]:
+        """Answer GET /images/{name}/attestations."""
+        query = call.query
+        if len(query.platform) > 1:
+            raise InvalidParameterError("only one platform can be specified")
+        platform = _platform(query.platform[0]) if query.platform else None
+        return await self.services.attestations.of(
+            call.path["name"], platform=platform, types=query.type, statements=query.statement
+        )
 
     def history(self, call: Call[images.ImageHistoryQuery, NoBody]) -> list[images.ImageHistoryItem]:
         """Answer GET /images/{name}/history."""
@@ -133,12 +146,13 @@ class ImageHandlers:
         reference = parse_reference(call.path["name"]).bare()
         if call.query.tag:
             reference = reference.with_tag(call.query.tag)
-        if (platform := _platform(call.query.platform)) is not None:
+        platform = _platform(call.query.platform)
+        if platform is not None:
             self.services.catalog.resolve(reference.familiar, platform=platform)
         credentials = decode_credentials(call.headers.get("x-registry-auth"))
 
         async def push(report: Report) -> None:
-            await self.services.pusher.push(reference, report=report, credentials=credentials)
+            await self.services.pusher.push(reference, report=report, credentials=credentials, platform=platform)
 
         return JSONLines(feed(push))
 
@@ -149,8 +163,8 @@ class ImageHandlers:
 
     async def remove(self, call: Call[images.ImageDeleteQuery, NoBody]) -> list[images.ImageDeleteItem]:
         """Answer DELETE /images/{name}."""
-        if call.query.platforms:
-            raise SeveralPlatformsError("removal")
+        if platforms := _platforms(call.query.platforms):
+            return await self.services.remover.remove_platforms(call.path["name"], platforms, force=call.query.force)
         return await self.services.remover.remove(
             call.path["name"], force=call.query.force, prune_parents=not call.query.noprune
         )
@@ -173,13 +187,15 @@ class ImageHandlers:
 
     async def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
         """Answer POST /images/load."""
-        platform = _one_platform(call.query.platform, action="load")
+        platforms = _platforms(call.query.platform)
         archive = PeekedStream(_body(call))
         # Reading tells a client that asked for leave to send; once the answer has begun, it would not be told.
         await archive.peek(1)
 
         async def load(report: Report) -> None:
-            await self.services.loader.load(archive.chunks(), report=report, quiet=call.query.quiet, platform=platform)
+            await self.services.loader.load(
+                archive.chunks(), report=report, quiet=call.query.quiet, platforms=platforms
+            )
 
         # As in Docker, a client hears of a broken archive in the stream, never by a status.
         return JSONLines(feed(load), eager=True)
@@ -190,7 +206,7 @@ class ImageHandlers:
         return await self.services.remote.inspect(call.path["name"], credentials=credentials)
 
     def _save(self, names: list[str], *, platforms: list[str]) -> TarStream:
-        return TarStream(self.services.saver.save(names, platform=_one_platform(platforms, action="save")))
+        return TarStream(self.services.saver.save(names, platforms=_platforms(platforms)))
 
     async def _download(self, source: str, *, report: Report) -> AsyncIterator[bytes]:
         url = source if urlsplit(source).scheme in {"http", "https"} else f"http://{source}"
@@ -230,10 +246,8 @@ def _summary(summary: images.ImageSummary, *, version: Version) -> images.ImageS
     return summary
 
 
-def _one_platform(texts: list[str], *, action: str) -> Platform | None:
-    if len(texts) > 1:
-        raise SeveralPlatformsError(action)
-    return _platform(texts[0]) if texts else None
+def _platforms(texts: list[str]) -> list[Platform]:
+    return [platform for text in texts if (platform := _platform(text)) is not None]
 
 
 def _platform(text: str) -> Platform | None:
