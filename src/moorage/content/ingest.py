@@ -1,6 +1,7 @@
 """One blob on its way into the store: hashed and written as it arrives, kept if cut off."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -55,7 +56,9 @@ class Ingest:
 
     async def restart(self) -> None:
         """Drop the kept bytes: the source begins anew."""
-        await self._settle()
+        with contextlib.suppress(OSError):
+            # What can't be written is dropped as well; a full disk gets its space back all the same.
+            await self._settle()
         self._hash = hashlib.sha256()
         self._batch.clear()
         self.offset = self._received = 0
@@ -170,7 +173,8 @@ class Ingest:
             view = view[os.write(self._fd, view) :]
 
     async def _drop(self) -> None:
-        await self._settle()
+        with contextlib.suppress(OSError):
+            await self._settle()
         self._batch.clear()
         await asyncio.to_thread(os.ftruncate, self._fd, 0)
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -113,15 +114,14 @@ class DirectWorkers:
         ours, theirs = _control_pair()
         passed = [theirs.fileno(), *fds]
         request = json.dumps({"job": job, **arguments})
+        command = [sys.executable, "-I", "-m", "moorage.worker", request, *map(str, passed)]
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "moorage.worker", request, *map(str, passed), pass_fds=passed
-            )
+            process = await asyncio.to_thread(subprocess.Popen, command, pass_fds=passed)
         return _ControlledWorker(ours, job, process=process)
 
 
 class _ControlledWorker:
-    def __init__(self, control: socket.socket, job: str, *, process: asyncio.subprocess.Process | None = None) -> None:
+    def __init__(self, control: socket.socket, job: str, *, process: "subprocess.Popen[bytes] | None" = None) -> None:
         self._control = control
         self._job = job
         self._process = process
@@ -155,10 +155,14 @@ class _ControlledWorker:
         finally:
             self._control.close()
         if self._process is not None:
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait)
 
     def leave(self) -> None:
         self._control.close()
+        if self._process is not None:
+            # It can do no more than answer nobody; without a launcher nobody else reaps it.
+            self._process.kill()
+            self._process.wait()
 
     async def _receive(self) -> dict[str, Any] | None:
         try:

@@ -1,6 +1,7 @@
 """Blobs: verified, whole or not there, resumed, collected."""
 
 import asyncio
+import errno
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from moorage.content.errors import (
     BlobSizeMismatchError,
     BlobTooLargeError,
 )
+from moorage.content.ingest import Ingest
 from moorage.content.store import BlobStore
 from moorage.oci.digest import Digest, digest_of
 
@@ -94,6 +96,25 @@ async def test_a_source_that_begins_anew_drops_what_was_kept(store: BlobStore) -
         await ingest.write(DATA)
         await ingest.commit()
     assert store.contains(DIGEST)
+
+
+async def test_a_write_that_fails_while_bytes_are_dropped_keeps_none(
+    store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"x" * (1 << 20)
+
+    def full(_self: object, _batch: bytearray) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    async with store.ingest(digest_of(data), size=2 * len(data)) as ingest:
+        await ingest.write(data)
+        await ingest.write(b"")
+        monkeypatch.setattr(Ingest, "_write", full)
+        # This one is on its way to the full disk when all is dropped.
+        await ingest.write(data)
+        await ingest.restart()
+        assert ingest.offset == 0
+    assert [path for path in tmp_path.rglob("*.partial") if path.stat().st_size] == []
 
 
 async def test_an_unnamed_blob_that_was_cut_off_is_dropped(store: BlobStore, tmp_path: Path) -> None:
