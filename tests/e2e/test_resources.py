@@ -69,6 +69,13 @@ def test_every_limit_reaches_the_kernel(moord: Daemon) -> None:
     assert [line.split()[4:6] for line in limits if "core file" in line] == [["unlimited", "unlimited"]]
 
 
+def test_memory_of_network_buffers(moord: Daemon) -> None:
+    body = {"Image": "busybox", "Cmd": ["sleep", "100"], "HostConfig": {"KernelMemoryTCP": 9 * MIB}}
+    assert json.loads(moord.api("POST", "/v1.41/containers/create?name=tcp", body))["Warnings"] == []
+    moord.docker("start", "tcp")
+    assert value(moord, "tcp", "memory.kmem.tcp.limit_in_bytes") == str(9 * MIB)
+
+
 def test_an_update_is_felt_at_once_and_kept_for_the_next_start(moord: Daemon) -> None:
     path, number = disk()
     for name in ("up1", "up2"):

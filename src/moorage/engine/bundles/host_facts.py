@@ -15,22 +15,23 @@ _RELEASE: Final = re.compile(r"(\d+)\.(\d+)", re.ASCII)
 # More processors than any kernel is built for.
 _HIGHEST_CPU: Final = 8192
 
-# What a controller's group must have for a limit to be enforced, version 1: controller, file.
-_FEATURES_V1: Final = {
-    "memory": ("memory", "memory.limit_in_bytes"),
-    "swap": ("memory", "memory.memsw.limit_in_bytes"),
-    "memory_reservation": ("memory", "memory.soft_limit_in_bytes"),
-    "oom_kill_disable": ("memory", "memory.oom_control"),
-    "swappiness": ("memory", "memory.swappiness"),
-    "kernel_memory_tcp": ("memory", "memory.kmem.tcp.limit_in_bytes"),
-    "cpu_shares": ("cpu", "cpu.shares"),
-    "cpu_cfs": ("cpu", "cpu.cfs_quota_us"),
-    "cpu_realtime": ("cpu", "cpu.rt_runtime_us"),
-    "cpuset": ("cpuset", "cpuset.cpus"),
-    "pids": ("pids", "cgroup.procs"),
-    "blkio_weight": ("blkio", "blkio.weight"),
-    "blkio_weight_device": ("blkio", "blkio.weight_device"),
-    "blkio_throttle": ("blkio", "blkio.throttle.read_bps_device"),
+# What a controller's groups must have for a limit to be enforced, version 1: controller, and files
+# of which one is enough. The topmost group does not have the scheduler's weights.
+_FEATURES_V1: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "memory": ("memory", ("memory.limit_in_bytes",)),
+    "swap": ("memory", ("memory.memsw.limit_in_bytes",)),
+    "memory_reservation": ("memory", ("memory.soft_limit_in_bytes",)),
+    "oom_kill_disable": ("memory", ("memory.oom_control",)),
+    "swappiness": ("memory", ("memory.swappiness",)),
+    "kernel_memory_tcp": ("memory", ("memory.kmem.tcp.limit_in_bytes",)),
+    "cpu_shares": ("cpu", ("cpu.shares",)),
+    "cpu_cfs": ("cpu", ("cpu.cfs_quota_us",)),
+    "cpu_realtime": ("cpu", ("cpu.rt_runtime_us",)),
+    "cpuset": ("cpuset", ("cpuset.cpus",)),
+    "pids": ("pids", ("cgroup.procs",)),
+    "blkio_weight": ("blkio", ("blkio.weight", "blkio.bfq.weight")),
+    "blkio_weight_device": ("blkio", ("blkio.weight_device", "blkio.bfq.weight_device")),
+    "blkio_throttle": ("blkio", ("blkio.throttle.read_bps_device",)),
 }
 # Version 2: controller, and files of which one is enough; no file: the controller is enough.
 # The topmost group has none of these files, so another one is looked at.
@@ -165,8 +166,13 @@ def format_list(numbers: Iterable[int]) -> str:
 def _features_v1(layout: Layout) -> frozenset[str]:
     return frozenset(
         name
-        for name, (controller, file) in _FEATURES_V1.items()
-        if (hierarchy := layout.by_controller.get(controller)) and Path(hierarchy.mount_point, file).exists()
+        for name, (controller, files) in _FEATURES_V1.items()
+        if (hierarchy := layout.by_controller.get(controller))
+        and any(
+            Path(group, file).exists()
+            for group in (hierarchy.mount_point, *_children(hierarchy.mount_point)[:1])
+            for file in files
+        )
     )
 
 

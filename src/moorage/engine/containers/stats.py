@@ -6,7 +6,7 @@ Spec: Engine API, GET /containers/{id}/stats.
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -170,16 +170,14 @@ def _host_cpu() -> tuple[int, int]:
 
 
 def _block_io(stats: Stats, version: int) -> BlkioStats:
-    lists = stats.block_io.items()
     if version == 2:
-        # All that Docker shows of it.
-        lists = {"io_service_bytes_recursive": _bytes(stats)}.items()
-    return BlkioStats(
-        **{
-            name: [BlkioEntry(major=major, minor=minor, op=op, value=value) for major, minor, op, value in entries]
-            for name, entries in lists
-        }
-    )
+        # Bytes are all that Docker shows of it, and nothing for no device.
+        return BlkioStats(io_service_bytes_recursive=_entries(_bytes(stats)) or None)
+    return BlkioStats(**{name: _entries(entries) for name, entries in stats.block_io.items()})
+
+
+def _entries(entries: "Iterable[BlockIOEntry]") -> list[BlkioEntry]:
+    return [BlkioEntry(major=major, minor=minor, op=op, value=value) for major, minor, op, value in entries]
 
 
 def _bytes(stats: Stats) -> "list[BlockIOEntry]":

@@ -176,6 +176,14 @@ def test_swappiness_of_minus_one_and_pids_of_zero_are_no_limits() -> None:
     )
 
 
+def test_systemd_makes_cgroups_in_slices() -> None:
+    host = dataclasses.replace(HOST, systemd_cgroups=True)
+    checked, _ = check_create(ContainerConfig(), HostConfig(cgroup_parent="my-own.slice"), host=host, log=LOG)
+    assert checked.cgroup_parent == "my-own.slice"
+    with pytest.raises(MoorageError, match="cgroup-parent for systemd cgroup should be a valid slice"):
+        check_create(ContainerConfig(), HostConfig(cgroup_parent="/x"), host=host, log=LOG)
+
+
 def test_what_is_dropped_is_not_checked() -> None:
     bare = dataclasses.replace(HOST, features=frozenset())
     asked = HostConfig(memory_swappiness=500, blkio_weight=1, cpuset_cpus="77", cpu_period=1, cpu_percent=3)
