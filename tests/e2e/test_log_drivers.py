@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.certificates import make_certificate
 from tests.support.daemon import Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(180)]
@@ -83,6 +84,39 @@ def test_server_that_is_not_there_keeps_a_container_from_starting(moord: Daemon)
     ) in answer.stderr
     assert moord.inspect("refused", ".State.Status") == "created"
     moord.docker("rm", "refused")
+
+
+def test_start_that_waits_for_a_server_keeps_nobody_else_waiting(moord: Daemon) -> None:
+    with moord.log_server("deaf", "5517"):
+        log = options("syslog", syslog_address="tcp://127.0.0.1:5517")
+        moord.docker("create", "--name", "waiting", *log, "busybox", "true")
+        start = moord.popen("start", "waiting")
+        assert moord.docker("run", "--rm", "busybox", "echo", "other") == "other"
+        assert "waiting" in moord.docker("ps", "-a")
+        assert start.poll() is None
+        moord.docker("rm", "-f", "waiting", timeout=5)
+        assert start.wait(timeout=5) == 1
+
+
+@pytest.mark.needs("rsyslogd")
+def test_rsyslog_understands_every_form(moord: Daemon) -> None:
+    """Octets are counted and certificates checked by a server that is not ours."""
+    directory = moord.base / "rsyslog"
+    directory.mkdir()
+    make_certificate(directory)
+    with moord.rsyslog(directory) as received:
+        for form in ("", "rfc3164", "rfc5424", "rfc5424micro"):
+            for address in ("udp://127.0.0.1:5520", "tcp://127.0.0.1:5521", "tcp+tls://127.0.0.1:5522"):
+                log = options(
+                    "syslog", syslog_address=address, syslog_format=form, tag="web",
+                    syslog_tls_ca_cert=str(directory / "cert"),
+                )  # fmt: skip
+                moord.docker("run", "--rm", *log, "busybox", "sh", "-c", f"echo {form or 'plain'} {address}; echo two")
+        wait_until(lambda: len(received()) == 24, what="all messages")
+        lines = received()
+    for line in lines:
+        assert line.startswith("30 web "), lines
+    assert [line.split("[")[1].split()[0] for line in lines[::6]] == ["plain", "rfc3164", "rfc5424", "rfc5424micro"]
 
 
 def test_option_is_refused_at_creation(moord: Daemon) -> None:

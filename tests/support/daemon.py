@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.log_servers import LogServer
+from tests.support.log_servers import LogServer, rsyslog_configuration
 
 _HOLDER: Final = """
 import signal
@@ -192,6 +192,20 @@ class Daemon:
     def log_server(self, kind: str, where: str | Path) -> LogServer:
         """Start a log server in the daemon's namespaces."""
         return LogServer(self.entering(), kind, str(where))
+
+    @contextlib.contextmanager
+    def rsyslog(self, directory: Path) -> Iterator[Callable[[], list[str]]]:
+        """Run rsyslogd; what it is given returns the lines it has written."""
+        configuration = directory / "conf"
+        configuration.write_text(rsyslog_configuration(directory))
+        command = [*self._enter(), "rsyslogd", "-n", "-f", str(configuration), "-i", str(directory / "pid")]
+        output = directory / "out"
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(lambda: ":1592 " in self.in_network("cat", "/proc/net/tcp"), what="rsyslogd to listen")
+                yield lambda: output.read_text().splitlines() if output.exists() else []
+            finally:
+                process.kill()
 
     def load_busybox(self) -> None:
         """Give the daemon an image made of the host's static busybox."""

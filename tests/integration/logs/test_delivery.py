@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from moorage.logs import patience
 from moorage.logs.delivery import READY, REFUSED, TROUBLE, data_packet, deliver, end_packet
+from tests.support.certificates import make_certificate
 
 pytestmark = pytest.mark.timeout(60)
 AT = 1_700_000_000_000_000_000
@@ -245,12 +245,7 @@ def test_server_that_takes_nothing_is_waited_for_only_a_while_after_the_end(
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the files of a certificate for 127.0.0.1, which signs itself."""
     directory = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=box", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(directory / "key"),
-         "-out", str(directory / "cert")],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    make_certificate(directory)
     return directory
 
 
