@@ -198,7 +198,7 @@ class Daemon:
         """Run rsyslogd; what it is given returns the lines it has written."""
         configuration = directory / "conf"
         configuration.write_text(rsyslog_configuration(directory))
-        command = [*self._enter(), "rsyslogd", "-n", "-f", str(configuration), "-i", str(directory / "pid")]
+        command = [*self.entering(), "rsyslogd", "-n", "-f", str(configuration), "-i", str(directory / "pid")]
         output = directory / "out"
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
