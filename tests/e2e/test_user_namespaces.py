@@ -23,9 +23,7 @@ _FIRST = 100000
 def remapped() -> Iterator[Daemon]:
     """A daemon that maps root of containers to somebody else."""
     with daemon() as made:
-        _give_etc(made)
-        for name in ("subuid", "subgid"):
-            made.in_network("sh", "-c", f"echo daemon:{_FIRST}:65536 > /etc/{name}")
+        _set_ids_aside(made)
         made.start("--userns-remap", "daemon")
         made.load_busybox()
         yield made
@@ -40,6 +38,13 @@ def _give_etc(moord: Daemon) -> None:
     moord.in_network("mkdir", "/mnt/upper", "/mnt/work")
     options = "lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work"
     moord.in_network("mount", "-t", "overlay", "overlay", "-o", options, "/etc")
+
+
+def _set_ids_aside(moord: Daemon) -> None:
+    """Let the user `daemon` have IDs for containers."""
+    _give_etc(moord)
+    for name in ("subuid", "subgid"):
+        moord.in_network("sh", "-c", f"echo daemon:{_FIRST}:65536 > /etc/{name}")
 
 
 def _owners(archive: bytes) -> dict[str, tuple[int, int]]:
@@ -159,3 +164,25 @@ def test_the_default_user_is_made_where_it_is_missing() -> None:
         made.load_busybox()
         assert made.docker("run", "--rm", "busybox", "cat", "/proc/self/uid_map").split() == ["0", "100000", "65536"]
         assert "dockremap:100000:65536" in made.in_network("cat", "/etc/subgid")
+
+
+def test_copied_layers_are_mapped_too_unless_their_file_system_can_not() -> None:
+    with daemon() as made:
+        _set_ids_aside(made)
+        made.start("--storage-driver", "vfs")
+        made.load_busybox()
+        _create_auto(made, "copied")
+        assert made.docker("exec", "copied", "sh", "-c", "cat /proc/self/uid_map; stat -c %u /mine").split()[-1] == "0"
+        made.docker("rm", "-f", "copied")
+        made.stop()
+        # Overlay itself is a file system whose owners can't be mapped.
+        made.in_network("mkdir", "/mnt/over", "/mnt/scratch")
+        options = f"lowerdir={made.data_root},upperdir=/mnt/over,workdir=/mnt/scratch"
+        made.in_network("mount", "-t", "overlay", "overlay", "-o", options, str(made.data_root))
+        made.start("--storage-driver", "vfs")
+        with pytest.raises(CommandError, match="not supported on this host: user namespaces need ID-mapped mounts"):
+            _create_auto(made, "refused")
+        made.stop()
+        with pytest.raises(CommandError, match="userns-remap is not supported on this host: user namespaces need ID"):
+            made.start("--storage-driver", "vfs", "--userns-remap", "daemon")
+        made.in_network("umount", str(made.data_root))

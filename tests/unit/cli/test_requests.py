@@ -77,6 +77,8 @@ def host(*words: str) -> Any:
         (["--sysctl", "net.core.somaxconn=9"], "sysctls", {"net.core.somaxconn": "9"}),
         (["--tmpfs", "/t:size=1m"], "tmpfs", {"/t": "size=1m"}),
         (["--userns", "host"], "userns_mode", "host"),
+        (["--userns", "auto"], "userns_mode", "auto"),
+        (["--userns", "auto:size=1000"], "userns_mode", "auto:size=1000"),
         (["--uts", "host"], "uts_mode", "host"),
         (["-v", "/a:/b:ro", "-v", "/anonymous"], "binds", ["/a:/b:ro"]),
         (["--volume-driver", "x"], "volume_driver", "x"),
