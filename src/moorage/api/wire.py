@@ -35,6 +35,13 @@ class MalformedBodyError(InvalidParameterError):
         super().__init__(f"invalid JSON: {reason}")
 
 
+class MoreThanOneDocumentError(InvalidParameterError):
+    """The body goes on behind its JSON document."""
+
+    def __init__(self) -> None:
+        super().__init__("unexpected content after JSON")
+
+
 def always(*, default: T, name: str | None = None) -> T:
     """Declare a field that is written even when it holds its default.
 
@@ -171,15 +178,22 @@ def read_json(body: bytes, model: type[ModelT]) -> ModelT:
     """Decode a JSON document as Go would: unknown keys ignored, null and absent alike, any case of keys.
 
     Raises:
-        MalformedBodyError: It is not JSON, or a value has a type that the field cannot take.
+        InvalidParameterError: It is not one JSON document, or a value has a type that the field cannot take.
     """
     try:
         value = msgspec.json.decode(body)
         return read_value(value, model)
     except msgspec.DecodeError as error:
-        raise MalformedBodyError(str(error)) from None
+        raise _malformed(str(error)) from None
     except RecursionError:
         raise MalformedBodyError("exceeded max depth") from None
+
+
+def _malformed(reason: str) -> InvalidParameterError:
+    """Return the error with Go's words for the two commonest mistakes."""
+    if "trailing characters" in reason:
+        return MoreThanOneDocumentError()
+    return MalformedBodyError("unexpected EOF" if "truncated" in reason else reason)
 
 
 def read_value(value: JSON, model: type[ModelT]) -> ModelT:

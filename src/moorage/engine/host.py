@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+_FILE_SYSTEMS: Final = {"ext2": "extfs", "ext3": "extfs", "ext4": "extfs", "overlay": "overlayfs"}
 _OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
 
@@ -75,6 +76,29 @@ def read_host() -> Host:
         memory=parse_total_memory(Path("/proc/meminfo").read_text(encoding="ascii")),
         seccomp=Path("/proc/sys/kernel/seccomp").exists(),
     )
+
+
+def parse_file_system(mountinfo: str, path: str) -> str:
+    """Return the type of the file system that a path is on, as Docker calls it.
+
+    Spec: proc(5), "mountinfo".
+    """
+    found, depth = "", -1
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        # Blanks in paths are written as octal numbers.
+        place = before.split()[4].encode("latin-1", "replace").decode("unicode_escape")
+        inside = path == place or path.startswith(place.rstrip("/") + "/")
+        # Of two mounts on one place the later one is seen.
+        if inside and len(place) >= depth:
+            found, depth = after.split()[0], len(place)
+    return _FILE_SYSTEMS.get(found, found) or "<unknown>"
+
+
+def backing_file_system(path: Path) -> str:
+    """Return the type of the file system that a path is on."""
+    mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return parse_file_system(mountinfo, os.path.realpath(path))
 
 
 def is_forwarding() -> bool:

@@ -15,6 +15,7 @@ from moorage.api.exec import ExecStartRequest
 from moorage.api.host_config import HostConfig, UpdateRequest
 from moorage.api.networks import NetworkCreateRequest
 from moorage.api.wire import MalformedBodyError, Model, read_json
+from moorage.errors import InvalidParameterError
 
 REQUESTS: list[type[Model]] = [
     ContainerCreateRequest, HostConfig, UpdateRequest, NetworkCreateRequest, ExecStartRequest,
@@ -131,3 +132,12 @@ def test_every_body_and_result_of_the_table_can_be_decoded() -> None:
         for model in (endpoint.body, endpoint.result):
             if msgspec.Struct in getattr(model, "__mro__", ()):
                 msgspec.json.Decoder(model)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b'{"Cmd":', "invalid JSON: unexpected EOF"), (b'{} {"a":1}', "unexpected content after JSON")],
+)
+def test_broken_documents_are_refused_in_gos_words(body: bytes, text: str) -> None:
+    with pytest.raises(InvalidParameterError, match=f"^{text}$"):
+        read_json(body, ContainerConfig)

@@ -13,7 +13,14 @@ from moorage.api.versions import Version
 from moorage.api.volumes import Volume, VolumeUsage
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.disk_usage import DiskUsageService, UnknownObjectTypeError
-from moorage.engine.host import Host, parse_os_release, parse_total_memory, read_host
+from moorage.engine.host import (
+    Host,
+    backing_file_system,
+    parse_file_system,
+    parse_os_release,
+    parse_total_memory,
+    read_host,
+)
 from moorage.engine.registry_login import RegistryLogin, registry_domain
 from moorage.engine.system import DaemonSettings, SecurityFacts, SystemService, info_of
 from moorage.registry.credentials import Credentials
@@ -114,6 +121,18 @@ def test_os_release_may_be_quoted_or_broken() -> None:
 def test_memory_is_in_bytes() -> None:
     assert parse_total_memory("MemFree: 1 kB\nMemTotal:       2048 kB\n") == 2048 * 1024
     assert parse_total_memory("") == 0
+
+
+def test_the_file_system_below_is_that_of_the_deepest_mount() -> None:
+    mountinfo = (
+        "1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
+        "2 1 0:5 / /var rw - tmpfs tmpfs rw\n"
+        "3 1 0:6 / /var/with\\040blank rw - xfs /dev/sdb rw\n"
+    )
+    for path, kind in (("/srv", "extfs"), ("/var/lib", "tmpfs"), ("/various", "extfs"), ("/var/with blank/x", "xfs")):
+        assert parse_file_system(mountinfo, path) == kind
+    assert parse_file_system("", "/x") == "<unknown>"
+    assert backing_file_system(Path("/"))
 
 
 def test_this_host_can_be_read() -> None:
