@@ -94,7 +94,8 @@ def test_events(moord: Daemon) -> None:
         content_type, body = get(moord, f"/v{version}/{path}", Accept=accept)
         assert content_type == kind
         assert body.startswith(b"\x1e") is (kind == "application/json-seq")
-        (event,) = (json.loads(line.lstrip(b"\x1e")) for line in body.splitlines() if b'"create"' in line)
+        # Earlier tests made containers of this name as well, and events are kept.
+        *_, event = (json.loads(line.lstrip(b"\x1e")) for line in body.splitlines() if b'"create"' in line)
         assert ("status" in event) is (version == "1.51")
 
 

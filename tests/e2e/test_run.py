@@ -121,7 +121,7 @@ def test_a_shared_network(moord: Daemon) -> None:
         (["--name", "x"], "Invalid container name (x)"),
         (["--network", "nosuch"], "network nosuch not found"),
         (["--runtime", "nosuch"], "unknown or invalid runtime name: nosuch"),
-        (["--log-driver", "nosuch"], "no log driver named 'nosuch' is registered"),
+        (["--log-driver", "nosuch"], 'plugin "nosuch" not found'),
         (["--gpus", "all"], 'could not select device driver "" with capabilities: [[gpu]]'),
     ],
 )

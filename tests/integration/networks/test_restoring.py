@@ -22,6 +22,8 @@ WEB = {"80/tcp": (PortBinding(host_ip="0.0.0.0", host_port="8080"),)}
 
 def on_host(directory: Path, body: Callable[[Playground], None]) -> None:
     def run() -> None:
+        # A new namespace begins with the setting of the one that it was made in.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
         playground = Playground(directory)
         playground.restore()
         body(playground)
