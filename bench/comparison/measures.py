@@ -4,8 +4,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -194,6 +195,37 @@ def _idle_cpu(engine: RunningEngine) -> float:
     return (engine.cpu_seconds() - before) * 1000 / 10
 
 
+def _stats_cpu(engine: RunningEngine) -> float:
+    """Milliseconds of the engine's processor time for one sample of each of 20 containers, streamed."""
+    identities = [found["Id"] for found in _get(engine, "/containers/json")]
+    with ExitStack() as streams:
+        connections = [streams.enter_context(_open(engine)) for _ in identities]
+        for identity, connection in zip(identities, connections, strict=True):
+            connection.sendall(f"GET /containers/{identity}/stats HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        _samples(connections, count=2)
+        before = engine.cpu_seconds()
+        _samples(connections, count=5)
+        return (engine.cpu_seconds() - before) * 1000 / 5
+
+
+def _samples(connections: Sequence[socket.socket], *, count: int) -> None:
+    """Read that many samples from each connection."""
+    for connection in connections:
+        seen = 0
+        while seen < count:
+            seen += connection.recv(262144).count(b'"preread"')
+
+
+def _get(engine: RunningEngine, path: str) -> Any:
+    with _open(engine) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while data := connection.recv(262144):
+            answer += data
+    body = answer.partition(b"\r\n\r\n")[2]
+    return json.loads(body[body.index(b"[") : body.rindex(b"]") + 1])
+
+
 def _requests_per_second(path: str, *, connections: int, seconds: float) -> Callable[[RunningEngine], float]:
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
@@ -304,6 +336,10 @@ MEASURES: Final = (
     Measure(name="daemon memory at rest", unit="MiB", goal=2, run=_daemon_memory, rounds=3),
     Measure(
         name="idle CPU, 20 running", unit="ms/s", goal=1, run=_idle_cpu, rounds=2,
+        prepare=_idle_containers(20), finish=_remove_all,
+    ),
+    Measure(
+        name="CPU of stats, 20 running", unit="ms/round", goal=2, run=_stats_cpu, rounds=2,
         prepare=_idle_containers(20), finish=_remove_all,
     ),
     Measure(
