@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from moorage.runtime.containment import Containment
     from moorage.runtime.launch import Launch, Warn
 
+_OUT_OF_MEMORY = "container init was OOM-killed (memory limit too low?)"
 _EXPECTED = (OSError, CgroupError, EOFError)
 
 
@@ -232,8 +233,15 @@ def _reason(init: InitProcess, error: BaseException) -> StartError:
     except EOFError:
         pass
     if isinstance(error, EOFError):
-        return StartError("container init exited before it was ready")
+        return StartError(_OUT_OF_MEMORY if _lacked_memory(init) else "container init exited before it was ready")
     return failure(error)
+
+
+def _lacked_memory(init: InitProcess) -> bool:
+    try:
+        return init.cgroup.oom_kill_count() > 0
+    except (OSError, CgroupError):
+        return False
 
 
 def abandon(init: InitProcess) -> None:
