@@ -1,7 +1,10 @@
 """Checkpoints, with the real command line."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +116,18 @@ def test_checkpoints_are_an_experimental_feature(own: Daemon) -> None:
         assert disabled in text
     text = own.api("POST", "/containers/c1/start?checkpoint=cp", check=False)
     assert "checkpoint is only supported in experimental mode" in text
+
+
+@pytest.mark.needs("criu")
+def test_moor_makes_lists_uses_and_removes_them(moord: Daemon) -> None:
+    def moor(*arguments: str) -> str:
+        command = [str(Path(sys.executable).with_name("moor")), "-H", f"unix://{moord.socket}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    moord.docker("run", "-d", "--name", "c1", "busybox", "sleep", "60")
+    assert moor("checkpoint", "create", "c1", "first") == "first\n"
+    assert moor("checkpoint", "ls", "c1") == "CHECKPOINT NAME\nfirst\n"
+    assert moor("start", "--checkpoint", "first", "c1") == ""
+    assert moord.inspect("c1", ".State.Running") == "true"
+    assert moor("checkpoint", "rm", "c1", "first") == ""
+    assert moor("checkpoint", "list", "c1") == "CHECKPOINT NAME\n"

@@ -102,8 +102,11 @@ def start(
     """Start one or more stopped containers."""
     query = ContainerStartQuery(**restored)
     if not attach and not interactive:
-        if query.checkpoint and len(containers) > 1:
-            raise StartFlagsError("you cannot restore multiple containers at once")
+        if query.checkpoint:
+            if len(containers) > 1:
+                raise StartFlagsError("you cannot restore multiple containers at once")
+            session.perform(call(endpoints.CONTAINER_START, path={"id": containers[0]}, query=query))
+            return
 
         def one(name: str) -> str:
             session.perform(call(endpoints.CONTAINER_START, path={"id": name}, query=query))

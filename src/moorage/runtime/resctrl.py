@@ -71,6 +71,18 @@ class ResctrlGroup:
             os.makedirs(self._monitor, exist_ok=True)
             _write(f"{self._monitor}/tasks", str(pid))
 
+    def update(self) -> None:
+        """Write the settings' schemata into the group, which is there.
+
+        Raises:
+            StartError: A schema is refused, or there is no group.
+        """
+        try:
+            for line in schema_lines(self._settings):
+                _write(f"{self.directory}/schemata", f"{line}\n")
+        except OSError as error:
+            raise StartError(f"intelRdt: {describe(error)}") from error
+
     def _check(self, lines: list[str]) -> None:
         with open(f"{self.directory}/schemata", encoding="ascii") as file:
             present = {line.strip().replace(" ", "") for line in file}

@@ -51,3 +51,13 @@ def test_a_class_is_a_file_name(mount_point: Path, name: str) -> None:
 def test_general_schemata_are_written_last() -> None:
     settings = {"schemata": ["L2:0=1"], "memBwSchema": "MB:0=20", "l3CacheSchema": "L3:0=f\nL3:1=f"}
     assert schema_lines(settings) == ["L3:0=f", "L3:1=f", "MB:0=20", "L2:0=1"]
+
+
+def test_an_update_writes_into_the_group_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "schemata").touch()
+    (tmp_path / "c1").mkdir()
+    (tmp_path / "c1/schemata").touch()
+    ResctrlGroup({"l3CacheSchema": "L3:0=f"}, container_id="c1", mount_point=str(tmp_path)).update()
+    assert (tmp_path / "c1/schemata").read_text() == "L3:0=f\n"
+    with pytest.raises(StartError, match="no such file"):
+        ResctrlGroup({"memBwSchema": "MB:0=70"}, container_id="c2", mount_point=str(tmp_path)).update()

@@ -7,6 +7,8 @@ import sys
 
 from moorage.runtime import containers
 from moorage.runtime.errors import ContainerStateError, InvalidSpecError
+from moorage.runtime.resctrl import ResctrlGroup
+from moorage.runtime.specification import section
 from moorage.runtime.state_file import Status
 
 # A Path costs more than the system call it stands for.
@@ -44,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-r", "--resources", default="", help="file with the resources to update, - for stdin")
     for name, (part, prop, _) in _OPTIONS.items():
         parser.add_argument(f"--{name}", help=f"set {part}.{prop}")
-    for name in ("l3-cache-schema", "mem-bw-schema"):
-        parser.add_argument(f"--{name}", help="refused: this runtime sets no Intel RDT schema of a running container")
+    parser.add_argument("--l3-cache-schema", help="the string of Intel RDT/CAT L3 cache schema")
+    parser.add_argument("--mem-bw-schema", help="the string of Intel RDT/MBA memory bandwidth schema")
     parser.add_argument("container_id", metavar="<container-id>")
 
 
@@ -53,13 +55,18 @@ def run(options: argparse.Namespace, invocation: Invocation) -> int:
     """Change the limits, and remember them."""
     record = containers.load(invocation.root, options.container_id)
     record.require(Status.RUNNING, Status.CREATED, Status.PAUSED, action="update")
-    if options.l3_cache_schema or options.mem_bw_schema:
-        raise ContainerStateError("Intel RDT schemas can't be updated: this host has no resctrl file system")
+    schemas = {"l3CacheSchema": options.l3_cache_schema, "memBwSchema": options.mem_bw_schema}
+    schemas = {name: text for name, text in schemas.items() if text}
+    if schemas:
+        group = section(record.spec, "linux", "intelRdt")
+        ResctrlGroup({"closID": group.get("closID"), **schemas}, container_id=record.container_id).update()
     resources = _read(options.resources) if options.resources else requested(vars(options))
     # Device rules are no limits: a list of them would replace the container's.
     resources.pop("devices", None)
     record.cgroup().apply(resources)
     linux = record.spec.setdefault("linux", {})
+    if schemas:
+        linux["intelRdt"] = {**(linux.get("intelRdt") or {}), **schemas}
     kept = linux["resources"] = dict(linux.get("resources") or {})
     for part, values in resources.items():
         kept[part] = {**(kept.get(part) or {}), **values} if isinstance(values, dict) else values
