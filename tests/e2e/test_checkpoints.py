@@ -131,3 +131,34 @@ def test_moor_makes_lists_uses_and_removes_them(moord: Daemon) -> None:
     assert moord.inspect("c1", ".State.Running") == "true"
     assert moor("checkpoint", "rm", "c1", "first") == ""
     assert moor("checkpoint", "list", "c1") == "CHECKPOINT NAME\n"
+
+
+@pytest.mark.needs("criu")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--init", "-v", "/tmp:/from-host:ro", "--hostname", "kept", "--shm-size", "8m"),
+        # Its /dev/shm is in the other's mount namespace alone.
+        ("--ipc", "container:donor", "--network", "container:donor"),
+        ("--cgroupns", "private", "--read-only", "--tmpfs", "/scratch", "--cap-drop", "ALL"),
+    ],
+)
+def test_kinds_of_containers_that_come_back(moord: Daemon, options: tuple[str, ...]) -> None:
+    moord.docker("run", "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sleep", "60")
+    moord.docker("run", "-d", "--name", "c1", *options, "busybox", "sh", "-c", COUNTING)
+    wait_until(lambda: len(logged(moord, "c1")) > 1, what="output")
+    moord.docker("checkpoint", "create", "c1", "first")
+    before = len(logged(moord, "c1"))
+    moord.docker("start", "--checkpoint", "first", "c1")
+    wait_until(lambda: len(logged(moord, "c1")) > before, what="output after the restore")
+    moord.docker("exec", "c1", "true")
+
+
+@pytest.mark.needs("criu")
+def test_a_paused_container_is_checkpointed_too(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "c1", "busybox", "sleep", "60")
+    moord.docker("pause", "c1")
+    moord.docker("checkpoint", "create", "--leave-running", "c1", "first")
+    assert moord.inspect("c1", ".State.Status") == "paused"
+    moord.docker("unpause", "c1")
+    moord.docker("exec", "c1", "true")

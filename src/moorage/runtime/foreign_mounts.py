@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _ROOT_OF_PROCESS: Final = re.compile(r"(/proc/[0-9]+)/root(/.*)")
 
 
+def is_elsewhere(path: str) -> bool:
+    """Tell whether a bind source is in another process's mount namespace."""
+    return _ROOT_OF_PROCESS.fullmatch(path) is not None
+
+
 def open_tree_anywhere(path: str, flags: int) -> int:
     """Take a detached copy of the mounts at `path`; return its fd.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 
-from moorage.kernel import namespaces
+from moorage.kernel import mount_fd, namespaces
+from moorage.kernel.libc import AT_RECURSIVE
 from moorage.kernel.namespaces import CloneFlag, open_namespace
 from moorage.kernel.pidfd import pidfd_open
 from moorage.runtime import destinations
@@ -29,13 +30,15 @@ from moorage.runtime.criu.messages import Request
 from moorage.runtime.criu.outside import EXTERNAL_NAMESPACES, JOINED_NAMESPACES, is_bind, sources
 from moorage.runtime.criu.settings import DESCRIPTORS, MOUNTS
 from moorage.runtime.errors import StartError, describe
+from moorage.runtime.foreign_mounts import is_elsewhere, open_tree_anywhere
 from moorage.runtime.hooks import run_hooks
 from moorage.runtime.interfaces import fill_namespace, write_inside
+from moorage.runtime.mounts import attach_tree
 from moorage.runtime.specification import entries, namespace_paths, section
 from moorage.runtime.state_file import Status, oci_state
 
 # A Path costs more than the system call it stands for.
-# ruff: noqa: PTH112, PTH118, PTH123
+# ruff: noqa: PTH103, PTH112, PTH118, PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,7 +173,23 @@ class _Restoration:
         points = _read(f"{self._settings.image_path}/{MOUNTS}")
         path = cgroup_path(launch.spec, container_id=launch.container_id)
         found = sources(launch.spec, points, bundle=launch.bundle, layout=host_layout(), cgroup=path)
-        return list(found.items())
+        return [(point, self._reachable(source)) for point, source in found.items()]
+
+    def _reachable(self, source: str) -> str:
+        """Return a path of this mount namespace, and no link: CRIU takes one for a file of its own kind."""
+        if not is_elsewhere(source):
+            return os.path.realpath(source)
+        place = f"{self._settings.log_directory()}/mount{source.replace('/', '-')}"
+        os.makedirs(place, exist_ok=True)
+        flags = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC | AT_RECURSIVE
+        tree_fd = open_tree_anywhere(source, flags)
+        place_fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            attach_tree(tree_fd, place_fd)
+        finally:
+            os.close(place_fd)
+            os.close(tree_fd)
+        return place
 
     def _inherited_descriptors(self) -> list[tuple[str, int]]:
         streams = _read(f"{self._settings.image_path}/{DESCRIPTORS}")
