@@ -93,6 +93,17 @@ def test_files_are_copied_with_the_containers_own_numbers(remapped: Daemon) -> N
     assert shown == "5:6\n0:0"
 
 
+def test_control_groups_stay_the_hosts(remapped: Daemon) -> None:
+    flags = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"]
+    files = "$(find /sys/fs/cgroup -name release_agent -o -name memory.max -o -name memory.limit_in_bytes)"
+    script = (
+        f"for f in {files}; do echo 1 > $f && echo WROTE $f; done; mkdir /m; "
+        "mount -t cgroup -o memory cgroup /m && echo 1 > /m/release_agent && echo WROTE; "
+        "mount -t tmpfs none /m && echo mounted"
+    )
+    assert remapped.docker("run", "--rm", *flags, "busybox", "sh", "-c", script) == "mounted"
+
+
 def test_a_seeded_volume_belongs_to_whom_the_image_says(remapped: Daemon) -> None:
     remapped.docker("run", "--rm", "-v", "seeded:/etc", "busybox", "sh", "-c", "echo more >> /etc/passwd")
     assert remapped.docker("run", "--rm", "-v", "seeded:/s", "busybox", "stat", "-c", "%u", "/s/passwd") == "0"

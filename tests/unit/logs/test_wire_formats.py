@@ -164,6 +164,15 @@ def test_forward_events_have_docker_s_record() -> None:
     }
 
 
+@pytest.mark.parametrize("count", [0, 9, 10, 13, 14, 300])
+def test_forward_events_hold_any_number_of_fields(count: int) -> None:
+    extra = {str(number): "x" for number in range(count)}
+    encoder = ForwardEncoder("t", extra, sub_second=False, wants_ack=False)
+    for message, more in ((OUT, 2), (PART, 6)):
+        [(event, _)] = encoder.encode([message])
+        assert len(msgspec.msgpack.decode(event)[2]) == count + more
+
+
 def test_forward_events_may_have_finer_times_and_names() -> None:
     encoder = ForwardEncoder("t", {}, sub_second=True, wants_ack=True, identify=lambda: "id")
     [(event, name)] = encoder.encode([OUT])
