@@ -352,3 +352,96 @@ def test_policies_start_in_the_order_of_need(own: Daemon) -> None:
     own.start()
     assert [state(own, name) for name in ("base", "linked", "joined")] == before
     assert own.docker("info", "-f", "{{.LiveRestoreEnabled}}") == "true"
+
+
+def test_how_a_container_is_found(moord: Daemon) -> None:
+    # Seventeen IDs cannot all begin differently.
+    ids = [json.loads(moord.api("POST", "/containers/create", {"Image": "busybox"}))["Id"] for _ in range(17)]
+    digits = [container_id[0] for container_id in ids]
+    twice = next(digit for digit in digits if digits.count(digit) > 1)
+    assert ask(moord, "GET", f"/containers/{twice}/json") == (
+        400, f'{{"message":"multiple IDs found with provided prefix: {twice}"}}\n',
+    )  # fmt: skip
+    assert moord.docker("ps", "-aq", "-f", f"id={twice}") == ""
+    # A name comes before the beginning of an ID.
+    moord.docker("rename", ids[0], ids[1][:12])
+    for reference, found in (
+        (ids[1][:12], ids[0]),
+        (f"/{ids[1][:12]}", ids[0]),
+        (ids[1], ids[1]),
+        (ids[1][:20], ids[1]),
+    ):
+        assert moord.inspect(reference, ".Id") == found
+    # Or else its neighbour could not be removed by its short ID.
+    moord.docker("rename", ids[0], "first")
+    names = moord.docker("ps", "-a", "--format", "{{.Names}}").split()
+    assert all(re.fullmatch(r"[a-z]+_[a-z]+\d?|[0-9a-f]{12}|first", name) for name in names)
+    assert len(set(names)) == 17
+
+
+def test_an_init_of_its_own_needs_a_process_namespace_of_its_own(moord: Daemon) -> None:
+    processes = moord.docker("run", "--rm", "--init", "busybox", "ps", "-o", "pid,comm").split()
+    assert processes[2:4] == ["1", "docker-init"]
+    shared = moord.docker(
+        "run", "--rm", "--init", "--pid", "host", "busybox", "sh", "-c", "ls -l /proc/$PPID/exe; true"
+    )
+    assert "docker-init" not in shared
+    # Init tells of a signal what a shell would.
+    assert moord.run("run", "--rm", "--init", "busybox", "sh", "-c", "kill -SEGV $$").returncode == 139
+
+
+def test_how_a_container_wants_to_be_stopped(moord: Daemon) -> None:
+    run_traps(moord, "asks", "--stop-signal", "USR1")
+    moord.docker("stop", "asks")
+    assert state(moord, "asks")[:2] == ["exited", "3"]
+    moord.docker("run", "-d", "--name", "deaf", "--stop-timeout", "1", *SLEEP)
+    moord.docker("stop", "deaf")
+    assert actions(moord, "deaf")[-4:] == ["kill", "kill", "die", "stop"]
+    # Without end: its own time is all that counts.
+    slowly = "trap 'sleep 1.5; exit 8' TERM; echo ready; while :; do sleep 0.1; done"
+    moord.docker("run", "-d", "--name", "slow", "--stop-timeout", "0", "busybox", "sh", "-c", slowly)
+    wait_until(lambda: "ready" in moord.docker("logs", "slow"), what="the trap")
+    moord.docker("stop", "-t", "-1", "slow")
+    assert state(moord, "slow")[:2] == ["exited", "8"]
+    # Before API 1.42 a stop knows no signal of its own.
+    moord.docker("start", "asks")
+    wait_until(lambda: moord.docker("logs", "asks").count("ready") == 2, what="the traps")
+    moord.api("POST", "/v1.41/containers/asks/stop?signal=INT")
+    assert state(moord, "asks")[1] == "3"
+
+
+def test_what_an_image_and_a_request_make_together(moord: Daemon) -> None:
+    image = [
+        "ENV A=1 B=2", "LABEL a=1 b=2", "EXPOSE 80 90/udp", "VOLUME /v", 'ENTRYPOINT ["echo","e"]', 'CMD ["c"]',
+        "USER 1000", "WORKDIR /tmp", "STOPSIGNAL INT",
+    ]  # fmt: skip
+    moord.docker("create", "--name", "base", "busybox")
+    moord.docker("commit", *(word for line in image for word in ("-c", line)), "base", "merged")
+
+    def config(**request: Any) -> dict[str, Any]:
+        made = json.loads(moord.api("POST", "/containers/create", {"Image": "merged", **request}))
+        found: dict[str, Any] = json.loads(moord.api("GET", f"/containers/{made['Id']}/json"))["Config"]
+        return found
+
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    changed = config(
+        Env=["A=9", "C"], Labels={"a": "x"}, ExposedPorts={"70/tcp": {}}, Volumes={"/w": {}}, User="0", WorkingDir="/"
+    )
+    assert [each for each in changed["Env"] if each != path] == ["A=9", "C", "B=2"]
+    assert changed["Labels"] == {"a": "x", "b": "2"}
+    assert set(changed["ExposedPorts"]) == {"70/tcp", "80/tcp", "90/udp"}
+    assert set(changed["Volumes"]) == {"/v", "/w"}
+    assert (changed["User"], changed["WorkingDir"], changed["StopSignal"]) == ("0", "/", "INT")
+    for request, entrypoint, command in (
+        ({}, ["echo", "e"], ["c"]),
+        ({"Cmd": ["d"]}, ["echo", "e"], ["d"]),
+        ({"Entrypoint": ["sh"]}, ["sh"], None),
+        ({"Entrypoint": [], "Cmd": []}, [], ["c"]),
+        ({"Entrypoint": [""], "Cmd": ["d"]}, None, ["d"]),
+    ):
+        merged = config(**request)
+        assert (merged["Entrypoint"], merged["Cmd"]) == (entrypoint, command)
+    nothing = ask(moord, "POST", "/containers/create", {"Image": "merged", "Entrypoint": [""]})
+    assert nothing == (400, '{"message":"no command specified"}\n')
+    empty = ask(moord, "POST", "/containers/create", {})
+    assert empty == (400, '{"message":"config cannot be empty in order to create a container"}\n')
