@@ -190,6 +190,7 @@ def images(bench: Bench) -> None:
     story.call("ImageCreate", query=query, body=busybox_archive().read_bytes())
     assert story.call("ImageInspect", "made:1")["Os"] == "linux"
     assert len(story.call("ImageHistory", "made:1")) == 1
+    assert story.call("ImageAttestations", "made:1") == []
     story.call("ImageTag", "made:1", query={"repo": name, "tag": "1"})
     story.call("ImagePush", name, query={"tag": "1"}, headers={"X-Registry-Auth": "e30="})
     assert story.call("DistributionInspect", f"{name}:1")["Descriptor"]["digest"].startswith("sha256:")

@@ -72,11 +72,9 @@ def _tag_and_rmi(bench: Bench) -> None:
 
 
 def _rmi_platform(bench: Bench) -> None:
-    bench.docker("tag", IMAGE, "tagged:3")
-    try:
-        expect("not supported", bench.docker("rmi", "--platform", "linux", "tagged:3", fails=True).stderr)
-    finally:
-        bench.docker("rmi", "tagged:3")
+    bench.docker("import", "--platform", "linux/arm64", "-c", "CMD other", str(busybox_archive()), "tagged:3")
+    bench.docker("rmi", "--platform", "linux/amd64", "tagged:3", fails=True)
+    expect("Deleted|Untagged", bench.out("rmi", "--platform", "linux/arm64", "tagged:3"))
 
 
 def _push_and_pull(bench: Bench) -> None:
