@@ -255,7 +255,7 @@ class Daemon:
         """Wait a moment for what the kernel takes apart by itself, then insist."""
         with contextlib.suppress(CommandError):
             wait_until(lambda: not self.leaks(), what="nothing to be left", seconds=5)
-        assert self.leaks() == [], self._log()
+        assert (found := self.leaks()) == [], f"{found}\n{self._log()}"
 
     def close(self) -> None:
         """Remove everything."""

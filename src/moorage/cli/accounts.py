@@ -46,6 +46,11 @@ def registry_of(repository: str) -> str:
     return _HUB if not named or domain in {"docker.io", "index.docker.io"} else domain
 
 
+def default_detach_keys() -> str:
+    """Return the key sequence for detaching that the user's configuration names, or ""."""
+    return str(_settings().get("detachKeys") or "")
+
+
 def _file() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from moorage.api import endpoints
 from moorage.api.containers import ContainerAttachQuery, ContainerKillQuery, ContainerWaitQuery, ResizeQuery
 from moorage.cli import terminal
+from moorage.cli.accounts import default_detach_keys
 from moorage.cli.session import Session
 from moorage.cli.streaming import carry
 from moorage.client.calls import Call, call, decode
@@ -36,7 +37,7 @@ def attach_request(identity: str, *, streams: frozenset[str], detach_keys: str =
         stdin="stdin" in streams,
         stdout="stdout" in streams,
         stderr="stderr" in streams,
-        detach_keys=detach_keys,
+        detach_keys=detach_keys or default_detach_keys(),
     )
     return call(endpoints.CONTAINER_ATTACH, path={"id": identity}, query=query)
 

@@ -10,6 +10,7 @@ from moorage.api import endpoints
 from moorage.api.containers import ResizeQuery
 from moorage.api.exec import ExecCreateRequest, ExecStartRequest
 from moorage.cli import terminal
+from moorage.cli.accounts import default_detach_keys
 from moorage.cli.attached import converse, following_size, upgrade
 from moorage.cli.environment import environment
 from moorage.cli.grammar import Command
@@ -51,7 +52,7 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
         user=flags["user"],
         privileged=flags["privileged"],
         working_dir=flags["workdir"],
-        detach_keys=flags["detach_keys"],
+        detach_keys=flags["detach_keys"] or default_detach_keys(),
         env=environment(flags["env"], flags["env_file"], own=os.environ),
         console_size=terminal.size() if tty else None,
     )

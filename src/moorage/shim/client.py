@@ -47,6 +47,8 @@ _LINGER = 2.0
 Closing with unread input makes the kernel reset the connection, and the client may lose the
 end of the output with it.
 """
+_FAR_BEHIND = 8 * 1024 * 1024
+"""Bytes kept for a client that does not read while others do."""
 _KINDS = {"stdout": 1, "stderr": 2}
 _HEADER = struct.Struct(">BxxxL")
 
@@ -86,9 +88,19 @@ class Client:
         return self._attach["id"]
 
     @property
+    def takes_output(self) -> bool:
+        """Tell whether it may be sent anything more."""
+        return self._output_open and (self._attach["stdout"] or self._attach["stderr"])
+
+    @property
     def is_blocked(self) -> bool:
         """Tell whether it has not yet taken what it was sent."""
         return bool(self._pending)
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Tell whether it has left so much unread that it need not be waited for."""
+        return len(self._pending) > _FAR_BEHIND
 
     def begin(self) -> None:
         """Start to read: its process can take input now."""

@@ -186,7 +186,7 @@ class Session:
             self._sink.close_after_writing()
 
     def flushed(self) -> None:
-        """Go on reading once neither a client nor the log is behind."""
+        """Go on reading once the log and one of the clients have caught up."""
         if not self._is_blocked():
             for source in self._sources.values():
                 source.resume()
@@ -198,6 +198,7 @@ class Session:
     def gone(self, client: Client) -> None:
         """Forget a client."""
         self._clients.remove(client)
+        self.flushed()
         if not self._clients:
             self._idle()
 
@@ -210,12 +211,21 @@ class Session:
         self._pause_if_blocked()
 
     def _pause_if_blocked(self) -> None:
-        if not self._finishing and self._is_blocked():
+        if self._finishing:
+            return
+        if self._is_blocked():
             for source in self._sources.values():
                 source.pause()
+            return
+        for client in tuple(self._clients):
+            # The others and the process do not wait for one that has stopped reading.
+            if client.is_far_behind:
+                client.close()
 
     def _is_blocked(self) -> bool:
-        return self._log.is_blocked or any(client.is_blocked for client in self._clients)
+        """Tell whether the log or everybody who listens is behind: the process then waits, as for a slow pipe."""
+        listeners = [client for client in self._clients if client.takes_output]
+        return self._log.is_blocked or (bool(listeners) and all(client.is_blocked for client in listeners))
 
     def _output_ended(self, stream: str) -> None:
         del self._sources[stream]
