@@ -64,11 +64,23 @@ def deliver(sock: socket.socket, plan: Mapping[str, Any], *, must_connect: bool)
             if must_connect:
                 sock.send(REFUSED + str(error).encode(errors="replace"))
                 return
-        sock.send(READY)
+        with contextlib.suppress(OSError):
+            # The container may have ended already; what it has said is there to be read.
+            sock.send(READY)
         delivery = Delivery(sock, driver)
-        while packet := sock.recv(_MAX_PACKET):
+        while packet := _receive(sock):
             delivery.take(packet)
         delivery.finish()
+
+
+def _receive(sock: socket.socket) -> bytes:
+    while True:
+        try:
+            return sock.recv(_MAX_PACKET)
+        except ConnectionResetError:
+            # Said once, ahead of what is still to be read, if the other side closed without
+            # having read all that was told to it.
+            continue
 
 
 class Delivery:

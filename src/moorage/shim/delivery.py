@@ -110,12 +110,22 @@ class Delivery:
             return
         at = time.time_ns()
         if stream in self._torn:
-            # What is left of a torn line belongs to no other.
+            data = self._mend(stream, data)
+            if not data:
+                return
+            # What was sent of a torn line belongs to no other.
             self._send(end_packet(stream, at=at))
-            if self._torn.pop(stream):
-                _, _, data = data.partition(b"\n")
         for start in range(0, len(data), _CHUNK):
             self._send(data_packet(stream, data[start : start + _CHUNK], at=at))
+
+    def _mend(self, stream: str, data: bytes) -> bytes:
+        """Return what follows the rest of a line whose middle was dropped; nothing if that has not come."""
+        if self._torn[stream]:
+            _, newline, data = data.partition(b"\n")
+            self._torn[stream] = not newline
+        if data:
+            del self._torn[stream]
+        return data
 
     def finish(self, stream: str) -> None:
         """Say that a stream has ended."""

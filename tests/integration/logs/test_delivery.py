@@ -277,3 +277,14 @@ def test_tls_checks_whom_it_talks_to(certificate: Path, trust: str) -> None:
             running.end()
         thread.join(20)
     assert texts(b"".join(received)) == ([] if trust == "none" else [b"secret"] * 100_000)
+
+
+def test_nothing_is_lost_if_the_shim_closes_without_listening(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with listening(path) as server:
+        running = start(syslog(network="unix", path=str(path)))
+        running.say(b"one\n")
+        running.say(b"two\n")
+        # Neither READY is read, nor is the end said first.
+        running.sock.close()
+        assert texts(read_to_end(accept(server))) == [b"one", b"two"]
