@@ -37,6 +37,7 @@ print("ready", flush=True)
 signal.pause()
 """
 _CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
+_SMALL: Final = "small-disk"
 IMAGE: Final = "busybox"
 
 
@@ -211,6 +212,19 @@ class Daemon:
             finally:
                 process.kill()
 
+    def mount_small_data_root(self, *, mebibytes: int) -> None:
+        """Put the data root on a disk of its own, before the first start."""
+        self.data_root.mkdir()
+        self.in_network("mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", _SMALL, str(self.data_root))
+
+    def fill_disk(self) -> None:
+        """Leave no byte free on the data root's disk."""
+        self.in_network("sh", "-c", f"cat /dev/zero > {self.data_root}/filler 2>/dev/null || true")
+
+    def free_disk(self) -> None:
+        """Give back what `fill_disk` took."""
+        self.in_network("rm", f"{self.data_root}/filler")
+
     def load_busybox(self) -> None:
         """Give the daemon an image made of the host's static busybox."""
         if f"{IMAGE}:latest" in self.docker("images", "--format", "{{.Repository}}:{{.Tag}}"):
@@ -244,11 +258,17 @@ class Daemon:
 
     def leaks(self) -> list[str]:
         """Return what is left although no container should be."""
-        found = [f"directory {entry.name}" for entry in (self.data_root / "containers").iterdir()]
+        # By way of the holder, because its data root may be a mount of its own.
+        data_root = Path(f"/proc/{self._holder.pid}/root{self.data_root}")
+        found = [f"directory {entry.name}" for entry in (data_root / "containers").iterdir()]
         found += [f"bundle {entry.name}" for entry in (self.exec_root / "containers").iterdir()]
         found += [f"device {name}" for name in self._devices() if name.startswith("veth")]
         found += [f"cgroup {directory}" for directory in self._cgroups()]
-        found += [f"mount {line}" for line in self._mounts() if str(self.base) in line]
+        found += [
+            f"mount {line}"
+            for line in self._mounts()
+            if f"{self.base}/" in line and " - fuse " not in line and " small " not in line
+        ]
         return found
 
     def assert_no_leaks(self) -> None:
@@ -308,6 +328,10 @@ class Daemon:
 
     def _log(self) -> str:
         return f"\n--- daemon's log ---\n{self.log.read_text()[-4000:]}"
+
+
+def _is_tests_own(mount: str) -> bool:
+    return mount.partition(" - ")[2].split()[1] in {"dead", _SMALL}
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class Recovery:
 
     async def _sweep_bundles(self) -> None:
         for name in _names(self.paths.bundles):
-            if self.registry.find(name) is None:
+            if not self.registry.knows(name):
                 await self._end_stranger(name)
 
     async def _end_stranger(self, container_id: str) -> None:
@@ -280,7 +280,7 @@ class Recovery:
     async def _sweep_directories(self) -> None:
         for name in _names(self.paths.containers):
             # Names with a dot are the snapshots' own leftovers, which they remove themselves.
-            if not name.startswith(".") and self.registry.find(name) is None:
+            if not name.startswith(".") and not self.registry.knows(name):
                 await self.snapshots.remove_container(name)
 
 

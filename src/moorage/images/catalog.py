@@ -15,8 +15,10 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
-from moorage.content.errors import BlobNotFoundError
+import msgspec
+
 from moorage.content.store import BlobStore
+from moorage.errors import MoorageError
 from moorage.images.errors import ImageNotFoundError, ImagePlatformMismatchError
 from moorage.images.indexes import KeptIndex
 from moorage.images.ports import ImageTable
@@ -70,7 +72,7 @@ class ImageCatalog:
                     created_ns=row.created_ns,
                     parent=Digest(row.parent) if row.parent else None,
                 )
-            except (BlobNotFoundError, OSError) as error:
+            except (MoorageError, msgspec.MsgspecError, OSError) as error:
                 _log.warning("Image %s is incomplete and was left out: %s", row.id, error)
                 continue
             self._put(replace(image, last_tagged_ns=row.last_tagged_ns))

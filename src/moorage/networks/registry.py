@@ -6,6 +6,7 @@ and until the device is gone: so a device without a network cannot be left behin
 
 import contextlib
 import ipaddress
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,8 @@ from moorage.networks.models import (
     Pool,
 )
 from moorage.state.networks import NetworkRow
+
+_log = logging.getLogger(__name__)
 
 
 class NetworkStore(Protocol):
@@ -65,7 +68,10 @@ class NetworkRegistry:
     async def load(self) -> None:
         """Read all networks, and make those that every daemon has."""
         for row in self._store.all():
-            self._remember(msgspec.json.decode(row.document, type=Network))
+            try:
+                self._remember(msgspec.json.decode(row.document, type=Network))
+            except msgspec.MsgspecError as error:
+                _log.error("network %s cannot be read from the database: %s", row.name, error)
         for name, driver in (("host", "host"), ("none", "null")):
             if name not in self._by_name:
                 await self.add(Network(id=new_id(), name=name, created_ns=time.time_ns(), driver=driver))

@@ -26,6 +26,12 @@ _PRAGMAS: Final = (
     "pragma foreign_keys = on",
     "pragma busy_timeout = 5000",
 )
+_REASONS: Final = {
+    "SQLITE_FULL": "no space left on device",
+    "SQLITE_READONLY": "read-only file system",
+    "SQLITE_CANTOPEN": "read-only file system or no access",
+}
+"""The system's words, which clients and users know; SQLite has its own."""
 
 
 class DatabaseClosedError(UnavailableError):
@@ -40,6 +46,21 @@ class DatabaseTooNewError(SystemFailureError):
 
     def __init__(self, path: Path, version: int) -> None:
         super().__init__(f"state database {path} has version {version}, newer than this Moorage understands")
+
+
+class DatabaseDamagedError(SystemFailureError):
+    """The file is no database, or not a whole one; starting without it would lose what users made."""
+
+    def __init__(self, path: Path, error: sqlite3.Error) -> None:
+        super().__init__(f"state database {path} is damaged: {error}; restore it, or move it away to begin anew")
+
+
+class NotRecordedError(SystemFailureError):
+    """A change could not be made durable: the disk is full, read-only or broken."""
+
+    def __init__(self, path: Path, error: sqlite3.Error) -> None:
+        name = getattr(error, "sqlite_errorname", "")
+        super().__init__(f"write {path}: {_REASONS.get(name, str(error))}")
 
 
 class _Write:
@@ -74,12 +95,20 @@ class Database:
 
         Raises:
             DatabaseTooNewError: It was written by a newer version.
+            DatabaseDamagedError: It cannot be read.
+            NotRecordedError: Its disk is full or read-only.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            writer.execute(pragma)
-        _migrate(path, writer, migrations)
+        try:
+            for pragma in _PRAGMAS:
+                writer.execute(pragma)
+            _check(writer)
+            _migrate(path, writer, migrations)
+        except sqlite3.OperationalError as error:
+            raise NotRecordedError(path, error) from error
+        except sqlite3.DatabaseError as error:
+            raise DatabaseDamagedError(path, error) from error
         reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         reader.execute("pragma query_only = on")
         return Database(path, writer, reader)
@@ -93,6 +122,7 @@ class Database:
 
         Raises:
             DatabaseClosedError: The daemon is stopping.
+            NotRecordedError: The disk is full, read-only or broken.
         """
         if self._closed:
             raise DatabaseClosedError
@@ -144,12 +174,14 @@ class Database:
             connection.execute("begin immediate")
             for write in group:
                 write.outcome = _apply(connection, write.change)
+                if isinstance(write.outcome, _Failure) and isinstance(write.outcome.error, sqlite3.OperationalError):
+                    write.outcome = _Failure(NotRecordedError(self._path, write.outcome.error))
             connection.execute("commit")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("rollback")
             for write in group:
-                write.outcome = _Failure(error)
+                write.outcome = _Failure(NotRecordedError(self._path, error))
         for loop, writes in _by_loop(group).items():
             try:
                 loop.call_soon_threadsafe(_resolve, writes)
@@ -171,7 +203,10 @@ def _apply(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection]
     connection.execute("savepoint change")
     try:
         outcome = change(connection)
-    except Exception as error:  # noqa: BLE001 - it is handed to the caller, whatever it is
+    except Exception as error:
+        if not connection.in_transaction:
+            # A full disk has undone everything, not only this change.
+            raise
         connection.execute("rollback to change")
         outcome = _Failure(error)
     connection.execute("release change")
@@ -193,6 +228,17 @@ def _resolve(writes: list[_Write]) -> None:
             write.future.set_exception(write.outcome.error)
         else:
             write.future.set_result(write.outcome)
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Read everything once: a page that is damaged is found now, not by the request that needs it.
+
+    Raises:
+        sqlite3.DatabaseError: It is.
+    """
+    ((found,),) = connection.execute("pragma quick_check(1)").fetchall()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:

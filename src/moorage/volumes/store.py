@@ -6,6 +6,7 @@ at the next start. A directory with content and no row is somebody's data: it is
 """
 
 import datetime as dt
+import logging
 import os
 import secrets
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ import msgspec
 
 from moorage.state.volumes import VolumeRow, VolumeRows
 from moorage.volumes.models import Volume, VolumeNameError, check_name
+
+_log = logging.getLogger(__name__)
 
 _REMOVING: Final = ".removing-"
 
@@ -37,7 +40,12 @@ class VolumeStore:
         """Read the volumes, adopt what has no row, and return the directories to remove."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o701)
         for row in self.rows.all():
-            self._volumes[row.name] = msgspec.json.decode(row.document, type=Volume)
+            try:
+                self._volumes[row.name] = msgspec.json.decode(row.document, type=Volume)
+            except msgspec.MsgspecError as error:
+                # What it holds counts, and is adopted below as if there had never been a row.
+                _log.error("volume %s cannot be read from the database: %s", row.name, error)
+                await self.rows.delete(row.name)
         swept: list[Path] = []
         for entry in os.scandir(self.root):
             if entry.name.startswith(_REMOVING):

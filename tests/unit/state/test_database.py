@@ -10,7 +10,13 @@ import pytest_asyncio
 
 from moorage.state import containers
 from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
-from moorage.state.database import Database, DatabaseClosedError, DatabaseTooNewError
+from moorage.state.database import (
+    Database,
+    DatabaseClosedError,
+    DatabaseDamagedError,
+    DatabaseTooNewError,
+    NotRecordedError,
+)
 from moorage.state.migrations import MIGRATIONS
 
 TABLE = "create table t (a integer primary key) strict;"
@@ -97,3 +103,27 @@ async def test_a_name_is_reserved_by_the_row(tmp_path: Path) -> None:
     await rows.apply(containers.insert(ContainerRow(id="b" * 64, name="web", document=b"{}", state=b"{}")))
     assert [row.id for row in rows.all()] == ["b" * 64]
     await database.close()
+
+
+async def test_a_full_database_fails_in_the_systems_words_and_works_again(database: Database) -> None:
+    def limit(connection: sqlite3.Connection) -> None:
+        connection.execute("pragma max_page_count = 4")
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("create table filler (text)")
+        connection.execute("insert into filler values (zeroblob(100000))")
+
+    await database.write(limit)
+    outcomes = await asyncio.gather(database.write(add(1)), database.write(fill), return_exceptions=True)
+    assert isinstance(outcomes[1], NotRecordedError)
+    assert "moorage.db: no space left on device" in str(outcomes[1])
+    await database.write(add(2))
+    assert 2 in database.read(numbers)
+
+
+def test_a_damaged_file_is_told_and_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "moorage.db"
+    path.write_bytes(b"not a database, whatever its name says" * 100)
+    with pytest.raises(DatabaseDamagedError, match=f"state database {path} is damaged: file is not a database"):
+        Database.open(path, migrations=(TABLE,))
+    assert path.read_bytes().startswith(b"not a database")

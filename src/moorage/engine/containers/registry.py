@@ -8,6 +8,7 @@ reports it after the await. The database applies changes in the order of the cal
 import bisect
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from moorage.engine.containers.links import links_of
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
 from moorage.state import containers as table
 from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
+
+_log = logging.getLogger(__name__)
 
 _encoder = msgspec.json.Encoder()
 _definitions = msgspec.json.Decoder(ContainerDefinition)
@@ -47,18 +50,32 @@ class ContainerRegistry:
         self._records: dict[str, ContainerRecord] = {}
         self._names: dict[str, str] = {}
         self._ids: list[str] = []
+        self._damaged: dict[str, str] = {}
 
     def load(self) -> None:
-        """Read the database; once, at the start of the daemon."""
+        """Read the database; once, at the start of the daemon.
+
+        A row that cannot be read is left alone, with its name and its files: the others are
+        not less worth for it.
+        """
         for row in self._rows.all():
-            self._put(
-                ContainerRecord(
+            try:
+                record = ContainerRecord(
                     id=row.id,
                     name=row.name,
                     definition=_definitions.decode(row.document),
                     state=_states.decode(row.state),
                 )
-            )
+            except msgspec.MsgspecError as error:
+                _log.error("container %s (%s) cannot be read from the database: %s", row.name, row.id, error)
+                self._damaged[row.id] = row.name
+                self._names[row.name] = row.id
+            else:
+                self._put(record)
+
+    def knows(self, container_id: str) -> bool:
+        """Tell whether a full ID is a container's, be its record readable or not."""
+        return container_id in self._records or container_id in self._damaged
 
     def find(self, container_id: str) -> ContainerRecord | None:
         """Return the record of a full ID, or None."""
