@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, busybox_archive
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
 
@@ -42,3 +42,18 @@ def test_changes_of_a_commit_apply_to_the_container_s_own_configuration(moord: D
         moord.docker("inspect", "-f", "{{json .Config.Entrypoint}} {{json .Config.Cmd}}", "committed") == '["e"] ["a"]'
     )
     moord.docker("rmi", "committed")
+
+
+def test_a_commit_keeps_the_layers_of_an_image_that_was_removed_by_force(moord: Daemon) -> None:
+    archive = str(busybox_archive())
+    moord.docker("import", "--change", 'CMD ["sh"]', archive, "base")
+    moord.docker("create", "--name", "orphan", "base", "sh", "-c", "echo more > /more")
+    moord.docker("start", "-a", "orphan")
+    moord.docker("rmi", "-f", "base")
+    moord.docker("image", "prune", "-f")
+    moord.docker("commit", "orphan", "child")
+    assert moord.docker("run", "--rm", "child", "cat", "/more") == "more"
+    assert moord.docker("history", "-q", "child").count("\n") == 1
+    moord.docker("save", "-o", str(moord.base / "child.tar"), "child")
+    moord.docker("rm", "orphan")
+    moord.docker("rmi", "child")

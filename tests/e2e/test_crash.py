@@ -1,6 +1,6 @@
 """The daemon dies at every step, and the next one finishes or undoes what it finds.
 
-`MOORAGE_FAULT` names the step; see `moorage.engine.faults`. After each crash another
+`MOORAGE_FAULT` names the step; see `moorage.faults`. After each crash another
 daemon is started on the same data root. Whatever a client was told must be true, and
 what it was not told must leave nothing.
 """

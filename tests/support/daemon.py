@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -261,6 +262,8 @@ class Daemon:
         # By way of the holder, because its data root may be a mount of its own.
         data_root = Path(f"/proc/{self._holder.pid}/root{self.data_root}")
         found = [f"directory {entry.name}" for entry in (data_root / "containers").iterdir()]
+        found += [f"row {row}" for row in self._rows()]
+        found += [f"directory {path}" for path in (*data_root.glob("volumes/.*"), *data_root.glob("snapshots/.[!m]*"))]
         found += [f"bundle {entry.name}" for entry in (self.exec_root / "containers").iterdir()]
         found += [f"device {name}" for name in self._devices() if name.startswith("veth")]
         found += [f"cgroup {directory}" for directory in self._cgroups()]
@@ -270,6 +273,16 @@ class Daemon:
             if f"{self.base}/" in line and " - fuse " not in line and " small " not in line
         ]
         return found
+
+    def _rows(self) -> list[str]:
+        if not (file := self.data_root / "moorage.db").exists():
+            return []  # on a disk of its own, in the daemon's namespace: SQLite finds no way there
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            return [name for (name,) in database.execute("select name from containers")]
+
+    def firewall(self) -> str:
+        """Return the rules and their elements, which are as before when no container is left."""
+        return self.in_network("nft", "--stateless", "list", "ruleset")
 
     def assert_no_leaks(self) -> None:
         """Wait a moment for what the kernel takes apart by itself, then insist."""

@@ -52,6 +52,9 @@ class FakeUsers:
     def users_of(self, image_id: Digest) -> Sequence[ImageUser]:
         return self.users.get(image_id, [])
 
+    def manifests_in_use(self) -> Collection[Digest]:
+        return ()
+
     def chains_in_use(self) -> Collection[ChainID]:
         return self.chains
 

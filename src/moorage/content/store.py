@@ -28,6 +28,8 @@ _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 # Images are named in the database; the file is there because the layout demands it.
 _INDEX: Final = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 _UNNAMED: Final = "unnamed-"
+_PARTIAL: Final = ".partial"
+_PARTIAL_SECONDS: Final = 7 * 86400.0
 
 
 class Hold:
@@ -138,7 +140,7 @@ class BlobStore:
             return
         lock = self._locks.setdefault(digest, asyncio.Lock())
         async with lock:
-            partial = self._ingest / f"{hex_of(digest)}.partial"
+            partial = self._ingest / f"{hex_of(digest)}{_PARTIAL}"
             ingest = Ingest(partial, self._blobs, digest=digest, size=size)
             if await asyncio.to_thread(self.contains, digest):
                 ingest.complete = True
@@ -156,6 +158,14 @@ class BlobStore:
             yield hold
         finally:
             self._holds.remove(hold)
+
+    def expire_partials(self, *, now: float) -> None:
+        """Drop what was fetched of blobs that nobody has come back for in a week."""
+        for partial in self._ingest.glob(f"*{_PARTIAL}"):
+            digest = Digest(f"sha256:{partial.name.removesuffix(_PARTIAL)}")
+            with contextlib.suppress(FileNotFoundError):
+                if now - partial.stat().st_mtime > _PARTIAL_SECONDS and digest not in self.held():
+                    partial.unlink()
 
     def held(self) -> set[Digest]:
         """Return what garbage collection must leave alone: held, or being written."""
@@ -179,4 +189,4 @@ class BlobStore:
 
     def _delete(self, digest: Digest) -> None:
         self.path(digest).unlink(missing_ok=True)
-        (self._ingest / f"{hex_of(digest)}.partial").unlink(missing_ok=True)
+        (self._ingest / f"{hex_of(digest)}{_PARTIAL}").unlink(missing_ok=True)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moorage import faults
 from moorage.daemon import config as configuration
 from moorage.daemon import logging as logs
 from moorage.daemon.config import DaemonConfig
 from moorage.daemon.lock import only_daemon, pid_file
 from moorage.daemon.options import parse
-from moorage.engine import faults
 from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
 
@@ -53,7 +53,8 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     # Before there is a reloader, a SIGHUP must not end the daemon.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     config.exec_root.mkdir(parents=True, exist_ok=True, mode=0o711)
-    launcher = Launcher(config.exec_root)
+    launcher = Launcher(config.exec_root, allow_faults=config.fault.startswith("shim:"))
+    faults.know_victim("launcher", lambda: launcher.pid)
     launcher.start()
     # The launcher gets ready on one processor while the daemon is loaded on another.
     from moorage.daemon.reloading import Reloader  # noqa: PLC0415

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import moorage
+from moorage import faults
 from moorage.api.shim import Do, frames
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.errors import UnavailableError
@@ -146,12 +147,14 @@ class Launcher:
             LauncherDownError: There is no launcher right now.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = {
+        request: dict[str, object] = {
             "do": Do.SHIM,
             "bundle": str(bundle),
             "forwards": len(forwards),
             "attaches": [client.request for client in attaches],
         }
+        if self._allow_faults and (fault := faults.shim_point()):
+            request["fault"] = fault
         fds = [
             theirs.fileno(),
             *(listener.fileno() for listener in forwards),

@@ -210,24 +210,25 @@ class Recovery:
                 await self.leftovers.clear(record)
                 remove_bundle(bundle)
             return
+        # After a note as well: the cgroup is the last that a shim takes apart.
+        cleared = await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS)
         if ended is None:
             # No bundle at all means that the host was restarted: the run root is a tmpfs.
-            code = _LOST_SHIM if bundle.exists() else _LOST_TO_REBOOT
-            if not await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS):
-                self._trust(record, task)
-                self.jobs.spawn(self._end_when_cleared(record, task, code), key=f"clear:{record.id}", endless=True)
-                return
-            ended = Exit(code=code, at_ns=time.time_ns())
+            ended = Exit(code=_LOST_SHIM if bundle.exists() else _LOST_TO_REBOOT, at_ns=time.time_ns())
         elif ended.error and ended.code in _START_CODES:
             self._survey.failed.append((record, ended))
+            return
+        if not cleared:
+            self._trust(record, task)
+            self.jobs.spawn(self._end_when_cleared(record, task, ended), key=f"clear:{record.id}", endless=True)
             return
         self.tasks.add(task)
         self._survey.ended.append((record, task, ended))
 
-    async def _end_when_cleared(self, record: ContainerRecord, task: Task, code: int) -> None:
+    async def _end_when_cleared(self, record: ContainerRecord, task: Task, ended: Exit) -> None:
         """Wait for a process that the kernel does not let go, and that no shim waits for."""
         await self.groups.clear(record)
-        await self.exits.record_exit(task, Exit(code=code, at_ns=time.time_ns()))
+        await self.exits.record_exit(task, ended)
 
     async def _record_failed_start(self, record: ContainerRecord, ended: Exit) -> None:
         remove_bundle(self.paths.bundle(record.id))

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import msgspec
 
+from moorage.content.errors import BlobNotFoundError
 from moorage.content.store import BlobStore
 from moorage.errors import MoorageError
 from moorage.images.errors import ImageNotFoundError, ImagePlatformMismatchError
@@ -105,6 +106,14 @@ class ImageCatalog:
     def get(self, image_id: Digest) -> Image | None:
         """Return the image of an ID."""
         return self._images.get(image_id)
+
+    async def read_removed(self, manifest: Digest) -> Image:
+        """Return an image that is listed no longer, but whose content somebody keeps.
+
+        Raises:
+            BlobNotFoundError: Nobody does.
+        """
+        return await read_image(manifest, blobs=self._blobs, snapshots=self._snapshots, created_ns=0)
 
     def named(self, reference: Reference, *, platform: Platform | None = None) -> Image | None:
         """Return the image of a name, taking ``latest`` for a missing tag.

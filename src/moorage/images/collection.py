@@ -6,6 +6,7 @@ needed is computed, what is not is never listed anywhere, so a crash leaves noth
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,13 +85,14 @@ class ImageCollector:
         async with self._lock:
             removed = await self._remove_snapshots()
             await self._remove_blobs()
+            self.blobs.expire_partials(now=time.time())
         return Reclaimed(
             chains=tuple(snapshot.chain_id for snapshot in removed),
             size=sum(snapshot.size for snapshot in removed),
         )
 
     async def _remove_blobs(self) -> None:
-        manifests = {image.manifest for image in self.catalog.images()}
+        manifests = {image.manifest for image in self.catalog.images()} | set(self.users.manifests_in_use())
         indexes = self.catalog.indexes()
         attestations = attestation_manifests(indexes, manifests)
         await collect(self.blobs, [*manifests, *attestations], leaves=[index.digest for index in indexes])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from moorage import faults
 from moorage.api.containers import ContainerConfig
 from moorage.api.timestamps import format_time
 from moorage.content.store import BlobStore
@@ -75,6 +76,7 @@ class ImageCommitter:
             layer = await self._add_changes(changes, parent=parent)
             if layer is not None:
                 hold.add(layer.blob.digest)
+            faults.point("commit:layer-added")
             blobs = [one.blob for one in parent.layers] if parent else []
             return await self.writer.add_image(
                 _config(commit, layer=layer),

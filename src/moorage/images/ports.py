@@ -25,6 +25,9 @@ class ImageUsers(Protocol):
     def chains_in_use(self) -> Collection[ChainID]:
         """Return the topmost chain ID of every container; they outlive a forced removal of their image."""
 
+    def manifests_in_use(self) -> Collection[Digest]:
+        """Return the manifest of every container's image: a commit needs it, also after a forced removal."""
+
 
 class ImageTable(Protocol):
     """Where images and names are persisted: `moorage.state.images.ImageRows`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from moorage import faults
 from moorage.api.networks import IPAM, NetworkCreateRequest
 from moorage.networks import bridge, ipam
 from moorage.networks.errors import (
@@ -75,8 +76,10 @@ class NetworkCreator:
         async with self.lock:
             network = self._describe(request)
             await self.registry.add(network)
+            faults.point("network:recorded")
             try:
                 self._make_device(network)
+                faults.point("network:device-made")
             except BaseException:
                 async with self.registry.removal(network):
                     await asyncio.to_thread(bridge.delete, network.bridge)

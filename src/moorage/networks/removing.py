@@ -5,6 +5,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.api.filters import Filters
 from moorage.api.timestamps import read_time
 from moorage.networks import bridge
@@ -50,6 +51,7 @@ class NetworkRemover:
             self.firewall.remove_network(network.bridge)
             # The kernel waits for packets under way, which takes tens of milliseconds.
             await asyncio.to_thread(bridge.delete, network.bridge)
+            faults.point("network:device-gone")
         self.resolution.forget_network(network.id)
         self.events.publish("network", "destroy", network.id, {"name": network.name, "type": network.driver})
 

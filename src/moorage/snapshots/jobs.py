@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from moorage import faults
 from moorage.snapshots.errors import PathSilentError
 from moorage.snapshots.paths import Change, ChangeKind, PathStat, displayable
 from moorage.snapshots.pumping import Source, make_pipe
@@ -227,6 +228,7 @@ class FileJobs:
             raise
         finally:
             os.close(reader)
+        faults.point("archive_put:begun")
         try:
             await pump_to(worker, source, out_fd=writer)
             await worker.result()
@@ -273,6 +275,7 @@ class FileJobs:
                 # A job that can't begin says so here, while the client can still be told.
                 opened = await worker.message()
                 stat = PathStat.parse(opened["stat"]) if "stat" in opened else None
+                faults.point(f"{job}:begun")
                 yield Archive(worker, reader, stat=stat)
             finally:
                 # It changes nothing, so nobody needs to know when it is gone.

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from moorage import faults
 from moorage.state.volumes import VolumeRow, VolumeRows
 from moorage.volumes.models import Volume, VolumeNameError, check_name
 
@@ -77,6 +78,7 @@ class VolumeStore:
         data = directory / "_data"
         directory.mkdir(exist_ok=True, mode=0o701)
         data.mkdir(exist_ok=True, mode=0o755)
+        faults.point("volume:directory-made")
         volume = Volume(
             name=name,
             created_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -94,8 +96,10 @@ class VolumeStore:
         directory = self.root / volume.name
         if directory.exists():
             directory.rename(doomed)
+        faults.point("volume:taken-away")
         self._volumes.pop(volume.name, None)
         await self.rows.delete(volume.name)
+        faults.point("volume:row-gone")
         return doomed
 
     @staticmethod

@@ -187,6 +187,17 @@ async def test_leftovers_without_a_name_go_when_the_store_is_opened(store: BlobS
     assert not store.list()
 
 
+async def test_a_blob_that_nobody_goes_on_fetching_is_dropped_after_a_week(tmp_path: Path) -> None:
+    store = BlobStore.open(tmp_path)
+    partial = tmp_path / "ingest" / f"{'a' * 64}.partial"
+    partial.write_bytes(b"half of it")
+    began = partial.stat().st_mtime
+    store.expire_partials(now=began + 6 * 86400)
+    assert partial.exists()
+    store.expire_partials(now=began + 8 * 86400)
+    assert not partial.exists()
+
+
 async def put_image(store: BlobStore, *layers: bytes) -> tuple[Digest, list[Digest]]:
     digests = [await store.put(layer) for layer in layers]
     config = await store.put(b'{"config":' + json.dumps(digests).encode() + b"}")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from moorage import faults
 from moorage.api.containers import ContainerConfig, ContainerCreateRequest, config_of
 from moorage.api.host_config import HostConfig, LogConfig
-from moorage.engine import faults
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.bundles.modes import joined_container
@@ -124,6 +124,7 @@ class ContainerCreator:
                 created_ns=time.time_ns(),
                 image=request.image,
                 image_id=image.id,
+                manifest=image.manifest,
                 chain_ids=tuple(image.chain_ids),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from moorage.engine import faults
+from moorage import faults
 from moorage.engine.containers.bundle_files import read_exit_file, remove_bundle
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.mounting import publish_unmounts
@@ -182,7 +182,9 @@ class ContainerExits:
         ended = read_exit_file(self.paths.bundle(record.id))
         if ended is None:
             _log.error("the shim of container %s died; killing what it left", record.short_id)
-            await self.hooks().clear_leftovers(record)
+        # After its note as well: the cgroup is the last that a shim takes apart.
+        await self.hooks().clear_leftovers(record)
+        if ended is None:
             ended = Exit(code=137, at_ns=time.time_ns(), error="the container's shim died")
         await self.record_exit(task, ended)
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from moorage import faults
 from moorage.api.containers import ContainerConfig
+from moorage.content.errors import BlobNotFoundError
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.containers.errors import (
     ContainerNotFoundError,
@@ -25,6 +27,8 @@ from moorage.engine.containers.registry import ContainerRegistry
 from moorage.images.catalog import ImageCatalog
 from moorage.images.changes import apply_changes
 from moorage.images.committing import Commit, ImageCommitter, defaults_of
+from moorage.images.errors import ImageNotFoundError
+from moorage.images.records import Image
 from moorage.oci.digest import Digest
 from moorage.oci.image_config import ContainerDefaults
 from moorage.oci.reference import Reference
@@ -110,7 +114,7 @@ class ContainerCommitter:
         """
         record = self.registry.resolve(reference)
         commit = Commit(
-            parent=self.images.get(Digest(record.definition.image_id)),
+            parent=await self._parent(record),
             config=_committed_config(record, request),
             container_config=defaults_of(record.config),
             container_id=record.id,
@@ -122,11 +126,25 @@ class ContainerCommitter:
             if request.pause and record.state.has_process and not record.state.paused:
                 await stack.enter_async_context(self._frozen(record.id))
             archive = await stack.enter_async_context(self.jobs.pack(self.roots.rootfs(record)))
+            faults.point("commit:frozen")
             image = await self.committer.commit(commit, changes=archive.__aiter__())
             name = request.name.familiar if request.name else ""
             attributes = record.event_attributes(comment=request.comment, imageID=image.id, imageRef=name)
             self.events.publish("container", "commit", record.id, attributes)
         return image.id
+
+    async def _parent(self, record: ContainerRecord) -> Image | None:
+        """Return the image a container was made from, which may have been removed by force meanwhile."""
+        image_id = Digest(record.definition.image_id)
+        image = self.images.get(image_id)
+        if image is not None or not record.definition.chain_ids:
+            return image
+        if not record.definition.manifest:
+            raise ImageNotFoundError(image_id)
+        try:
+            return await self.images.read_removed(Digest(record.definition.manifest))
+        except BlobNotFoundError as error:
+            raise ImageNotFoundError(image_id) from error
 
     @contextlib.asynccontextmanager
     async def _frozen(self, container_id: str) -> AsyncIterator[None]:

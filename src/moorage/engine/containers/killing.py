@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from moorage.engine import faults
+from moorage import faults
 from moorage.engine.bundles.validation import parse_signal
 from moorage.engine.containers.errors import NotRunningError, RequestFailedError
 from moorage.engine.containers.last_resort import LastResort

@@ -6,6 +6,7 @@ Spec: Engine API, POST /containers/{id}/pause and /unpause.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.engine.containers.errors import ContainerStateError, NotPausedError, NotRunningError, RestartingError
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.ports import EventPublisher
@@ -48,6 +49,7 @@ class ContainerPauser:
             if state.restarting:
                 raise RestartingError(container_id)
             await self.tasks.get(container_id).pause()
+            faults.point("pause:frozen")
             # First, so that no result of a probe comes after the word for none.
             self.on_paused(container_id)
             health = self.registry.get(container_id).state.health
@@ -66,6 +68,7 @@ class ContainerPauser:
             if not self.registry.get(container_id).state.paused:
                 raise NotPausedError(container_id)
             await self.tasks.get(container_id).resume()
+            faults.point("unpause:thawed")
             record = await self.registry.change_state(container_id, paused=False)
             self.on_resumed(record)
         self.events.publish("container", "unpause", container_id, record.event_attributes())

@@ -133,6 +133,7 @@ class ContainerDefinition:
             because the image may be removed by force while the container stays.
         config: Merged with the image's.
         attachments: The networks it joins when it starts.
+        manifest: Digest of the image's manifest, kept for the same reason.
         auto_named: The engine chose the name.
         labels: Of SELinux.
         id_mapping: Users and groups of the host that are this container's alone.
@@ -147,6 +148,7 @@ class ContainerDefinition:
     attachments: tuple[Attachment, ...] = ()
     mounts: tuple[PlannedMount, ...] = ()
     platform: str = "linux"
+    manifest: str = ""
     id_mapping: IdMapping | None = None
     labels: Labels = field(default_factory=Labels)
 

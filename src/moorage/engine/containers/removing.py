@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage.engine import faults
+from moorage import faults
 from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle

@@ -6,6 +6,7 @@ Spec: Engine API, POST /containers/{id}/rename.
 import dataclasses
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.naming import check_name
@@ -45,10 +46,12 @@ class ContainerRenamer:
             except MoorageError as error:
                 error.args = (f"Error when allocating new name: {error}",)
                 raise
+            faults.point("rename:reserved")
             self.networks.rename(container_id, chosen, record.definition.attachments)
             # The sandbox carries the name too, and a restarted daemon rebuilds from it.
             sandbox = self.networks.sandbox(container_id)
             state = dataclasses.replace(record.state, sandbox=sandbox) if sandbox else record.state
             renamed = dataclasses.replace(record, name=chosen, state=state)
             await self.registry.save(renamed)
+            faults.point("rename:saved")
         self.events.publish("container", "rename", container_id, renamed.event_attributes(oldName=f"/{record.name}"))

@@ -6,6 +6,7 @@ Spec: Engine API, POST /containers/{id}/restart.
 import asyncio
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.engine.containers.errors import RequestFailedError
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
@@ -56,5 +57,6 @@ class ContainerRestarter:
                 await self.stopper.end(record, grace=grace, signal_text=signal_text)
             finally:
                 self.kept.discard(record.id)
+        faults.point("restart:stopped")
         await self.starter.start(record.id)
         self.events.publish("container", "restart", record.id, record.event_attributes())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from moorage.engine import faults
+from moorage import faults
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.writing import write_bundle
 from moorage.engine.containers.attaching import PendingAttaches

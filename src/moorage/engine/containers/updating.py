@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from moorage import faults
 from moorage.api.host_config import HostConfig, ThrottleDevice, UpdateRequest
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.bundles.resources import spec_resources
@@ -77,6 +78,7 @@ class ContainerUpdater:
         limits = changed_limits(record.host_config, host_config)
         if limits and record.state.has_process:
             await self.tasks.get(record.id).update(limits)
+            faults.point("update:applied")
         definition = dataclasses.replace(record.definition, host_config=host_config)
         await self.registry.save(dataclasses.replace(self.registry.get(record.id), definition=definition))
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.registry import ContainerRegistry
@@ -37,6 +38,10 @@ class ContainerUses:
         return {
             ChainID(record.definition.chain_ids[-1]) for record in self.registry.all() if record.definition.chain_ids
         }
+
+    def manifests_in_use(self) -> Collection[Digest]:
+        """Return the manifest of every container's image."""
+        return {Digest(record.definition.manifest) for record in self.registry.all() if record.definition.manifest}
 
     def using_volume(self, name: str) -> tuple[str, ...]:
         """Return the IDs of the containers that mount a volume; one that is being removed lets go."""
@@ -76,14 +81,17 @@ class NetworkedContainers:
                 state=dataclasses.replace(record.state, sandbox=sandbox),
             )
         )
+        faults.point("network:attachments-saved")
 
     async def plug(self, container_id: str, interface: dict[str, object]) -> None:
         """Have the shim of a running container make an interface."""
         await self.tasks.get(container_id).plug(interface)
+        faults.point("network:plugged")
 
     async def unplug(self, container_id: str, name: str) -> None:
         """Have the shim of a running container delete an interface."""
         await self.tasks.get(container_id).unplug(name)
+        faults.point("network:unplugged")
 
     def read_file(self, container_id: str, name: str) -> str:
         """Return the content of a container's `hosts` or `resolv.conf`."""

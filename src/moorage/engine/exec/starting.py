@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from moorage import faults
 from moorage.engine.bundles.capabilities import effective_capabilities
 from moorage.engine.bundles.merging import merge_environment
 from moorage.engine.bundles.spec import environment
@@ -134,7 +135,9 @@ class ExecStarter:
                 "attach": attach,
                 "console_size": list(size) if (size := console_size or added.console_size) else None,
             }
+            faults.point("exec:described")
             pid = await self.tasks.get(record.id).exec(request, fds=fds)
+            faults.point("exec:started")
         except LaunchFailedError as error:
             self.table.end(added.id, error.exit_code)
             raise _start_error(str(error), exit_code=error.exit_code) from error

@@ -1,0 +1,44 @@
+"""Points at which a crash test kills the daemon, the launcher or a shim.
+
+Every step that leaves something behind has a point after it. They are armed once, at the
+start, by the daemon's configuration, and are off otherwise; a parameter through every
+constructor would be in the way of everybody else for the sake of these tests.
+
+A point's name alone kills the daemon there. `name@launcher` kills the launcher, once, and
+the daemon goes on. `shim:name` is a point of the shims', see `moorage.shim.faults`.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+_SHIM = "shim:"
+_armed: dict[str, str] = {}
+_victims: dict[str, Callable[[], int]] = {}
+
+
+def arm(name: str) -> None:
+    """Have something killed at the point `name`."""
+    point_name, _, victim = name.partition("@")
+    _armed[point_name] = victim
+
+
+def know_victim(name: str, pid: Callable[[], int]) -> None:
+    """Say who is meant by `@name`."""
+    _victims[name] = pid
+
+
+def point(name: str) -> None:
+    """Kill whoever a crash test wants killed here: at once, as by a power cut."""
+    if name not in _armed:
+        return
+    victim = _armed.pop(name)
+    os.kill(_victims[victim]() if victim else os.getpid(), signal.SIGKILL)
+
+
+def shim_point() -> str:
+    """Return the point at which the next shim is to die; empty for none."""
+    name = next((name for name in _armed if name.startswith(_SHIM)), "")
+    if name:
+        del _armed[name]
+    return name.removeprefix(_SHIM)
