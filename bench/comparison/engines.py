@@ -34,14 +34,23 @@ exec "$@"
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningEngine:
-    """One engine under measurement."""
+    """One engine under measurement.
+
+    Attributes:
+        process: The daemon; another one after a restart.
+    """
 
     name: str
     host: str
-    pid: int
+    process: "subprocess.Popen[bytes]"
     directory: Path
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process ID."""
+        return self.process.pid
 
     @property
     def api(self) -> Engine:
@@ -128,17 +137,36 @@ def running(name: str, directory: Path) -> Iterator[RunningEngine]:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    engine = RunningEngine(name, host, process.pid, directory)
+    engine = RunningEngine(name, host, process, directory)
     try:
-        _wait_until_ready(engine, process)
+        _wait_until_ready(engine)
         _import_image(engine)
         yield engine
     finally:
-        _stop(engine, process)
+        _stop(engine)
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait_until_ready(engine: RunningEngine, process: subprocess.Popen[bytes]) -> None:
+def restart(engine: RunningEngine, *, kill: bool) -> None:
+    """End the daemon, by SIGKILL or politely, start it again in its namespaces, and wait for its first answer."""
+    with contextlib.ExitStack() as stack:
+        entered = []
+        for kind in ("net", "mnt"):
+            fd = os.open(f"/proc/{engine.pid}/ns/{kind}", os.O_RDONLY)
+            stack.callback(os.close, fd)
+            entered.append(f"--{'mount' if kind == 'mnt' else kind}=/proc/{os.getpid()}/fd/{fd}")
+        engine.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        engine.process.wait(120)
+        log = stack.enter_context((engine.directory / "log").open("ab"))
+        engine.process = subprocess.Popen(
+            ["nsenter", *entered, *COMMANDS[engine.name](engine.directory, engine.host)],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        _wait_until_ready(engine, pause=0.005)
+
+
+def _wait_until_ready(engine: RunningEngine, *, pause: float = 0.1) -> None:
+    process = engine.process
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(MoorageError):
@@ -146,11 +174,12 @@ def _wait_until_ready(engine: RunningEngine, process: subprocess.Popen[bytes]) -
             return
         if process.poll() is not None:
             break
-        time.sleep(0.1)
+        time.sleep(pause)
     raise RuntimeError(f"{engine.name} did not start:\n{(engine.directory / 'log').read_text()[-2000:]}")
 
 
-def _stop(engine: RunningEngine, process: subprocess.Popen[bytes]) -> None:
+def _stop(engine: RunningEngine) -> None:
+    process = engine.process
     if process.poll() is None:
         ids = engine.docker("ps", "-aq").stdout.split()
         if ids:
