@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from moorage.engine.bundles.modes import joined_container
@@ -35,6 +36,7 @@ from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor, should_start_at_boot
 from moorage.engine.shims import Message, ShimClient, ShimHandlers, connect
 from moorage.errors import MoorageError
+from moorage.networks.connecting import settled
 from moorage.networks.models import Sandbox
 
 _LOST_TO_REBOOT: Final = 255
@@ -176,7 +178,7 @@ class Recovery:
     async def _compare(self, record: ContainerRecord, task: Task, state: Message) -> None:
         match state["status"]:
             case "running" | "paused" if record.state.has_process:
-                self._adopt(record, task, state)
+                self._adopt(await self._with_settled_networks(record, state["pid"]), task, state)
             case "running" | "paused":
                 await self._undo_start(record, task)
             case "failed":
@@ -188,6 +190,21 @@ class Recovery:
             case _:
                 await task.release()
                 remove_bundle(self.paths.bundle(record.id))
+
+    async def _with_settled_networks(self, record: ContainerRecord, pid: int) -> ContainerRecord:
+        sandbox = record.state.sandbox
+        if sandbox is None or not sandbox.changing:
+            return record
+        attachments = record.definition.attachments
+        sandbox, attachments = settled(sandbox, attachments, interfaces=_interfaces(pid))
+        await self.registry.save(
+            dataclasses.replace(
+                record,
+                definition=dataclasses.replace(record.definition, attachments=attachments),
+                state=dataclasses.replace(record.state, sandbox=sandbox),
+            )
+        )
+        return self.registry.get(record.id)
 
     def _adopt(self, record: ContainerRecord, task: Task, state: Message) -> None:
         task.adopt(pid=state["pid"], at_ns=state["started_at"])
@@ -301,6 +318,11 @@ def needs(record: ContainerRecord) -> set[str]:
     modes = (host_config.network_mode, host_config.ipc_mode, host_config.pid_mode)
     joined = {other for mode in modes if (other := joined_container(mode)) is not None}
     return joined | set(links_of(record).values())
+
+
+def _interfaces(pid: int) -> list[str]:
+    lines = Path(f"/proc/{pid}/net/dev").read_text(encoding="ascii", errors="replace").splitlines()[2:]
+    return [line.partition(":")[0].strip() for line in lines]
 
 
 def _exit_of(state: Message) -> Exit:

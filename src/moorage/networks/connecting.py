@@ -1,7 +1,7 @@
 """Attach containers to networks, and detach them, running or not."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from moorage.api.networks import EndpointSettings
@@ -107,11 +107,12 @@ class NetworkConnector:
         made = self.sandboxes.new_endpoint(request, attachments[-1], network, interface=interface)
         changed = self._rerouted(replace(sandbox, endpoints=(*sandbox.endpoints, made)), attachments)
         try:
-            await self.containers.save_attachments(container.id, attachments, changed)
+            await self.containers.save_attachments(container.id, attachments, replace(changed, changing=made.id))
             if made.dns_names:
                 # Before the interface: with it the shim looks whether there is a resolver to start.
                 self.resolution.write_resolver(request, changed)
             await self.containers.plug(container.id, endpoint.interface_plan(changed.endpoints[-1]))
+            await self.containers.save_attachments(container.id, attachments, changed)
         except BaseException:
             self.registry.release_addresses(made)
             await self.containers.save_attachments(container.id, container.attachments, sandbox)
@@ -133,6 +134,8 @@ class NetworkConnector:
     ) -> None:
         staying = tuple(one for one in sandbox.endpoints if one.id != leaving.id)
         changed = self._rerouted(replace(sandbox, endpoints=staying), attachments)
+        unsettled = replace(sandbox, changing=leaving.id)
+        await self.containers.save_attachments(container.id, container.attachments, unsettled)
         with contextlib.suppress(*((MoorageError, OSError) if force else ())):
             await self.containers.unplug(container.id, leaving.interface)
             await self._move_default_route(container.id, sandbox, changed)
@@ -195,3 +198,24 @@ def _request(container: ContainerNetworks, attachments: tuple[Attachment, ...]) 
 
 def _plain(one: Endpoint) -> list[str]:
     return [address.partition("/")[0] for address in (one.ipv4, one.ipv6) if address]
+
+
+def settled(
+    sandbox: Sandbox, attachments: tuple[Attachment, ...], *, interfaces: Collection[str]
+) -> tuple[Sandbox, tuple[Attachment, ...]]:
+    """Decide a change that was cut: the endpoint is there if the container has its interface.
+
+    Args:
+        interfaces: The names of the interfaces that the container has.
+    """
+    changing = next((one for one in sandbox.endpoints if one.id == sandbox.changing), None)
+    if changing is None or changing.interface in interfaces:
+        return replace(sandbox, changing=""), attachments
+    network = {changing.network_name, changing.network_id}
+    left = tuple(
+        one for one in attachments if one.network not in network and not changing.network_id.startswith(one.network)
+    )
+    endpoints = tuple(one for one in sandbox.endpoints if one is not changing)
+    if not any(one.default_route4 or one.default_route6 for one in endpoints):
+        endpoints = endpoint.with_default_routes(endpoints, {})
+    return replace(sandbox, endpoints=endpoints, changing=""), left

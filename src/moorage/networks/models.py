@@ -272,6 +272,8 @@ class Sandbox:
         mode: As in the request.
         published: In the order of the listening sockets the shim holds.
         exposed: Container ports known but not published.
+        changing: The ID of an endpoint whose interface is being made or deleted: only the
+            container itself can say whether it has it.
     """
 
     id: str
@@ -282,6 +284,7 @@ class Sandbox:
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[PublishedPort, ...] = ()
     exposed: tuple[str, ...] = ()
+    changing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
