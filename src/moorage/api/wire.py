@@ -182,6 +182,9 @@ def read_json(body: bytes, model: type[ModelT]) -> ModelT:
     """
     try:
         value = msgspec.json.decode(body)
+        if value is None and issubclass(model, msgspec.Struct):
+            # To Go null leaves an object as it is; older docker commands commit with it.
+            value = {}
         return read_value(value, model)
     except msgspec.DecodeError as error:
         raise _malformed(str(error)) from None
