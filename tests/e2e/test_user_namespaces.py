@@ -98,10 +98,9 @@ def test_control_groups_stay_the_hosts(remapped: Daemon) -> None:
     files = "$(find /sys/fs/cgroup -name release_agent -o -name memory.max -o -name memory.limit_in_bytes)"
     script = (
         f"for f in {files}; do echo 1 > $f && echo WROTE $f; done; mkdir /m; "
-        "mount -t cgroup -o memory cgroup /m && echo 1 > /m/release_agent && echo WROTE; "
-        "mount -t tmpfs none /m && echo mounted"
+        "mount -t cgroup -o memory cgroup /m && echo 1 > /m/release_agent && echo WROTE; true"
     )
-    assert remapped.docker("run", "--rm", *flags, "busybox", "sh", "-c", script) == "mounted"
+    assert remapped.docker("run", "--rm", *flags, "busybox", "sh", "-c", script) == ""
 
 
 def test_a_seeded_volume_belongs_to_whom_the_image_says(remapped: Daemon) -> None:

@@ -29,6 +29,11 @@ def test_null_in_every_field_is_the_same_as_nothing(model: type[Model]) -> None:
 
 
 @pytest.mark.parametrize("model", REQUESTS)
+def test_null_for_a_whole_body_is_an_empty_one(model: type[Model]) -> None:
+    assert read_json(b"null", model) == model()
+
+
+@pytest.mark.parametrize("model", REQUESTS)
 def test_defaults_survive_a_round_trip(model: type[Model]) -> None:
     assert read_json(msgspec.json.encode(model()), model) == model()
 
