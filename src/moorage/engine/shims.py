@@ -124,6 +124,9 @@ class ShimClient:
             reply = await answer
         finally:
             self._answers.pop(seq, None)
+            if answer.done() and not answer.cancelled():
+                # A connection that ends while the request is sent fails both; asyncio reports what nobody looks at.
+                answer.exception()
         if (error := reply.get("error")) is not None:
             raise ShimError(error.get("kind", ""), error.get("message", ""), exit_code=error.get("exit_code", 0))
         return reply

@@ -84,7 +84,8 @@ def filter_flags(profile: Mapping[str, Any]) -> int:
 
 def uses_notify(profile: Mapping[str, Any]) -> bool:
     """Tell whether some system call is handed to a listener."""
-    return any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in profile.get("syscalls") or ())
+    actions = [profile.get("defaultAction"), *(rule["action"] for rule in profile.get("syscalls") or ())]
+    return "SCMP_ACT_NOTIFY" in actions
 
 
 def profile_digest(profile: Mapping[str, Any]) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from moorage.logs.messages import Message
+    from moorage.logs.messages import Message, Part
 
+_WIDE_MAP = 0xDE
 _EVENT_TIME = struct.Struct(">BBII")
 _LENGTHS = (
     (0xD9, struct.Struct(">BB"), 1 << 8),
@@ -37,7 +38,7 @@ class ForwardEncoder:
         identify: Returns a new name for an event to be confirmed.
     """
 
-    __slots__ = ("_identify", "_record", "_sub_second", "_tag", "_wants_ack")
+    __slots__ = ("_head", "_identify", "_record", "_sub_second", "_wants_ack")
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class ForwardEncoder:
         wants_ack: bool,
         identify: Callable[[], str] = lambda: base64.b64encode(os.urandom(16)).decode(),
     ) -> None:
-        self._tag = pack(tag)
-        self._record = record
+        self._head = b"\x94" + pack(tag)
+        # Whole lines have two fields more, the last of which is the text.
+        self._record = {source: pack({**record, "source": source, "log": b""})[:-1] for source in ("stdout", "stderr")}
         self._sub_second = sub_second
         self._wants_ack = wants_ack
         self._identify = identify
@@ -59,15 +61,14 @@ class ForwardEncoder:
         return [self._event(message) for message in messages]
 
     def _event(self, message: Message) -> tuple[bytes, str]:
-        record = {"source": message.source, "log": message.text, **self._record}
-        if (part := message.part) is not None:
-            record["partial_message"] = "true"
-            record["partial_id"] = part.line
-            record["partial_ordinal"] = str(part.ordinal)
-            record["partial_last"] = "true" if part.is_last else "false"
+        record = self._record[message.source]
+        if message.part is None:
+            record += _pack_text(message.text)
+        else:
+            record = _with_part(record, message.text, message.part)
         chunk = self._identify() if self._wants_ack else ""
-        option = {"chunk": chunk} if chunk else {}
-        return b"\x94" + self._tag + self._time(message.at) + pack(record) + pack(option), chunk
+        option = pack({"chunk": chunk}) if chunk else b"\x80"
+        return b"".join((self._head, self._time(message.at), record, option)), chunk
 
     def _time(self, at: int) -> bytes:
         seconds, nanoseconds = divmod(at, 1_000_000_000)
@@ -75,15 +76,31 @@ class ForwardEncoder:
         return _EVENT_TIME.pack(0xD7, 0, seconds, nanoseconds) if self._sub_second else pack(seconds)
 
 
+def _with_part(record: bytes, text: bytes, part: Part) -> bytes:
+    """Return a record, which is packed but for its last value, with that and what tells of a part."""
+    more = {
+        "partial_message": "true",
+        "partial_id": part.line,
+        "partial_ordinal": str(part.ordinal),
+        "partial_last": "true" if part.is_last else "false",
+    }
+    wide = record[0] == _WIDE_MAP
+    size = (int.from_bytes(record[1:3], "big") if wide else record[0] & 0x0F) + len(more)
+    return _map_head(size) + record[3 if wide else 1 :] + _pack_text(text) + pack(more)[1:]
+
+
 def pack(value: Any) -> bytes:
     """Return a text, bytes that are sent as a text, a number below 2**64, or a map of these, as MessagePack."""
     if isinstance(value, dict):
-        head = bytes((0x80 | len(value),)) if len(value) < 16 else struct.pack(">BH", 0xDE, len(value))
-        return head + b"".join(pack(key) + pack(item) for key, item in value.items())
+        return _map_head(len(value)) + b"".join(pack(key) + pack(item) for key, item in value.items())
     if isinstance(value, int):
         return _pack_number(value)
     # Go's strings are bytes: what a container wrote is not made valid.
     return _pack_text(value.encode(errors="replace") if isinstance(value, str) else value)
+
+
+def _map_head(size: int) -> bytes:
+    return bytes((0x80 | size,)) if size < 16 else struct.pack(">BH", _WIDE_MAP, size)
 
 
 def _pack_text(text: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,26 +40,26 @@ class GelfEncoder:
         extra: Additional fields, their names beginning with `_`.
     """
 
-    __slots__ = ("_extra", "_hostname")
+    __slots__ = ("_begin", "_end")
 
     def __init__(self, hostname: str, extra: Mapping[str, Any]) -> None:
-        self._hostname = hostname
-        self._extra = extra
+        # Most of a payload is always the same.
+        self._begin = _object({"version": "1.1", "host": hostname})[:-1] + ',"short_message":'
+        self._end = f",{_object(extra)[1:]}" if extra else "}"
 
     def encode(self, messages: Iterable[Message]) -> list[bytes]:
         """Return a JSON object for each message; empty lines have none, as in Docker."""
         return [self._payload(message) for message in messages if message.text]
 
     def _payload(self, message: Message) -> bytes:
-        fields = {
-            "version": "1.1",
-            "host": self._hostname,
-            "short_message": message.text.decode(errors="replace"),
-            "timestamp": message.at // 1_000_000 / 1000,
-            "level": _ERROR if message.source == "stderr" else _INFORMATIONAL,
-            **self._extra,
-        }
-        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        text = encode_basestring(message.text.decode(errors="replace"))
+        level = _ERROR if message.source == "stderr" else _INFORMATIONAL
+        at = message.at // 1_000_000 / 1000
+        return f'{self._begin}{text},"timestamp":{at},"level":{level}{self._end}'.encode(errors="replace")
+
+
+def _object(fields: Mapping[str, Any]) -> str:
+    return json.dumps(dict(fields), separators=(",", ":"), ensure_ascii=False)
 
 
 def datagrams(

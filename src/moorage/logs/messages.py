@@ -71,6 +71,9 @@ class Splitter:
         *lines, rest = (self._held + data).split(b"\n")
         messages: list[Message] = []
         for line in lines:
+            if len(line) < PART_SIZE and not self._line:
+                messages.append(Message(self._source, line, at))
+                continue
             self._append_parts(messages, line, at, is_last=True)
         self._held = self._append_parts(messages, rest, at, is_last=False)
         return messages

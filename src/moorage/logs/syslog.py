@@ -31,13 +31,15 @@ class SyslogEncoder:
         pid: The process that the messages say they come from.
     """
 
-    __slots__ = ("_counted", "_facility", "_format", "_tag")
+    __slots__ = ("_counted", "_facility", "_format", "_heads", "_tag")
 
     def __init__(self, settings: Mapping[str, Any], *, pid: int | None = None) -> None:
         pid = os.getpid() if pid is None else pid
         self._facility: int = settings["facility"]
         self._counted: bool = settings["counted"]
         self._format: str = settings["format"]
+        # Of the last time that each stream had; a chunk's lines share it.
+        self._heads: dict[str, tuple[int, bytes]] = {}
         tag, host = settings["tag"], settings["hostname"]
         self._tag = {
             "": f"{tag}[{pid}]: ",
@@ -49,12 +51,17 @@ class SyslogEncoder:
         return [self._packet(message) for message in messages if message.text]
 
     def _packet(self, message: Message) -> bytes:
-        severity = _ERROR if message.source == "stderr" else _INFORMATIONAL
-        priority = self._facility | severity
-        version = "1 " if self._format.startswith("rfc5424") else ""
-        head = f"<{priority}>{version}{self._time(message.at)} {self._tag}"
-        packet = head.encode(errors="replace") + message.text + b"\n"
+        at, head = self._heads.get(message.source, (-1, b""))
+        if at != message.at:
+            head = self._head(message)
+            self._heads[message.source] = message.at, head
+        packet = head + message.text + b"\n"
         return b"%d %b" % (len(packet), packet) if self._counted else packet
+
+    def _head(self, message: Message) -> bytes:
+        priority = self._facility | (_ERROR if message.source == "stderr" else _INFORMATIONAL)
+        version = "1 " if self._format.startswith("rfc5424") else ""
+        return f"<{priority}>{version}{self._time(message.at)} {self._tag}".encode(errors="replace")
 
     def _time(self, at: int) -> str:
         seconds, fraction = divmod(at, 1_000_000_000)

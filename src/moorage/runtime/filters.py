@@ -20,7 +20,9 @@ from moorage.runtime.errors import StartError, describe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Self
+    from typing import Any, Final, Self
+
+_NOTIFY: Final = "SCMP_ACT_NOTIFY"
 
 
 class SystemCallFilter:
@@ -63,14 +65,24 @@ class SystemCallFilter:
         Raises:
             StartError: The kernel refuses the filter.
         """
+        if self.listener_fd < 0:
+            self._load()
+            return
+        # Everything is prepared before: once the filter is on, nobody answers to a call that
+        # it hands over until the listener has been told.
+        text = [self._message(state)]
+        with socket.socket(fileno=self.listener_fd) as listener:
+            notify_fd = self._load()
+            listener.sendmsg(text, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [notify_fd]))])
+        os.close(notify_fd)
+
+    def _load(self) -> int:
         try:
-            notify_fd = seccomp.load(self._bpf, self._flags)
+            return seccomp.load(self._bpf, self._flags)
         except OSError as error:
             raise StartError(f"unable to load the seccomp filter: {describe(error)}") from error
-        if self.listener_fd >= 0:
-            self._announce(notify_fd, state)
 
-    def _announce(self, notify_fd: int, state: Mapping[str, Any]) -> None:
+    def _message(self, state: Mapping[str, Any]) -> bytes:
         message = {
             "ociVersion": state["ociVersion"],
             "fds": ["seccompFd"],
@@ -78,10 +90,7 @@ class SystemCallFilter:
             "metadata": self._metadata,
             "state": state,
         }
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [notify_fd]))]
-        with socket.socket(fileno=self.listener_fd) as listener:
-            listener.sendmsg([json.dumps(message).encode()], rights)
-        os.close(notify_fd)
+        return json.dumps(message).encode()
 
 
 def compile_filter(profile: Mapping[str, Any], *, cache: str) -> SystemCallFilter | None:
@@ -99,10 +108,20 @@ def compile_filter(profile: Mapping[str, Any], *, cache: str) -> SystemCallFilte
         raise StartError(str(error)) from error
     if not seccomp.uses_notify(profile):
         return SystemCallFilter(bpf=bpf, flags=flags)
+    _check_tellable(profile)
     listener_fd = _connect(profile.get("listenerPath") or "")
     return SystemCallFilter(
         bpf=bpf, flags=flags, metadata=profile.get("listenerMetadata") or "", listener_fd=listener_fd
     )
+
+
+def _check_tellable(profile: Mapping[str, Any]) -> None:
+    """Refuse a profile that hands over the very calls by which its listener is told."""
+    if profile.get("defaultAction") == _NOTIFY:
+        raise StartError("SCMP_ACT_NOTIFY cannot be used as default action")
+    for rule in profile.get("syscalls") or ():
+        if rule["action"] == _NOTIFY and "sendmsg" in rule["names"]:
+            raise StartError("SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall")
 
 
 def _connect(path: str) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from moorage.cgroups import group
+from moorage.cgroups import files, group
 from moorage.cgroups.errors import CgroupError
+from moorage.cgroups.v2 import V2Group
 from moorage.kernel import namespaces, prctl
 from moorage.kernel.namespaces import NAMESPACES
 from moorage.runtime import console, limits
@@ -33,6 +34,7 @@ from moorage.runtime.validation import check_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, NoReturn
 
     from moorage.runtime.containment import Containment
@@ -90,7 +92,7 @@ class Joining:
         "root_fd",
         "seccomp_cache",
         "stdio",
-        "sub_cgroup",
+        "sub_cgroups",
         "target",
     )
 
@@ -100,7 +102,7 @@ class Joining:
         self.stdio = (0, 1, 2)
         self.console_size: tuple[int, int] | None = None
         self.preserve_fds = 0
-        self.sub_cgroup = ""
+        self.sub_cgroups: Mapping[str, str] = {}
         self.log: Warn = drop_warning
         self.seccomp_cache = SECCOMP_CACHE
         self.root_fd = -1
@@ -113,7 +115,8 @@ def exec_process(  # noqa: PLR0913 - what runc's exec takes
     stdio: tuple[int, int, int] = (0, 1, 2),
     console_size: tuple[int, int] | None = None,
     preserve_fds: int = 0,
-    sub_cgroup: str = "",
+    sub_cgroups: Mapping[str, str] | None = None,
+    ignore_paused: bool = False,
     seccomp_cache: str = SECCOMP_CACHE,
     log: Warn | None = None,
 ) -> ExecProcess:
@@ -122,7 +125,8 @@ def exec_process(  # noqa: PLR0913 - what runc's exec takes
     Args:
         process: As `process` in a specification.
         stdio: Its standard streams, unless it has a terminal; they stay the caller's.
-        sub_cgroup: A cgroup below the container's to put it in.
+        sub_cgroups: Cgroups below the container's to put it in, by version 1 controller; "" is for all.
+        ignore_paused: In a paused container it waits, and so does the caller, until that is resumed.
 
     Raises:
         StartError: It can't be started; nothing of it is left.
@@ -132,9 +136,9 @@ def exec_process(  # noqa: PLR0913 - what runc's exec takes
     joining.stdio = stdio
     joining.console_size = console_size
     joining.preserve_fds = preserve_fds
-    joining.sub_cgroup = sub_cgroup
+    joining.sub_cgroups = sub_cgroups or {}
     joining.log = log or drop_warning
-    if target.cgroup.is_frozen():
+    if not ignore_paused and target.cgroup.is_frozen():
         # It would be frozen with the others before it could say a word.
         raise StartError("cannot exec in a paused container (use --ignore-paused to override)")
     joining.seccomp_cache = seccomp_cache
@@ -184,11 +188,14 @@ def _pid_namespace(target: Target) -> int:
 def _provide(joining: Joining, added: ExecProcess, parent: Channel) -> None:
     give_stdio(joining.target.spec, joining.process, joining.stdio)
     cgroup = joining.target.cgroup
-    if joining.sub_cgroup:
-        cgroup = group.open_group(f"{cgroup.path}/{joining.sub_cgroup}", layout=host_layout())
+    if path := joining.sub_cgroups.get("", ""):
+        cgroup = group.open_group(f"{cgroup.path}/{path}", layout=host_layout())
         if not cgroup.exists():
-            raise StartError(f"there is no cgroup {joining.sub_cgroup} in the container's")
+            raise StartError(f"there is no cgroup {path} in the container's")
     cgroup.add(added.pid)
+    for controller, path in joining.sub_cgroups.items():
+        if controller:
+            _enter_sub_cgroup(joining.target.cgroup, controller, path, pid=added.pid)
     score = joining.process.get("oomScoreAdj")
     if score is None:
         score = section(joining.target.spec, "process").get("oomScoreAdj")
@@ -196,6 +203,16 @@ def _provide(joining: Joining, added: ExecProcess, parent: Channel) -> None:
         limits.set_oom_score(added.pid, score, warn=joining.log)
     system_calls = compile_filter(section(joining.target.spec, "linux", "seccomp"), cache=joining.seccomp_cache)
     parent.send_with_filter(Message.ATTACHED, {"pid": added.pid}, system_calls)
+
+
+def _enter_sub_cgroup(cgroup: Containment, controller: str, path: str, *, pid: int) -> None:
+    directory = cgroup.directories.get(controller)
+    if directory is None or isinstance(cgroup, V2Group):
+        raise StartError(f"the cgroup controller {controller} has no hierarchy of its own on this host")
+    try:
+        files.write(f"{directory}/{path}", "cgroup.procs", str(pid))
+    except FileNotFoundError as error:
+        raise StartError(f"there is no cgroup {path} in the container's") from error
 
 
 def _converse(joining: Joining, added: ExecProcess, parent: Channel) -> None:

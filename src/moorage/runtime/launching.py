@@ -33,6 +33,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--bundle", default="", help="path to the root of the bundle directory")
     parser.add_argument("-f", "--config", default="config.json", help="the specification's name in the bundle")
     parser.add_argument("--console-socket", default="", help="path to an AF_UNIX socket for the terminal's master")
+    parser.add_argument("--pidfd-socket", default="", help="path to an AF_UNIX socket for a descriptor of the process")
     parser.add_argument("--pid-file", default="", help="specify the file to write the process id to")
     parser.add_argument("--no-pivot", action="store_true", help="do not use pivot root to jail process inside rootfs")
     parser.add_argument("--no-new-keyring", action="store_true", help="do not create a new session keyring")
@@ -137,6 +138,8 @@ def publish(init: InitProcess | RestoredProcess, record: ContainerRecord, option
     record.save()
     if options.console_socket:
         send_terminal(options.console_socket, init.console_fd)
+    if getattr(options, "pidfd_socket", ""):
+        send_descriptor(options.pidfd_socket, init.pidfd, "standard")
     if options.pid_file:
         write_pid_file(options.pid_file, init.pid)
 
@@ -195,13 +198,22 @@ def send_terminal(path: str, master_fd: int) -> None:
     Raises:
         StartError: Nobody does.
     """
+    send_descriptor(path, master_fd, "/dev/ptmx")
+
+
+def send_descriptor(path: str, fd: int, name: str) -> None:
+    """Give a descriptor, with its name, to whoever listens at a socket.
+
+    Raises:
+        StartError: Nobody does.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
         try:
             connection.connect(path)
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master_fd]))]
-            connection.sendmsg([b"/dev/ptmx"], rights)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+            connection.sendmsg([name.encode()], rights)
         except OSError as error:
-            raise StartError(f"cannot send the terminal to {path}: {describe(error)}") from error
+            raise StartError(f"cannot send {name} to {path}: {describe(error)}") from error
 
 
 def write_pid_file(path: str, pid: int) -> None:

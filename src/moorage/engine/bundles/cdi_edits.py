@@ -46,7 +46,7 @@ def apply_edits(
         if each.intel_rdt:
             linux["intelRdt"] = _intel_rdt(each.intel_rdt)
         groups = process["user"].setdefault("additionalGids", [])
-        groups += [gid for gid in each.additional_gids or () if gid and gid not in groups]
+        groups += [gid for gid in dict.fromkeys(each.additional_gids or ()) if gid and gid not in groups]
 
 
 def _add_node(spec: dict[str, Any], node: DeviceNode) -> None:

@@ -10,7 +10,7 @@ from moorage.runtime import containers
 from moorage.runtime.attendance import attend
 from moorage.runtime.errors import ContainerStateError, InvalidSpecError, StartError
 from moorage.runtime.joining import Target, exec_process
-from moorage.runtime.launching import send_terminal, write_pid_file
+from moorage.runtime.launching import send_descriptor, send_terminal, write_pid_file
 from moorage.runtime.specification import section
 from moorage.runtime.state_file import Status
 
@@ -19,6 +19,7 @@ from moorage.runtime.state_file import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Final
 
     from moorage.runtime.containers import ContainerRecord
@@ -46,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-new-privs", action="store_true", help="set the no new privileges value of the process")
     add("-c", "--cap", action="append", default=[], help="add a capability to the bounding set of the process")
     add("--preserve-fds", type=int, default=0, help="pass N additional file descriptors")
-    add("--cgroup", default="", help="run the process in an (existing) sub-cgroup")
+    add("--cgroup", action="append", default=[], help="an (existing) sub-cgroup: [<controller>:]<cgroup>")
+    add("--pidfd-socket", default="", help="path to an AF_UNIX socket for a descriptor of the process")
     add("--ignore-paused", action="store_true", help="allow exec in a paused container: it starts when that resumes")
     add("container_id", metavar="<container-id>")
     # All that follows is the command's, also what looks like an option of ours.
@@ -59,9 +61,7 @@ def run(options: argparse.Namespace, invocation: Invocation) -> int:
     status = record.status()
     if status is Status.STOPPED:
         raise ContainerStateError("cannot exec in a stopped container")
-    if status is Status.PAUSED:
-        if options.ignore_paused:
-            raise ContainerStateError("--ignore-paused is not supported: resume the container first")
+    if status is Status.PAUSED and not options.ignore_paused:
         raise ContainerStateError("cannot exec in a paused container")
     description = read_process(options, record.spec)
     terminal = bool(description.get("terminal"))
@@ -87,7 +87,8 @@ def _run(
             target,
             description,
             preserve_fds=options.preserve_fds,
-            sub_cgroup=_sub_cgroup(options.cgroup),
+            sub_cgroups=sub_cgroups(options.cgroup),
+            ignore_paused=options.ignore_paused,
             seccomp_cache=invocation.seccomp_cache,
             log=invocation.log.warning,
         )
@@ -99,6 +100,8 @@ def _run(
         write_pid_file(options.pid_file, added.pid)
     if options.console_socket:
         send_terminal(options.console_socket, added.console_fd)
+    if options.pidfd_socket:
+        send_descriptor(options.pidfd_socket, added.pidfd, "setns")
     if options.detach:
         return 0
     return attend(added.pidfd, console_fd=-1 if options.console_socket else added.console_fd)
@@ -161,8 +164,20 @@ def parse_user(text: str, *, gid: int) -> tuple[int, int]:
     return int(user), int(own_group) if separator else gid
 
 
-def _sub_cgroup(text: str) -> str:
-    path = text.strip("/")
-    if ".." in path.split("/") or ":" in path:
-        raise ContainerStateError(f"--cgroup {text!r} must be a path below the container's cgroup")
-    return path
+def sub_cgroups(texts: Sequence[str]) -> dict[str, str]:
+    """Return paths by controller of "path" and "controller[,controller]:path"; "" is for all controllers.
+
+    Raises:
+        ContainerStateError: A path leads elsewhere, or a controller is named twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        controllers, separator, path = text.rpartition(":")
+        path = path.strip("/")
+        if ".." in path.split("/") or (separator and not controllers):
+            raise ContainerStateError(f"--cgroup {text!r} must be a path below the container's cgroup")
+        for controller in controllers.split(","):
+            if controller in found:
+                raise ContainerStateError(f"--cgroup {text!r}: the controller is named twice")
+            found[controller] = path
+    return found
