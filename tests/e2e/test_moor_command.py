@@ -196,7 +196,7 @@ def test_flags_that_few_engines_need(moord: Daemon) -> None:
         ("run --io-maxiops 2 busybox", "QoS maximum IOPs configuration is not supported on linux"),
         ("run --io-maxbandwidth 2m busybox", "QoS maximum bandwidth configuration is not supported on linux"),
         ("volume create --sharing all x", "--sharing is not supported by Moorage"),
-        ("images --tree", "--tree is not supported by Moorage"),
+        ("images --tree -q", "--quiet is not yet supported with --tree"),
         ("--context nosuch ps", 'context "nosuch": context not found'),
         ("--log-level loud ps", "unable to parse logging level: loud"),
     ):
@@ -230,3 +230,16 @@ def test_endpoints_of_a_network_in_the_long_form(moord: Daemon) -> None:
     assert shown == "[one two] 02:42:0a:4e:00:09"
     moord.docker("rm", "long")
     moord.docker("network", "rm", "long")
+
+
+def test_images_as_a_tree(moord: Daemon) -> None:
+    moord.docker("tag", "busybox", "busybox:other")
+    moord.docker("create", "--name", "user", "busybox")
+    done = moor(moord, "images", "--tree", "busybox")
+    header, other, top, branch = (line.split() for line in done.stdout.splitlines())
+    assert header == ["IMAGE", "ID", "DISK", "USAGE", "CONTENT", "SIZE", "EXTRA"]
+    assert (other[0], top[0]) == ("busybox:latest", "busybox:other")
+    assert (top[-1], branch[0], branch[-1]) == ("U", "└─", "U")
+    assert branch[1].startswith("linux/")
+    moord.docker("rm", "user")
+    moord.docker("rmi", "busybox:other")

@@ -12,12 +12,12 @@ from moorage.api.images import ImageDeleteQuery, ImageHistoryQuery, ImageListQue
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
 from moorage.cli.grammar import Command
+from moorage.cli.image_tree import TreeFlagError, print_tree
 from moorage.cli.platforms import platform_parameter, platform_parameters
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size, short_id, shortened
 from moorage.client.calls import call
 from moorage.client.steps import split_tag
-from moorage.errors import NotSupportedError
 from moorage.oci.reference import InvalidReferenceError, parse_reference
 
 _NONE: Final = "<none>"
@@ -36,13 +36,6 @@ _COLUMNS: Final = {
 }
 
 
-class TreeError(NotSupportedError):
-    """Images here have one platform each, so there is no tree."""
-
-    def __init__(self) -> None:
-        super().__init__("the flag --tree is not supported by Moorage: its images have one platform each")
-
-
 @click.command(cls=Command, usage="[OPTIONS] [REPOSITORY[:TAG]]", maximum=1)
 @click.option("-a", "--all", "all_", is_flag=True, help="Show all images (default hides intermediate images)")
 @click.option("--digests", is_flag=True, help="Show digests")
@@ -58,11 +51,16 @@ def images(
 ) -> None:
     """List images."""
     if flags["tree"]:
-        raise TreeError
+        _check_tree({**flags, "format": bool(format_text)})
     if repository:
         filters = (*filters, f"reference={repository}")
-    query = ImageListQuery(all=flags["all_"], digests=flags["digests"], filters=parse_filters(filters))
+    query = ImageListQuery(
+        all=flags["all_"], digests=flags["digests"], filters=parse_filters(filters), manifests=flags["tree"]
+    )
     found = session.perform(call(endpoints.IMAGE_LIST, query=query))
+    if flags["tree"]:
+        print_tree(found)
+        return
     full = flags["no_trunc"]
     if flags["quiet"]:
         for image in found:
@@ -72,6 +70,12 @@ def images(
     default = ["Repository", "Tag", *(["Digest"] if flags["digests"] else []), "ID", "CreatedSince", "Size"]
     rows = [row for image in found for row in image_rows(image, digests=flags["digests"], full=full)]
     print_rows(rows, columns=_COLUMNS, format_text=format_text, default=default)
+
+
+def _check_tree(flags: dict[str, bool]) -> None:
+    for flag in ("quiet", "no_trunc", "digests", "format"):
+        if flags[flag]:
+            raise TreeFlagError(flag.replace("_", "-"))
 
 
 def _names(image: ImageSummary, *, digests: bool) -> list[tuple[str, str, str]]:
