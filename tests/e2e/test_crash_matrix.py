@@ -263,8 +263,8 @@ def test_a_part_of_a_shim_dies(crashing: Daemon, rules: str) -> None:
     crashing.docker(*RUN)
     init = int(crashing.inspect("it", ".State.Pid"))
     keeper = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
-    execute = crashing.popen("exec", "it", "sleep", "1000")
-    wait_until(lambda: "sleep 1000" in crashing.docker("top", "it"), what="the exec")
+    execute = crashing.popen("exec", "it", "sleep", "999")
+    wait_until(lambda: "sleep 999" in crashing.docker("top", "it"), what="the exec")
     children = [int(child) for child in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()]
     for attendant in children:
         if Path(f"/proc/{attendant}/comm").read_text().strip() == "moor-launcher":

@@ -62,6 +62,13 @@ class JobFailedError(SystemFailureError):
     """A worker met a failure of the host, or was lost."""
 
 
+class WorkerLostError(JobFailedError):
+    """A worker was killed, or the launcher before it had made one."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"worker for {job} ended without an answer")
+
+
 class PathSilentError(SystemFailureError):
     """A path of the host is on a disk that does not answer."""
 

@@ -16,7 +16,7 @@ from moorage.snapshots.pumping import Source, make_pipe
 from moorage.snapshots.reading import read_pipe
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.store import pump_to
-from moorage.snapshots.workers import Worker, WorkerPool, working
+from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
 
 _QUIET_SECONDS: Final = 10.0
 """How long a walk may find nothing at all before its disk is taken for dead."""
@@ -124,7 +124,7 @@ class FileJobs:
 
     async def remove_tree(self, path: Path) -> None:
         """Remove a file or a directory with all in it; it may be gone already."""
-        await self._run("remove_tree", {"path": str(path)})
+        await run_insistently(self._workers, "remove_tree", {"path": str(path)})
 
     async def disk_usage(self, path: Path) -> int:
         """Return the bytes of all files below a directory, as Docker counts them.

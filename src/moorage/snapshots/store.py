@@ -28,7 +28,7 @@ from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
 from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Snapshot, scan
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.syncing import FileSystemSync
-from moorage.snapshots.workers import Worker, WorkerPool, working
+from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
 
 Progress = Callable[[int], None]
 
@@ -341,8 +341,7 @@ class SnapshotStore:
             _log.warning("leftover %s was not removed: %s", path, error)
 
     async def _remove_tree(self, path: Path) -> None:
-        async with working(self._workers, "remove_tree", {"path": str(path)}) as worker:
-            await worker.result()
+        await run_insistently(self._workers, "remove_tree", {"path": str(path)})
 
 
 async def pump_to(worker: Worker, source: Source, *, out_fd: int, on_progress: Progress | None = None) -> Pumped:

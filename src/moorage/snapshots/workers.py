@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from moorage.api.shim import MAX_PACKET, Do, ErrorKind
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, UnavailableError
 from moorage.snapshots.errors import (
     JobConflictError,
     JobFailedError,
     JobInvalidError,
     JobNotSupportedError,
     PathNotFoundError,
+    WorkerLostError,
 )
 
 _ERRORS: Final[Mapping[str, type[MoorageError]]] = {
@@ -34,6 +35,9 @@ _ERRORS: Final[Mapping[str, type[MoorageError]]] = {
 
 # A worker that waits for a broken disk can't be killed; nobody should wait for it as well.
 _STOP_TIMEOUT: Final = 5.0
+
+# The launcher is replaced within a second or two.
+_RETRIES: Final = (0.5, 1.0, 2.0, 4.0)
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +91,19 @@ async def working(
         await asyncio.shield(worker.stop())
 
 
+async def run_insistently(pool: WorkerPool, job: str, arguments: Mapping[str, object]) -> Mapping[str, Any]:
+    """Run a job that must be done, and may be done twice: again if its worker is killed or there can be none now."""
+    pauses = iter(_RETRIES)
+    while True:
+        try:
+            async with working(pool, job, arguments) as worker:
+                return await worker.result()
+        except (WorkerLostError, UnavailableError):
+            if (pause := next(pauses, None)) is None:
+                raise
+            await asyncio.sleep(pause)
+
+
 class LauncherWorkers:
     """Workers that are forks of the launcher: no interpreter is started for them."""
 
@@ -130,7 +147,7 @@ class _ControlledWorker:
     async def message(self) -> Mapping[str, Any]:
         message = await self._receive()
         if message is None:
-            raise JobFailedError(f"worker for {self._job} ended without an answer")
+            raise WorkerLostError(self._job)
         if (problem := message.get("error")) is not None:
             self._answered = True
             raise _ERRORS.get(problem["kind"], JobFailedError)(problem["message"])

@@ -47,6 +47,10 @@ class VolumeStore:
                 # What it holds counts, and is adopted below as if there had never been a row.
                 _log.error("volume %s cannot be read from the database: %s", row.name, error)
                 await self.rows.delete(row.name)
+        # A removal that was cut after it had taken the directory away.
+        for name in [name for name in self._volumes if not (self.root / name).exists()]:
+            await self.rows.delete(name)
+            del self._volumes[name]
         swept: list[Path] = []
         for entry in os.scandir(self.root):
             if entry.name.startswith(_REMOVING):
