@@ -3,8 +3,6 @@
 The only reader of the environment on the client's side.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,6 +84,10 @@ def config_directory(variables: Mapping[str, str]) -> Path:
 
 
 def _stored_address(name: str, directory: Path) -> Address:
+    # Few clients have contexts, and every one waits for what is imported.
+    import hashlib  # noqa: PLC0415
+    import json  # noqa: PLC0415
+
     identity = hashlib.sha256(name.encode()).hexdigest()
     file = directory / "contexts" / "meta" / identity / "meta.json"
     try:
