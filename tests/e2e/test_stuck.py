@@ -1,7 +1,11 @@
 """One container hangs, and nothing else does; what hangs is shown as what it is."""
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +51,9 @@ def test_an_unkillable_process(own: Daemon) -> None:
     own.docker("run", "-d", "--name", "other", *SLEEP)
     with own.dying_disk() as disk:
         hang_in(own, disk)
+        refused = own.run("pause", "stuck")
+        assert "unable to freeze" in refused.stderr, refused
+        assert own.inspect("stuck", ".State.Status") == "running"
         stopping = own.popen("stop", "-t", "1", "stuck")
         removing = own.popen("rm", "-f", "stuck")
         answers_everything(own)
@@ -175,4 +182,38 @@ def test_a_volume_on_a_dead_disk(own: Daemon) -> None:
         assert all(client.wait(timeout=30) == 0 for client in clients)
         own.docker("rm", "-f", "-v", "holder", "user")
     own.docker("volume", "rm", "dead")
+    own.assert_no_leaks()
+
+
+def test_readers_that_never_read_and_a_pull_that_hangs(own: Daemon) -> None:
+    own.docker("run", "-d", "--name", "talks", "busybox", "yes")
+    silent = (
+        "import socket, time; s = socket.create_server(('127.0.0.1', 5999)); print('ready', flush=True); time.sleep(99)"
+    )
+    with contextlib.ExitStack() as stack:
+        for path in ("/containers/talks/logs?follow=1&stdout=1", "/events", "/containers/talks/stats"):
+            reader = stack.enter_context(socket.socket(socket.AF_UNIX))
+            reader.connect(str(own.socket))
+            reader.sendall(f"GET {path} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+        attached = stack.enter_context(socket.socket(socket.AF_UNIX))
+        attached.connect(str(own.socket))
+        request = "POST /containers/talks/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: d\r\n"
+        attached.sendall(f"{request}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+        command = [*own.entering(), sys.executable, "-c", silent]
+        registry = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(registry.kill)
+        assert registry.stdout is not None
+        registry.stdout.readline()
+        pull = own.popen("pull", "127.0.0.1:5999/app:1")
+        own.docker("ps")
+        own.docker("info")
+        own.docker("run", "--rm", "busybox", "true")
+        assert own.docker("logs", "--tail", "1", "talks") == "y"
+        assert pull.poll() is None
+        own.docker("rm", "-f", "talks")
+        # Nor is the daemon's end held up.
+        started = time.monotonic()
+        own.stop()
+        assert time.monotonic() - started < AT_ONCE * 2
+        own.start()
     own.assert_no_leaks()

@@ -19,6 +19,7 @@ from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.registry import ContainerRegistry
 
+_SECONDS: Final = 10.0
 _RENAMED_COLUMN: Final = re.compile(r"\s+([^\s]*)=\s*(PID[^\s]*)")
 
 # Of ASCII only: a command line may hold any other blank of Unicode.
@@ -79,7 +80,15 @@ async def _run(*command: str) -> tuple[int, str, str]:
         )
     except FileNotFoundError:
         raise RequestFailedError('ps: exec: "ps": executable file not found in $PATH') from None
-    output, trouble = await process.communicate()
+    try:
+        # It reads the memory of processes, for which it may wait as long as they do.
+        async with asyncio.timeout(_SECONDS):
+            output, trouble = await process.communicate()
+    except TimeoutError:
+        raise RequestFailedError(f"ps: no answer within {_SECONDS:g} seconds") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
     return process.returncode or 0, output.decode(errors="replace"), trouble.decode(errors="replace")
 
 
