@@ -1,22 +1,24 @@
-"""Measures of images: pull, load, and unpacking many small files."""
+"""Measures of what comes in: pull, load, import, and unpacking many small files."""
 
 import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
-import threading
 import time
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Final
 
 from comparison.engines import RunningEngine
 from comparison.measures import MIB, Measure
+from comparison.registry import Registry, digest_of
 
 _LAYERS: Final = 4
 _LAYER_SIZE: Final = 50 * MIB
 _SMALL_FILES: Final = 20_000
+BIG: Final = "bench/big:latest"
 
 
 def _tar(files: list[tuple[str, bytes]]) -> bytes:
@@ -29,11 +31,15 @@ def _tar(files: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
+def _random_layers() -> list[bytes]:
+    """Return 200 MB in 4 layers that do not compress."""
+    return [_tar([(f"file{number}", os.urandom(_LAYER_SIZE))]) for number in range(_LAYERS)]
+
+
 @cache
 def _big_archive() -> bytes:
-    """Return a `docker save` archive of 200 MB in 4 layers that do not compress."""
-    layers = [_tar([(f"file{number}", os.urandom(_LAYER_SIZE))]) for number in range(_LAYERS)]
-    return _image_archive("bench/big:latest", layers)
+    """Return a `docker save` archive of 200 MB in 4 layers."""
+    return _image_archive(BIG, _random_layers())
 
 
 @cache
@@ -46,7 +52,7 @@ def _small_files_archive() -> bytes:
 def _image_archive(tag: str, layers: list[bytes]) -> bytes:
     config = json.dumps({
         "architecture": "amd64", "os": "linux", "config": {"Cmd": ["true"]},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         "history": [{"created_by": "bench"} for _ in layers],
     }).encode()  # fmt: skip
     name = hashlib.sha256(config).hexdigest() + ".json"
@@ -55,99 +61,62 @@ def _image_archive(tag: str, layers: list[bytes]) -> bytes:
     return _tar([*files, (name, config), ("manifest.json", json.dumps(manifest).encode())])
 
 
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
 def _load(archive: bytes, tag: str, engine: RunningEngine) -> float:
-    path = engine.directory / "archive.tar"
-    path.write_bytes(archive)
-    begin = time.perf_counter()
-    done = engine.docker("load", "-q", "-i", str(path))
-    took = time.perf_counter() - begin
-    path.unlink()
-    if done.returncode != 0:
-        raise RuntimeError(f"{engine.name}: load: {done.stderr.decode()}")
+    took = _from_file(archive, engine, "load", "-q", "-i")
     engine.docker("rmi", "-f", tag)
     return took
 
 
-class _Registry:
-    """A registry with one image, inside the engine's network namespace."""
-
-    def __init__(self, engine: RunningEngine) -> None:
-        self._blobs: dict[str, tuple[str, bytes]] = {}
-        self._ready = threading.Event()
-        self.port = 0
-        self._server: ThreadingHTTPServer | None = None
-        layers = [_tar([(f"file{number}", os.urandom(_LAYER_SIZE))]) for number in range(_LAYERS)]
-        self._publish(layers)
-        self._thread = threading.Thread(target=self._serve, args=(engine.pid,), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-
-    def _publish(self, layers: list[bytes]) -> None:
-        kind = "application/vnd.docker.distribution.manifest.v2+json"
-        config = json.dumps({
-            "architecture": "amd64", "os": "linux", "config": {"Cmd": ["true"]},
-            "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
-        }).encode()  # fmt: skip
-        blobs = [(_digest(data), data) for data in (config, *layers)]
-        self._blobs.update({digest: ("application/octet-stream", data) for digest, data in blobs})
-        described = [{"digest": digest, "size": len(data)} for digest, data in blobs]
-        manifest = json.dumps({
-            "schemaVersion": 2, "mediaType": kind,
-            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", **described[0]},
-            "layers": [
-                {"mediaType": "application/vnd.docker.image.rootfs.diff.tar", **layer} for layer in described[1:]
-            ],
-        }).encode()  # fmt: skip
-        for name in ("latest", _digest(manifest)):
-            self._blobs[name] = (kind, manifest)
-
-    def _serve(self, pid: int) -> None:
-        # setns() moves this thread alone, so the server listens on the engine's loopback.
-        import ctypes  # noqa: PLC0415 - only this thread needs it
-
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-        ctypes.CDLL(None).setns(namespace, 0x40000000)
-        os.close(namespace)
-        blobs = self._blobs
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                kind, data = blobs.get(self.path.rpartition("/")[2], ("application/json", b"{}"))
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Docker-Content-Digest", _digest(data))
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-
-            do_HEAD = do_GET  # noqa: N815 - the base class's own naming
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        self._ready.set()
-        self._server.serve_forever()
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+def load_big(engine: RunningEngine) -> None:
+    """Let an engine have the image `BIG`."""
+    _from_file(_big_archive(), engine, "load", "-q", "-i")
 
 
-_REGISTRIES: Final[dict[str, _Registry]] = {}
+def remove_big(engine: RunningEngine) -> None:
+    """Undo that."""
+    engine.docker("rmi", "-f", BIG)
+
+
+def _from_file(archive: bytes, engine: RunningEngine, *command: str) -> float:
+    path = engine.directory / "archive.tar"
+    path.write_bytes(archive)
+    begin = time.perf_counter()
+    done = engine.docker(*command, str(path))
+    took = time.perf_counter() - begin
+    path.unlink()
+    if done.returncode != 0:
+        raise RuntimeError(f"{engine.name}: {command[0]}: {done.stderr.decode()}")
+    return took
+
+
+@cache
+def _root_archive() -> bytes:
+    """Return a root file system of 200 MB in 40 files."""
+    return _tar([(f"lib/file{number}", os.urandom(5 * MIB)) for number in range(40)])
+
+
+def _import(engine: RunningEngine) -> float:
+    path: Path = engine.directory / "root.tar"
+    path.write_bytes(_root_archive())
+    with path.open("rb") as archive:
+        begin = time.perf_counter()
+        done = subprocess.run(
+            ["docker", "-H", engine.host, "import", "-", "bench/imported"],
+            stdin=archive, capture_output=True, check=False,
+        )  # fmt: skip
+        took = time.perf_counter() - begin
+    path.unlink()
+    if done.returncode != 0:
+        raise RuntimeError(f"{engine.name}: import: {done.stderr.decode()}")
+    engine.docker("rmi", "-f", "bench/imported")
+    return took
+
+
+_REGISTRIES: Final[dict[str, Registry]] = {}
 
 
 def _start_registry(engine: RunningEngine) -> None:
-    _REGISTRIES[engine.name] = _Registry(engine)
+    _REGISTRIES[engine.name] = Registry(engine, _random_layers())
 
 
 def _stop_registry(engine: RunningEngine) -> None:
@@ -165,14 +134,44 @@ def _pull(engine: RunningEngine) -> float:
     return took
 
 
+def _cut_pull(engine: RunningEngine) -> float:
+    """Megabytes that the second pull takes from the registry, when the first was cut at half."""
+    layers = _random_layers()
+    total = sum(map(len, layers))
+    registry = Registry(engine, layers)
+    reference = f"127.0.0.1:{registry.port}/bench/big:latest"
+    registry.stop_after = total // 2
+    try:
+        pull = subprocess.Popen(["docker", "-H", engine.host, "pull", "-q", reference], stdout=subprocess.DEVNULL)
+        registry.wait_until_stopped(seconds=60)
+        # What is in the sockets should arrive before the end.
+        time.sleep(1)
+        pull.terminate()
+        pull.wait()
+        time.sleep(1)
+        registry.go_on()
+        time.sleep(0.5)
+        before = registry.sent
+        done = engine.docker("pull", "-q", reference)
+        if done.returncode != 0:
+            raise RuntimeError(f"{engine.name}: pull: {done.stderr.decode()}")
+        engine.docker("rmi", "-f", reference)
+        return (registry.sent - before) / MIB
+    finally:
+        registry.go_on()
+        registry.close()
+
+
 IMAGE_MEASURES: Final = (
     Measure(
-        name="pull 200 MB in 4 layers", unit="s", goal=1, run=_pull, rounds=3,
+        name="pull 200 MB in 4 layers", unit="s", goal=1.5, run=_pull, rounds=3,
         prepare=_start_registry, finish=_stop_registry,
     ),
+    Measure(name="pull again after a cut at half", unit="MiB", goal=1, run=_cut_pull, rounds=2),
+    Measure(name="import 200 MB", unit="s", goal=1, run=_import, rounds=3),
     Measure(
         name="load 200 MB in 4 layers", unit="s", goal=1, rounds=3,
-        run=lambda engine: _load(_big_archive(), "bench/big:latest", engine),
+        run=lambda engine: _load(_big_archive(), BIG, engine),
     ),
     Measure(
         name="load 20,000 small files", unit="s", goal=1, rounds=3,
