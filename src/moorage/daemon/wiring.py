@@ -206,6 +206,7 @@ class Wiring:
             stopped=self._end_companions,
             exec_exited=self.execs.exits.record,
             clear_leftovers=self.base.groups.clear,
+            clear_soon=self.leftovers.clear,
         )
 
     def _watch_health(self, record: ContainerRecord) -> None:

@@ -45,6 +45,7 @@ class ExitHooks:
         exec_exited: Records the end of an added process.
         clear_leftovers: Kills what is left in a container's cgroup after its shim died, and
             returns when nothing is.
+        clear_soon: The same, without waiting for what the kernel does not let go.
     """
 
     restart: Callable[[str], Coroutine[Any, Any, None]]
@@ -52,6 +53,7 @@ class ExitHooks:
     stopped: Callable[[str], None]
     exec_exited: Callable[[str, str, int], None]
     clear_leftovers: Callable[[ContainerRecord], Coroutine[Any, Any, None]]
+    clear_soon: Callable[[ContainerRecord], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,7 @@ class ContainerExits:
         publish_unmounts(self.events, record)
         self._publish_die(record, ended)
         self.watch.notify_stopped(record.id, ended.code)
-        released = self.jobs.start(task.release(), key=f"release:{record.id}")
+        released = self.jobs.start(self._release(record, task), key=f"release:{record.id}")
         if goes:
             await hooks.auto_remove(record.id, released)
             return
@@ -137,6 +139,11 @@ class ContainerExits:
             remove_bundle(self.paths.bundle(record.id))
         if restart:
             self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)
+
+    async def _release(self, record: ContainerRecord, task: Task) -> None:
+        if not await task.release():
+            # It died before it had taken the container's cgroup apart.
+            await self.hooks().clear_soon(record)
 
     async def _save(self, record: ContainerRecord, state: ContainerState) -> bool:
         """Make an exit durable; tell whether it is. On a full disk it is shown now and saved later."""

@@ -207,18 +207,21 @@ class Task:
         """Take a network interface away."""
         await self._call({"do": Do.DISCONNECT, "name": name})
 
-    async def release(self) -> None:
-        """Let the shim go, and return when it has taken everything apart; one that is gone already is fine.
+    async def release(self) -> bool:
+        """Let the shim go, and return when it has taken everything apart; tell whether it could say so.
 
         Only then may the container's files, bundle and cgroup be touched or used again.
         """
         if self._client is None:
-            return
+            return True
+        answered = True
         try:
             await self._client.call({"do": Do.RELEASE}, seconds=_RELEASE_SECONDS)
         except (ShimError, ShimGoneError, ShimSilentError) as error:
             _log.debug("the shim of container %s was not released: %s", self.container_id, error)
+            answered = False
         self._client.close()
+        return answered
 
     async def abandon(self) -> None:
         """End a container that nobody will know of, running or not, and let its shim go."""
