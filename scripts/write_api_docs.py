@@ -13,6 +13,7 @@ import msgspec
 
 from moorage.api.endpoint import Endpoint
 from moorage.api.endpoints import ENDPOINTS
+from moorage.api.own_endpoints import OWN_ENDPOINTS
 from moorage.api.versions import MAXIMUM, MINIMUM
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
@@ -23,7 +24,7 @@ INTRODUCTION = f"""# Engine API
 
 Moorage speaks Docker's Engine API in the versions {MINIMUM} to {MAXIMUM}. A path may start with
 `/v<version>`; without it the newest version is meant. An operation that is listed here but
-not built answers 501 with its name; nothing else does.
+not built answers 501 with its name; nothing else does. What is under "moorage" Docker does not have.
 
 Errors are `{{"message": "..."}}` with the status of their kind: 400 the request can never
 succeed, 401 wrong credentials, 403 forbidden, 404 no such object, 409 the object's state
@@ -52,8 +53,9 @@ def row(endpoint: Endpoint[Any, Any, Any]) -> str:
 def page() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION]
-    for area in dict.fromkeys(endpoint.area for endpoint in ENDPOINTS):
-        endpoints = (endpoint for endpoint in ENDPOINTS if endpoint.area == area)
+    every = (*ENDPOINTS, *OWN_ENDPOINTS)
+    for area in dict.fromkeys(endpoint.area for endpoint in every):
+        endpoints = (endpoint for endpoint in every if endpoint.area == area)
         lines += [f"## {area}", "", "| operation | purpose | query | success | since |", "|-|-|-|-|-|"]
         lines += [row(endpoint) for endpoint in endpoints]
         lines.append("")

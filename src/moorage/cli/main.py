@@ -90,6 +90,7 @@ _SYSTEM: Final = {
     "df": "disk_usage:df",
     "dial-stdio": "dialling:dial_stdio",
     "events": "events:events",
+    "fsck": "store:fsck",
     "info": "system:info",
     "prune": "pruning:system_prune",
 }

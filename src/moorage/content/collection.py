@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from moorage.content.errors import BlobNotFoundError, BlobTooLargeError
+from moorage.content.ingest import Blob
 from moorage.content.store import BlobStore
 from moorage.oci.digest import Digest
 
@@ -80,14 +81,19 @@ async def collect(store: BlobStore, roots: Iterable[Digest], *, leaves: Iterable
     Args:
         leaves: Kept themselves, though not what they name: an index lists more than is wanted here.
     """
-    # Listed first: a blob that arrives later is not judged by what was reachable before.
-    present = store.list()
-    kept = await reachable(store, roots) | set(leaves)
     removed: list[Digest] = []
     reclaimed = 0
-    for blob in present:
-        if blob.digest not in kept and blob.digest not in store.held():
+    for blob in await unneeded(store, roots, leaves=leaves):
+        if blob.digest not in store.held():
             await store.delete(blob.digest)
             removed.append(blob.digest)
             reclaimed += blob.size
     return Collected(removed=removed, reclaimed=reclaimed)
+
+
+async def unneeded(store: BlobStore, roots: Iterable[Digest], *, leaves: Iterable[Digest] = ()) -> list[Blob]:
+    """Return every blob that `collect` would remove."""
+    # Listed first: a blob that arrives later is not judged by what was reachable before.
+    present = store.list()
+    kept = await reachable(store, roots) | set(leaves)
+    return [blob for blob in present if blob.digest not in kept and blob.digest not in store.held()]

@@ -9,16 +9,18 @@ Spec: image-spec, image-layout.md.
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import re
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from moorage.content.errors import BlobNotFoundError, BlobTooLargeError
 from moorage.content.ingest import Blob, Ingest
-from moorage.content.layout import write_durably
+from moorage.content.layout import sync_directory, write_durably
 from moorage.oci.digest import Digest, digest_of, hex_of
 
 MANIFEST_LIMIT: Final = 4 << 20
@@ -28,7 +30,9 @@ _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 # Images are named in the database; the file is there because the layout demands it.
 _INDEX: Final = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 _UNNAMED: Final = "unnamed-"
+_BLOB_NAME: Final = re.compile("[0-9a-f]{64}")
 _PARTIAL: Final = ".partial"
+_PIECE: Final = 1 << 20
 _PARTIAL_SECONDS: Final = 7 * 86400.0
 
 
@@ -49,6 +53,8 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._blobs = root / "blobs" / "sha256"
         self._ingest = root / "ingest"
+        self._damaged = root / "damaged"
+        self._unnamed: set[str] = set()
         self._holds: list[Hold] = []
         self._locks: weakref.WeakValueDictionary[Digest, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -98,7 +104,11 @@ class BlobStore:
     def list(self) -> list[Blob]:
         """Return all blobs, in no order."""
         with os.scandir(self._blobs) as entries:
-            return [Blob(digest=Digest(f"sha256:{entry.name}"), size=entry.stat().st_size) for entry in entries]
+            return [
+                Blob(digest=Digest(f"sha256:{entry.name}"), size=entry.stat().st_size)
+                for entry in entries
+                if _BLOB_NAME.fullmatch(entry.name)
+            ]
 
     async def read(self, digest: Digest, *, limit: int = MANIFEST_LIMIT) -> bytes:
         """Return a small blob.
@@ -135,8 +145,12 @@ class BlobStore:
         """
         if digest is None:
             name = f"{_UNNAMED}{uuid.uuid4().hex}"
-            async with self._begin(Ingest(self._ingest / name, self._blobs, digest=None, size=size)) as ingest:
-                yield ingest
+            self._unnamed.add(name)
+            try:
+                async with self._begin(Ingest(self._ingest / name, self._blobs, digest=None, size=size)) as ingest:
+                    yield ingest
+            finally:
+                self._unnamed.discard(name)
             return
         lock = self._locks.setdefault(digest, asyncio.Lock())
         async with lock:
@@ -162,10 +176,47 @@ class BlobStore:
     def expire_partials(self, *, now: float) -> None:
         """Drop what was fetched of blobs that nobody has come back for in a week."""
         for partial in self._ingest.glob(f"*{_PARTIAL}"):
-            digest = Digest(f"sha256:{partial.name.removesuffix(_PARTIAL)}")
-            with contextlib.suppress(FileNotFoundError):
-                if now - partial.stat().st_mtime > _PARTIAL_SECONDS and digest not in self.held():
-                    partial.unlink()
+            if self._is_expired(partial, now=now):
+                partial.unlink(missing_ok=True)
+
+    def strays(self, *, now: float) -> Sequence[Path]:
+        """Return what lies among the blobs and the downloads and is neither; blocks."""
+        found = [path for path in self._blobs.iterdir() if not _BLOB_NAME.fullmatch(path.name)]
+        for path in self._ingest.iterdir():
+            known = path.name in self._unnamed or bool(_BLOB_NAME.fullmatch(path.name.removesuffix(_PARTIAL)))
+            if not known or self._is_expired(path, now=now):
+                found.append(path)
+        return found
+
+    def hash_of(self, digest: Digest) -> Digest:
+        """Return the digest of what is stored under a digest; blocks.
+
+        Raises:
+            BlobNotFoundError: It is not here.
+        """
+        hashed = hashlib.sha256()
+        with self.open_blob(digest) as file:
+            while chunk := file.read(_PIECE):
+                hashed.update(chunk)
+        return Digest(f"sha256:{hashed.hexdigest()}")
+
+    def set_aside(self, digest: Digest) -> Path:
+        """Take a damaged blob out of the store, so that it is fetched again, and return where it lies now; blocks."""
+        self._damaged.mkdir(exist_ok=True)
+        aside = self._damaged / hex_of(digest)
+        self.path(digest).rename(aside)
+        sync_directory(self._damaged)
+        sync_directory(self._blobs)
+        return aside
+
+    def _is_expired(self, partial: Path, *, now: float) -> bool:
+        if not partial.name.endswith(_PARTIAL):
+            return False
+        digest = Digest(f"sha256:{partial.name.removesuffix(_PARTIAL)}")
+        try:
+            return now - partial.stat().st_mtime > _PARTIAL_SECONDS and digest not in self.held()
+        except FileNotFoundError:
+            return False
 
     def held(self) -> set[Digest]:
         """Return what garbage collection must leave alone: held, or being written."""

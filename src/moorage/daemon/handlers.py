@@ -42,6 +42,7 @@ from moorage.server.handlers.containers import ContainerHandlers
 from moorage.server.handlers.exec import ExecHandlers
 from moorage.server.handlers.images import ImageHandlers
 from moorage.server.handlers.networks import NetworkHandlers
+from moorage.server.handlers.store import StoreHandlers
 from moorage.server.handlers.system import SystemHandlers
 from moorage.server.handlers.volumes import VolumeHandlers
 from moorage.server.router import Router
@@ -56,6 +57,7 @@ def make_router(wiring: Wiring) -> Router:
     file_handlers(wiring).bind(router)
     exec_handlers(wiring).bind(router)
     system_handlers(wiring).bind(router)
+    StoreHandlers(check=wiring.check).bind(router)
     ImageHandlers(services=wiring.images).bind(router)
     networks = wiring.base.networks
     NetworkHandlers(

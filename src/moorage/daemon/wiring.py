@@ -16,6 +16,11 @@ from moorage.daemon.live import LiveConfig
 from moorage.daemon.remapping import pools, read_accounts
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.cdi import CDIRegistry
+from moorage.engine.checking.content import ContentCheck
+from moorage.engine.checking.layers import LayerCheck
+from moorage.engine.checking.orphans import OrphanCheck
+from moorage.engine.checking.service import StoreCheck
+from moorage.engine.checking.uses import RunningUses
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
@@ -98,6 +103,27 @@ class Wiring:
             registries=registry_settings(config),
             downloads=config.max_concurrent_downloads,
             uploads=config.max_concurrent_uploads,
+        )
+
+    @cached_property
+    def check(self) -> StoreCheck:
+        """Checks the store."""
+        base, images = self.base, self.images
+        uses = RunningUses(registry=base.registry, tasks=base.tasks, locks=self.locks)
+        return StoreCheck(
+            content=ContentCheck(catalog=images.catalog, table=ImageRows(base.database), blobs=base.blobs),
+            layers=LayerCheck(
+                catalog=images.catalog, blobs=base.blobs, snapshots=base.snapshots, pins=images.pins, uses=uses
+            ),
+            orphans=OrphanCheck(
+                blobs=base.blobs,
+                snapshots=base.snapshots,
+                collector=images.collector,
+                volumes=base.volumes,
+                uses=uses,
+                paths=base.paths,
+                end_stranger=self.recovery.end_stranger,
+            ),
         )
 
     @cached_property

@@ -265,9 +265,9 @@ class Recovery:
     async def _sweep_bundles(self) -> None:
         for name in _names(self.paths.bundles):
             if not self.registry.knows(name):
-                await self._end_stranger(name)
+                await self.end_stranger(name)
 
-    async def _end_stranger(self, container_id: str) -> None:
+    async def end_stranger(self, container_id: str) -> None:
         """End a container that no record knows, and remove its bundle."""
         bundle = self.paths.bundle(container_id)
         gone = asyncio.get_running_loop().create_future()

@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from moorage.content.collection import collect
+from moorage.content.collection import collect, unneeded
+from moorage.content.ingest import Blob
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import explained_disk_errors
 from moorage.images.indexes import attestation_manifests
 from moorage.images.layers import together
 from moorage.images.ports import ImageUsers
-from moorage.oci.digest import ChainID
+from moorage.oci.digest import ChainID, Digest
 from moorage.snapshots.errors import SnapshotInUseError
 from moorage.snapshots.records import Snapshot
 from moorage.snapshots.store import SnapshotStore
@@ -91,11 +92,30 @@ class ImageCollector:
             size=sum(snapshot.size for snapshot in removed),
         )
 
+    def unneeded_snapshots(self) -> list[Snapshot]:
+        """Return the snapshots that nobody needs."""
+        if self.pins.holds_unnamed:
+            return []
+        parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
+        needed = self._needed(parents)
+        return [snapshot for snapshot in self.snapshots.list() if snapshot.chain_id not in needed]
+
+    async def unneeded_blobs(self) -> list[Blob]:
+        """Return the blobs that nobody needs."""
+        roots, leaves = self._needed_blobs()
+        return await unneeded(self.blobs, roots, leaves=leaves)
+
     async def _remove_blobs(self) -> None:
-        manifests = {image.manifest for image in self.catalog.images()} | set(self.users.manifests_in_use())
-        indexes = self.catalog.indexes()
+        roots, leaves = self._needed_blobs()
+        await collect(self.blobs, roots, leaves=leaves)
+
+    def _needed_blobs(self) -> tuple[list[Digest], list[Digest]]:
+        images, indexes = self.catalog.images(), self.catalog.indexes()
+        manifests = {image.manifest for image in images} | set(self.users.manifests_in_use())
         attestations = attestation_manifests(indexes, manifests)
-        await collect(self.blobs, [*manifests, *attestations], leaves=[index.digest for index in indexes])
+        # A manifest may be damaged, or gone; what it named is wanted all the same.
+        content = [blob.digest for image in images for blob in (image.config_blob, *(one.blob for one in image.layers))]
+        return [*manifests, *attestations], [*(index.digest for index in indexes), *content]
 
     @contextlib.asynccontextmanager
     async def cleaning(self) -> AsyncIterator[None]:
@@ -108,11 +128,8 @@ class ImageCollector:
             raise
 
     async def _remove_snapshots(self) -> list[Snapshot]:
-        if self.pins.holds_unnamed:
-            return []
         parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
-        needed = self._needed(parents)
-        unused = [snapshot for snapshot in self.snapshots.list() if snapshot.chain_id not in needed]
+        unused = self.unneeded_snapshots()
         # Topmost first: a snapshot that others stand on cannot be removed.
         unused.sort(key=lambda one: len(_below(one.chain_id, parents=parents)), reverse=True)
         await together([self._remove(snapshot) for snapshot in unused])

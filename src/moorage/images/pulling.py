@@ -182,9 +182,17 @@ class ImagePuller:
         if digest is None:
             return None
         known = self.catalog.named(pull.reference.bare().with_digest(digest), platform=wanted)
-        if known is None or known.id != image.id:
+        if known is None or known.id != image.id or not self._is_whole(image, pull.reference, digest):
             return None
         return image, digest
+
+    def _is_whole(self, image: Image, reference: Reference, digest: Digest) -> bool:
+        """Tell whether nothing was lost of an image, or set aside because it is damaged."""
+        index = self.catalog.index_of(reference)
+        if digest != image.manifest and (index is None or index.digest != digest):
+            return False
+        wanted = {digest, image.manifest, image.config_blob.digest, *(layer.blob.digest for layer in image.layers)}
+        return all(map(self.blobs.contains, wanted)) and all(map(self.snapshots.contains, image.chain_ids))
 
     async def _resolve(self, repository: Repository, pull: _Pull) -> _Resolved:
         top = await repository.manifest(pull.reference.target)

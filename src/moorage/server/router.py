@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from moorage.api.endpoint import Endpoint
 from moorage.api.endpoints import ENDPOINTS
+from moorage.api.own_endpoints import OWN_ENDPOINTS
 from moorage.api.query import Query
 from moorage.server.calls import Call
 from moorage.server.responses import Response
@@ -75,7 +76,7 @@ class Router:
 
     __slots__ = ("_exact", "_patterns", "_routes")
 
-    def __init__(self, endpoints: Iterable[Endpoint[Any, Any, Any]] = ENDPOINTS) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint[Any, Any, Any]] = (*ENDPOINTS, *OWN_ENDPOINTS)) -> None:
         self._routes: dict[str, Route] = {}
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: dict[tuple[str, str, str], list[_Pattern]] = {}

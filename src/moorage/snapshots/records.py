@@ -52,6 +52,19 @@ class Snapshot:
         return found if hex_of(found.chain_id) == directory.name else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How a layer's files differ from its blob.
+
+    Attributes:
+        count: Files that differ.
+        differences: A sentence about each of the first ones.
+    """
+
+    count: int
+    differences: tuple[str, ...]
+
+
 def scan(root: Path) -> tuple[list[Snapshot], list[Path]]:
     """Return the whole layers below a directory, and whatever else is there; blocks."""
     whole: list[Snapshot] = []

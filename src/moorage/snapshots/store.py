@@ -6,6 +6,7 @@ layers, and leftovers that the next start removes.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import uuid
@@ -25,7 +26,7 @@ from moorage.snapshots.errors import (
 )
 from moorage.snapshots.mount_points import make_mount_points
 from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
-from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Snapshot, scan
+from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Comparison, Snapshot, scan
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.syncing import FileSystemSync
 from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
@@ -51,6 +52,8 @@ class SnapshotStore:
         self._unadopted: set[ChainID] = set()
         self._adopting = asyncio.Lock()
         self._sync = FileSystemSync(data_root)
+        # Directories that are no layers, and that somebody works on.
+        self._busy: set[str] = set()
         self._mapping_obstacle: str | None = None
 
     @classmethod
@@ -171,8 +174,11 @@ class SnapshotStore:
             return
         self._unadopted.discard(chain_id)
         doomed = self._root / f"{REMOVED}{uuid.uuid4().hex}"
-        await asyncio.to_thread(self._directory(chain_id).rename, doomed)
-        await self._remove_tree(doomed)
+        with self._working_on(doomed):
+            # Somebody may have removed it by hand.
+            with contextlib.suppress(FileNotFoundError):
+                await asyncio.to_thread(self._directory(chain_id).rename, doomed)
+            await self._remove_tree(doomed)
 
     async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
         """Make a container's own layer below `containers/<id>`.
@@ -196,11 +202,99 @@ class SnapshotStore:
     async def remove_container(self, container_id: str) -> None:
         """Remove `containers/<id>` with all in it; it may be gone already."""
         doomed = self._containers / f"{REMOVED}{uuid.uuid4().hex}"
+        with self._working_on(doomed):
+            try:
+                await asyncio.to_thread((self._containers / container_id).rename, doomed)
+            except FileNotFoundError:
+                return
+            await self._remove_tree(doomed)
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether a layer's directory holds its own files alone, so that its archive tells what is in it."""
+        return self._driver.stacked
+
+    def is_complete(self, chain_id: ChainID) -> bool:
+        """Tell whether a layer's directory and marker are really there; blocks."""
+        return self._diff(chain_id).is_dir() and Snapshot.read(self._directory(chain_id)) is not None
+
+    async def compare(self, chain_id: ChainID, source: Path) -> Comparison:
+        """Compare a layer's files with its blob.
+
+        Raises:
+            CorruptStreamError: The blob is damaged.
+            JobInvalidError: The blob is no archive that could be unpacked.
+            DiffIDMismatchError: The blob is another layer's.
+        """
+        reader, writer = make_pipe()
         try:
-            await asyncio.to_thread((self._containers / container_id).rename, doomed)
-        except FileNotFoundError:
-            return
-        await self._remove_tree(doomed)
+            worker = await self._workers.start("verify", {"target": str(self._diff(chain_id))}, [reader])
+        except BaseException:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        try:
+            pumped = await pump_to(worker, source, out_fd=writer)
+            result = await worker.result()
+        finally:
+            worker.leave()
+        if pumped.diff_id != self.get(chain_id).diff_id:
+            raise DiffIDMismatchError(self.get(chain_id).diff_id, pumped.diff_id)
+        return Comparison(count=result["count"], differences=tuple(result["differences"]))
+
+    async def replace(self, chain_id: ChainID, source: Path, *, allowed: Callable[[], bool]) -> bool:
+        """Unpack a layer anew from its blob, and put it in the place of what is there.
+
+        Args:
+            allowed: Asked at the last moment, after which nothing else happens before the exchange: whoever shows
+                the layer in a mount must not lose it.
+
+        Returns:
+            False if it was not allowed; nothing is changed then.
+        """
+        old = self.get(chain_id)
+        staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
+        doomed = self._root / f"{REMOVED}{uuid.uuid4().hex}"
+        with self._working_on(staging, doomed):
+            try:
+                fresh = await self._stage(staging, old.parent, old.diff_id, source, None)
+                adoptable = await self._complete(staging, fresh)
+                if not allowed():
+                    return False
+                with contextlib.suppress(FileNotFoundError):
+                    self._directory(chain_id).rename(doomed)
+                staging.rename(self._directory(chain_id))
+                await asyncio.to_thread(sync_directory, self._root)
+            finally:
+                for path in (staging, doomed):
+                    if path.exists():
+                        await asyncio.shield(self._remove_tree(path))
+        self._snapshots[chain_id] = fresh
+        if adoptable:
+            self._unadopted.add(chain_id)
+            await self._adopt_ready()
+        return True
+
+    def strays(self) -> Sequence[Path]:
+        """Return what lies among the layers and is none, and what is left of containers; blocks."""
+        _, others = scan(self._root)
+        known = {hex_of(chain_id) for chain_id in self._snapshots} | self._busy | {_BOTTOM}
+        found = [path for path in others if path.name not in known]
+        return [*found, *(path for path in self._containers.glob(f"{REMOVED}*") if path.name not in self._busy)]
+
+    async def remove_stray(self, path: Path) -> None:
+        """Remove what `strays` found."""
+        await self._remove_tree(path)
+
+    @contextlib.contextmanager
+    def _working_on(self, *paths: Path) -> Iterator[None]:
+        names = {path.name for path in paths}
+        self._busy |= names
+        try:
+            yield
+        finally:
+            self._busy -= names
 
     async def _apply(
         self, parent: ChainID | None, expected: DiffID | None, source: Source, on_progress: Progress | None
@@ -208,21 +302,33 @@ class SnapshotStore:
         if parent is not None and not self._driver.stacked:
             await self._wait_for(parent)
         staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
-        await asyncio.to_thread(staging.mkdir, mode=0o700)
-        try:
-            below = self._bottom() if parent is None else self._diff(parent)
-            await self._driver.prepare_layer(staging / DIFF, parent=below)
-            pumped, result = await self._unpack(staging, source, on_progress)
-            if expected is not None and pumped.diff_id != expected:
-                raise DiffIDMismatchError(expected, pumped.diff_id)
-            chain_id = stack(parent, pumped.diff_id)
-            snapshot = Snapshot(chain_id=chain_id, parent=parent, diff_id=pumped.diff_id, size=result["size"])
-            await self._publish(staging, snapshot)
-        finally:
-            if staging.exists():
-                await asyncio.shield(self._remove_tree(staging))
+        with self._working_on(staging):
+            try:
+                snapshot = await self._stage(staging, parent, expected, source, on_progress)
+                await self._publish(staging, snapshot)
+            finally:
+                if staging.exists():
+                    await asyncio.shield(self._remove_tree(staging))
         await self._adopt_ready()
-        return self._snapshots[chain_id]
+        return self._snapshots[snapshot.chain_id]
+
+    async def _stage(
+        self,
+        staging: Path,
+        parent: ChainID | None,
+        expected: DiffID | None,
+        source: Source,
+        on_progress: Progress | None,
+    ) -> Snapshot:
+        """Unpack a layer into a directory that is not one of the store's yet."""
+        await asyncio.to_thread(staging.mkdir, mode=0o700)
+        below = self._bottom() if parent is None else self._diff(parent)
+        await self._driver.prepare_layer(staging / DIFF, parent=below)
+        pumped, result = await self._unpack(staging, source, on_progress)
+        if expected is not None and pumped.diff_id != expected:
+            raise DiffIDMismatchError(expected, pumped.diff_id)
+        chain_id = stack(parent, pumped.diff_id)
+        return Snapshot(chain_id=chain_id, parent=parent, diff_id=pumped.diff_id, size=result["size"])
 
     async def _unpack(
         self, staging: Path, source: Source, on_progress: Progress | None
@@ -246,19 +352,22 @@ class SnapshotStore:
 
     async def _publish(self, staging: Path, snapshot: Snapshot) -> None:
         """Make a staged layer one of the store's, durably."""
-        if not self._driver.stacked or snapshot.parent is None or (staging / IMPLIED).stat().st_size == 0:
-            (staging / IMPLIED).unlink()
-            adoptable = False
-        else:
-            adoptable = True
-        await asyncio.to_thread(snapshot.write, staging)
-        await self._sync.sync()
+        adoptable = await self._complete(staging, snapshot)
         if snapshot.chain_id in self._snapshots:
             return  # imported twice at the same time: the other one was first
         await asyncio.to_thread(self._rename, staging, self._directory(snapshot.chain_id))
         self._snapshots[snapshot.chain_id] = snapshot
         if adoptable:
             self._unadopted.add(snapshot.chain_id)
+
+    async def _complete(self, staging: Path, snapshot: Snapshot) -> bool:
+        """Mark a staged layer as whole, durably; return whether some directories wait for the layers below."""
+        adoptable = self._driver.stacked and snapshot.parent is not None and (staging / IMPLIED).stat().st_size > 0
+        if not adoptable:
+            (staging / IMPLIED).unlink()
+        await asyncio.to_thread(snapshot.write, staging)
+        await self._sync.sync()
+        return adoptable
 
     async def _adopt_ready(self) -> None:
         """Complete the directories of layers whose stack is now whole, from the bottom up."""

@@ -172,6 +172,30 @@ class VolumeService:
         self.events.publish("volume", "destroy", name, {"driver": LOCAL})
         await self.trees.remove_tree(doomed)
 
+    def unknown(self) -> list[str]:
+        """Return the directories that could be volumes, and that no record knows; blocks."""
+        return self.store.unknown()
+
+    async def adopt(self, name: str) -> bool:
+        """Make a directory that no record knows a volume; return False if it was empty, and is gone now."""
+        async with self._lock:
+            return self.store.find(name) is not None or await self.store.adopt(name)
+
+    async def restore(self, name: str) -> bool:
+        """Make a volume's lost directory anew, or forget the volume if nobody uses it; return whether it was made.
+
+        Raises:
+            VolumeNotFoundError: There is no such volume any more.
+        """
+        async with self._lock:
+            volume = self.get(name)
+            if self.users.using_volume(name):
+                self.store.make_directories(name)
+                return True
+            await self.store.take_away(volume)
+        self.events.publish("volume", "destroy", name, {"driver": LOCAL})
+        return False
+
     async def prune(self, filters: Filters, *, named: bool) -> Pruned:
         """Remove the volumes that no container uses.
 

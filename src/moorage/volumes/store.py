@@ -56,17 +56,30 @@ class VolumeStore:
             if entry.name.startswith(_REMOVING):
                 swept.append(Path(entry.path))
             elif entry.name not in self._volumes and entry.is_dir(follow_symlinks=False):
-                await self._adopt_or_drop(Path(entry.path))
+                await self.adopt(entry.name)
         return swept
 
-    async def _adopt_or_drop(self, directory: Path) -> None:
-        data = directory / "_data"
-        try:
-            name = check_name(directory.name)
-        except VolumeNameError:
-            return
-        if not _drop_if_empty(data) or not _drop_if_empty(directory):
-            await self.add(name, options=None, labels=None)
+    def unknown(self) -> list[str]:
+        """Return the directories that could be volumes, and that no record knows; blocks."""
+        with os.scandir(self.root) as entries:
+            found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [name for name in found if name not in self._volumes and _is_name(name)]
+
+    async def adopt(self, name: str) -> bool:
+        """Make a directory that no record knows a volume; return False if it was empty, and is gone now."""
+        if not _is_name(name):
+            return False
+        directory = self.root / name
+        if _drop_if_empty(directory / "_data") and _drop_if_empty(directory):
+            return False
+        await self.add(name, options=None, labels=None)
+        return True
+
+    def make_directories(self, name: str) -> None:
+        """Make a volume's directories; blocks, for microseconds."""
+        directory = self.root / name
+        directory.mkdir(exist_ok=True, mode=0o701)
+        (directory / "_data").mkdir(exist_ok=True, mode=0o755)
 
     def find(self, name: str) -> Volume | None:
         """Return a volume, or None."""
@@ -78,15 +91,12 @@ class VolumeStore:
 
     async def add(self, name: str, *, options: Mapping[str, str] | None, labels: Mapping[str, str] | None) -> Volume:
         """Make the directory and the row of a new volume."""
-        directory = self.root / name
-        data = directory / "_data"
-        directory.mkdir(exist_ok=True, mode=0o701)
-        data.mkdir(exist_ok=True, mode=0o755)
+        self.make_directories(name)
         faults.point("volume:directory-made")
         volume = Volume(
             name=name,
             created_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            mountpoint=str(data),
+            mountpoint=str(self.root / name / "_data"),
             options=options or None,
             labels=labels,
         )
@@ -111,6 +121,13 @@ class VolumeStore:
         """Whether nothing was put into the volume yet."""
         with os.scandir(volume.mountpoint) as entries:
             return next(iter(entries), None) is None
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return check_name(text) == text
+    except VolumeNameError:
+        return False
 
 
 def _drop_if_empty(directory: Path) -> bool:

@@ -16,7 +16,7 @@ import traceback
 
 from moorage.api.shim import ErrorKind, FrameError
 from moorage.errors import MoorageError
-from moorage.worker import archiving, changing, copying, host_paths, probing, relabelling, unpacking, upkeep
+from moorage.worker import archiving, changing, copying, host_paths, probing, relabelling, unpacking, upkeep, verifying
 from moorage.worker.failures import JobError, about
 from moorage.worker.messages import Call
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 JOBS: Mapping[str, Callable[[Call], Result]] = {
     "unpack": unpacking.unpack,
+    "verify": verifying.verify,
     "pack": changing.pack,
     "changes": changing.changes,
     "export": changing.export,

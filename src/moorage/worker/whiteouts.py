@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
 # Names that AUFS kept for itself and that old images still hold.
-_BOOKKEEPING = b".wh..wh."
+BOOKKEEPING = b".wh..wh."
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -54,7 +54,7 @@ def apply_marker(whiteouts: Whiteouts, parent_fd: int, path: bytes, last: bytes)
     head = path[: len(path) - len(last)]
     if last == OPAQUE:
         whiteouts.hide_all(parent_fd, head.rstrip(b"/"))
-    elif not last.startswith(_BOOKKEEPING):
+    elif not last.startswith(BOOKKEEPING):
         hidden = last[len(PREFIX) :]
         if hidden in {b"", b".", b".."}:
             raise invalid(f"invalid whiteout {quoted(path)}")

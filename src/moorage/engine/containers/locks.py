@@ -26,6 +26,10 @@ class KeyedLocks:
             else:
                 self._locks[key] = (lock, holders - 1)
 
+    def is_held(self, key: str) -> bool:
+        """Tell whether somebody holds the lock of a key."""
+        return key in self._locks
+
 
 class ContainerLocks(KeyedLocks):
     """Locks by container ID."""

@@ -154,6 +154,10 @@ class ContainerRegistry:
         if holder != container_id:
             raise NameTakenError(name, holder)
 
+    def is_being_made(self, container_id: str) -> bool:
+        """Tell whether a name is taken for an ID: its record may be about to come."""
+        return container_id in self._names.values()
+
     def release_name(self, name: str, container_id: str) -> None:
         """Give back a reserved name."""
         if self._names.get(name) == container_id:

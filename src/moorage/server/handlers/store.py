@@ -1,0 +1,26 @@
+"""Handlers of Moorage's own operations on the store."""
+
+import dataclasses
+
+from moorage.api import own_endpoints
+from moorage.api.checks import CheckLine, CheckQuery
+from moorage.api.endpoint import NoBody
+from moorage.api.streams import JSONLines
+from moorage.engine.checking.service import StoreCheck
+from moorage.server.calls import Call
+from moorage.server.router import Router
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHandlers:
+    """Checks and cleans what is stored."""
+
+    check: StoreCheck
+
+    def bind(self, router: Router) -> None:
+        """Give the router every handler of this noun."""
+        router.bind(own_endpoints.SYSTEM_CHECK, self.run_check)
+
+    def run_check(self, call: Call[CheckQuery, NoBody]) -> JSONLines[CheckLine]:
+        """Answer POST /system/check."""
+        return JSONLines(self.check.run(repair=call.query.repair, quick=call.query.quick))
