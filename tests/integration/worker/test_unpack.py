@@ -25,10 +25,12 @@ pytestmark = pytest.mark.needs("root")
 async def unpack(
     target: Path, *members: bytes, whiteouts: str = "overlay", limit: int | None = None, raw: bytes | None = None
 ) -> Mapping[str, Any]:
+    """Unpack, and have the check of the store agree that the directory holds what the archive says."""
     target.mkdir(exist_ok=True)
+    fresh = not any(target.iterdir())
+    data = archive(*members) if raw is None else raw
 
     async def source() -> AsyncIterator[bytes]:
-        data = archive(*members) if raw is None else raw
         for start in range(0, len(data), 50_000):
             yield data[start : start + 50_000]
 
@@ -39,6 +41,20 @@ async def unpack(
         os.close(reader)
         os.close(implied_fd)
         pumping = asyncio.ensure_future(pump(source(), out_fd=writer))
+        try:
+            result = await worker.result()
+        finally:
+            await asyncio.wait({pumping})
+    if fresh and whiteouts == "overlay":
+        assert await verify(target, source()) == {"ok": True, "count": 0, "differences": []}
+    return result
+
+
+async def verify(target: Path, source: AsyncIterator[bytes]) -> Mapping[str, Any]:
+    reader, writer = make_pipe()
+    async with working(DirectWorkers(), "verify", {"target": str(target)}, fds=[reader]) as worker:
+        os.close(reader)
+        pumping = asyncio.ensure_future(pump(source, out_fd=writer))
         try:
             return await worker.result()
         finally:
