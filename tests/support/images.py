@@ -12,6 +12,7 @@ from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.committing import ImageCommitter
+from moorage.images.compressing import LayerCompressor
 from moorage.images.history import ImageHistorian
 from moorage.images.importing import ImageImporter
 from moorage.images.inspecting import ImageInspector
@@ -101,7 +102,14 @@ class Engine:
             events=events,
             pins=pins,
         )
-        self.pusher = ImagePusher(catalog=catalog, blobs=blobs, registries=registries, events=events)
+        self.pusher = ImagePusher(
+            catalog=catalog,
+            blobs=blobs,
+            compressor=LayerCompressor(catalog=catalog, blobs=blobs),
+            collector=collector,
+            registries=registries,
+            events=events,
+        )
         self.loader = ImageLoader(
             catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
         )

@@ -8,6 +8,7 @@ from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.committing import ImageCommitter
+from moorage.images.compressing import LayerCompressor
 from moorage.images.history import ImageHistorian
 from moorage.images.importing import ImageImporter
 from moorage.images.inspecting import ImageInspector
@@ -111,7 +112,15 @@ class Images:
                 events=events,
                 pins=pins,
             ),
-            pusher=ImagePusher(catalog=catalog, blobs=blobs, registries=gateway, events=events, slots=upload_slots),
+            pusher=ImagePusher(
+                catalog=catalog,
+                blobs=blobs,
+                compressor=LayerCompressor(catalog=catalog, blobs=blobs),
+                collector=collector,
+                registries=gateway,
+                events=events,
+                slots=upload_slots,
+            ),
             registries=gateway,
             remote=RemoteInspector(registries=gateway),
             remover=remover,

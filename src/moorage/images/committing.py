@@ -69,7 +69,8 @@ class ImageCommitter:
         return image
 
     async def _store(self, commit: Commit, *, changes: AsyncIterator[bytes], names: Sequence[Reference]) -> Image:
-        parent = commit.parent
+        # A push may have put other blobs under it since it was looked up.
+        parent = commit.parent and (self.writer.catalog.get(commit.parent.id) or commit.parent)
         with self.blobs.hold() as hold, self.pins.hold_unnamed(), self._hold_parent(parent):
             if parent is not None:
                 hold.add(parent.manifest, parent.id, *[layer.blob.digest for layer in parent.layers])

@@ -1,6 +1,7 @@
 """Pushing images to registries.
 
-Manifest and layers go out as they are here, so an image that was pulled keeps its digest.
+Manifest and layers go out as they are here, so an image that was pulled keeps its digest; plain layers of one that
+was made here are compressed first.
 
 Spec: Engine API, POST /images/{name}/push; distribution-spec, "Push".
 """
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from moorage.content.store import BlobStore
+    from moorage.images.collection import ImageCollector
+    from moorage.images.compressing import LayerCompressor
     from moorage.oci.descriptor import Descriptor
     from moorage.registry.repository import Repository
     from moorage.registry.uploads import Content
@@ -77,6 +80,8 @@ class ImagePusher:
 
     catalog: ImageCatalog
     blobs: BlobStore
+    compressor: LayerCompressor
+    collector: ImageCollector
     registries: RegistryGateway
     events: EventPublisher
     slots: Slots = field(default_factory=lambda: Slots(_UPLOADS))
@@ -134,8 +139,14 @@ class ImagePusher:
 
     async def _push_image(self, repository: Repository, name: Reference, *, image: Image, report: Report) -> None:
         """Push one image, and let the tag stand for it."""
-        size = await self._push_content(repository, image=image, name=name, target=name.tag, report=report)
-        await self._finish(name, _Pushed(image=image, digest=image.manifest, size=size), report=report)
+        with self.blobs.hold() as hold:
+            for layer in {layer.diff_id: layer for layer in image.layers}.values():
+                report(step(short_id(layer.diff_id), "Preparing"))
+            was, image = image.manifest, await self.compressor.compressed(image, hold=hold)
+            size = await self._push_content(repository, image=image, name=name, target=name.tag, report=report)
+            await self._finish(name, _Pushed(image=image, digest=image.manifest, size=size), report=report)
+        if image.manifest != was:
+            await self.collector.collect()
 
     async def _push_index(self, repository: Repository, name: Reference, *, index: KeptIndex, report: Report) -> None:
         images = self.catalog.variants(index)
@@ -150,6 +161,8 @@ class ImagePusher:
         with self.blobs.hold() as hold:
             hold.add(index.digest)
             for image in images:
+                for layer in image.layers:
+                    report(step(short_id(layer.diff_id), "Preparing"))
                 await self._push_content(repository, image=image, name=name, target=None, report=report)
             await self._push_attestations(repository, index)
             raw = await self.blobs.read(index.digest, limit=MANIFEST_SIZE_LIMIT)
@@ -188,8 +201,6 @@ class ImagePusher:
         with self.blobs.hold() as hold:
             hold.add(image.manifest, image.id, *[layer.blob.digest for layer in image.layers])
             layers = list({layer.blob.digest: layer for layer in image.layers}.values())
-            for layer in layers:
-                report(step(short_id(layer.diff_id), "Preparing"))
             await together([self._push_layer(repository, layer, name=name, report=report) for layer in layers])
             if not await repository.has_blob(image.id):
                 await repository.upload(image.config_blob, self._plain_content(image.config_blob))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from moorage.images.remote import RemoteInspector
+from moorage.oci.media_types import OCI_LAYER, OCI_LAYER_GZIP
 from moorage.oci.reference import parse_reference
 from tests.support.docker_registry import docker_registry, run
 from tests.support.images import Engine, open_engine, tree
@@ -30,7 +31,7 @@ async def test_pushed_image_is_pulled_back_with_its_digest(engine: Engine, tmp_p
         assert "Pushed" in await push(engine, name)
         async with open_engine(tmp_path / "other") as other:
             messages = await other.pull(name)
-            assert f"Digest: {image.manifest}" in [message.status for message in messages]
+            assert f"Digest: {engine.catalog.resolve(name).manifest}" in [message.status for message in messages]
             assert tree(other, other.catalog.resolve(name)) == {"base": b"b" * 1_000_000}
             assert other.catalog.resolve(name).id == image.id
 
@@ -43,6 +44,30 @@ async def test_second_push_uploads_nothing(engine: Engine, tmp_path: Path) -> No
         statuses = await push(engine, name)
         assert "Layer already exists" in statuses
         assert "Pushed" not in statuses
+
+
+async def test_layers_made_here_are_compressed_once_and_the_image_keeps_its_id(engine: Engine, tmp_path: Path) -> None:
+    async with docker_registry(tmp_path / "registry") as host:
+        one, two = f"{host}/team/one:1", f"{host}/team/two:1"
+        image = await engine.import_(BASE, one)
+        other = await engine.import_(BASE, two, changes=["CMD /other"])
+        assert image.layers[0].blob.media_type == OCI_LAYER
+        await push(engine, one)
+        pushed = engine.catalog.resolve(one)
+        assert pushed.id == image.id
+        assert [layer.blob.media_type for layer in pushed.layers] == [OCI_LAYER_GZIP]
+        assert pushed.layers[0].blob.size < len(BASE) // 10
+        # The other image stands on the plain layer still, so that stays.
+        assert engine.blobs.contains(image.layers[0].blob.digest)
+        assert not engine.blobs.contains(image.manifest)
+        assert "Pushed" not in await push(engine, one)
+        statuses = await push(engine, two)
+        assert "Mounted from team/one" in statuses
+        assert engine.catalog.resolve(other.id).layers == pushed.layers
+        assert not engine.blobs.contains(image.layers[0].blob.digest)
+        assert engine.catalog.digests(image.id) == [f"{host}/team/one@{pushed.manifest}"]
+    async with open_engine(tmp_path) as again:
+        assert again.catalog.resolve(one).manifest == pushed.manifest
 
 
 async def test_layer_is_mounted_from_another_repository(engine: Engine, tmp_path: Path) -> None:
@@ -67,7 +92,7 @@ async def test_registry_is_asked_about_an_image_without_pulling_it(engine: Engin
         image = await engine.import_(BASE, f"{host}/app:1")
         await push(engine, f"{host}/app:1")
         found = await RemoteInspector(registries=engine.registries).inspect(f"{host}/app:1")
-        assert found.descriptor.digest == image.manifest
+        assert found.descriptor.digest == engine.catalog.resolve(image.id).manifest
         assert [(one.os, one.architecture) for one in found.platforms] == [("linux", image.config.architecture)]
 
 
