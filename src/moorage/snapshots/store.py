@@ -25,6 +25,7 @@ from moorage.snapshots.errors import (
     SnapshotNotFoundError,
 )
 from moorage.snapshots.mount_points import make_mount_points
+from moorage.snapshots.placement import spread
 from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
 from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Comparison, Snapshot, scan
 from moorage.snapshots.rootfs import Rootfs
@@ -434,6 +435,7 @@ class SnapshotStore:
     def _load(self) -> Sequence[Path]:
         # Programs with set-user-ID in the layers are for containers, not for the host's users.
         self._root.mkdir(mode=0o700, exist_ok=True)
+        spread(self._root)
         make_mount_points(self._bottom())
         whole, leftovers = scan(self._root)
         for snapshot in whole:
