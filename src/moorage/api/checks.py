@@ -76,6 +76,37 @@ class CheckSummary(Model):
     left: int = always(default=0)
 
 
+class CleaningQuery(Query):
+    """Parameters of POST /system/gc; `dry_run` only tells what would be removed."""
+
+    dry_run: bool = field(default=False, name="dry-run")
+
+
+class CleanedImage(Model):
+    """An image that was removed, or would be.
+
+    Attributes:
+        last_used: When it came, was tagged, or a container of it was made or removed.
+        size: Bytes that this gives back.
+    """
+
+    id: str = field(name="ID")
+    names: list[str] = always(default=[])
+    last_used: str = always(default="")
+    size: int = always(default=0)
+
+
+class CleaningReport(Model):
+    """What a removal of unused images did; percentages are of the disk, before it."""
+
+    dry_run: bool = always(default=False)
+    used_percent: int = always(default=0)
+    high_watermark: int = always(default=0)
+    low_watermark: int = always(default=0)
+    images: list[CleanedImage] = always(default=[])
+    space_reclaimed: int = always(default=0)
+
+
 class CheckLine(Model):
     """One line of the answer: a finding, or at the end the summary."""
 

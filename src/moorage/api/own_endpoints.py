@@ -11,6 +11,11 @@ SYSTEM_CHECK: Final = Endpoint(
     summary="find and mend what a crash or a human broke in the store",
     query=checks.CheckQuery, body=NoBody, result=JSONLines[checks.CheckLine],
 )  # fmt: skip
+SYSTEM_GC: Final = Endpoint(
+    method="POST", path="/system/gc", operation="SystemGC", area="moorage",
+    summary="remove unused images until the disk is below the low watermark",
+    query=checks.CleaningQuery, body=NoBody, result=checks.CleaningReport,
+)  # fmt: skip
 
 #: Every operation that Docker does not have.
-OWN_ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any], ...]] = (SYSTEM_CHECK,)
+OWN_ENDPOINTS: Final[tuple[Endpoint[Any, Any, Any], ...]] = (SYSTEM_CHECK, SYSTEM_GC)

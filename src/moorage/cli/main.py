@@ -91,6 +91,7 @@ _SYSTEM: Final = {
     "dial-stdio": "dialling:dial_stdio",
     "events": "events:events",
     "fsck": "store:fsck",
+    "gc": "store:gc",
     "info": "system:info",
     "prune": "pruning:system_prune",
 }

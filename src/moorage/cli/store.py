@@ -1,14 +1,15 @@
-"""``moor system fsck``."""
+"""``moor system fsck`` and ``moor system gc``."""
 
 import sys
 
 import click
 
 from moorage.api import own_endpoints
-from moorage.api.checks import CheckFinding, CheckLine, CheckQuery, CheckSummary, Outcome
+from moorage.api.checks import CheckFinding, CheckLine, CheckQuery, CheckSummary, CleaningQuery, Outcome
 from moorage.api.streams import LineReader
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
+from moorage.cli.tables import human_size
 from moorage.client.calls import call
 
 
@@ -32,6 +33,21 @@ def fsck(session: Session, /, *, quick: bool, repair: bool, unexpected: object) 
                     left = line.summary.left
                     click.echo(summary_text(line.summary))
     sys.exit(1 if left else 0)
+
+
+@click.command(cls=Command, maximum=0)
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed")
+@click.argument("unexpected", nargs=-1)
+@pass_session
+def gc(session: Session, /, *, dry_run: bool, unexpected: object) -> None:
+    """Remove unused images, the least recently used first, until the disk is below the low watermark."""
+    del unexpected  # there are none: `maximum` saw to it
+    report = session.perform(call(own_endpoints.SYSTEM_GC, query=CleaningQuery(dry_run=dry_run)))
+    for image in report.images:
+        names = ", ".join(image.names) or image.id
+        click.echo(f"{'would remove' if dry_run else 'removed'} {names} ({human_size(image.size)})")
+    click.echo(f"Disk: {report.used_percent}% used, low watermark {report.low_watermark}%")
+    click.echo(f"Total {'reclaimable' if dry_run else 'reclaimed'} space: {human_size(report.space_reclaimed)}")
 
 
 def finding_text(finding: CheckFinding) -> str:

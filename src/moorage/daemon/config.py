@@ -17,9 +17,11 @@ import msgspec
 from moorage.api.host_config import LogConfig, Ulimit
 from moorage.api.versions import MAXIMUM, MINIMUM, MalformedVersionError, Version, read_version
 from moorage.daemon.options import FIXED, UNSUPPORTED
+from moorage.daemon.retention import read_retention
 from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME, RuntimeProgram, read_runtimes
 from moorage.engine.bundles.validation import check_slice
 from moorage.errors import InvalidParameterError
+from moorage.images.retention import RetentionPolicy
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
 DEFAULT_DATA_ROOT: Final = Path("/var/lib/moorage")
@@ -109,6 +111,7 @@ class DaemonConfig:
     metrics_address: str = ""
     proxies: Mapping[str, str] = field(default_factory=dict)
     forward_guard: bool = True
+    image_retention: RetentionPolicy | None = None
     fault: str = ""
 
 
@@ -445,6 +448,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "metrics-addr": ("metrics_address", _text),
     "proxies": ("proxies", _proxies),
     "ip-forward-no-drop": ("forward_guard", lambda value: not _switch(value)),
+    "image-gc": ("image_retention", read_retention),
     "host-gateway-ip": ("host_gateways", lambda value: (_text(value),)),
 }
 #: Every key of daemon.json that does something.

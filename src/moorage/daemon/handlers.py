@@ -57,7 +57,7 @@ def make_router(wiring: Wiring) -> Router:
     file_handlers(wiring).bind(router)
     exec_handlers(wiring).bind(router)
     system_handlers(wiring).bind(router)
-    StoreHandlers(check=wiring.check).bind(router)
+    StoreHandlers(check=wiring.store.check, cleaner=wiring.store.cleaner).bind(router)
     ImageHandlers(services=wiring.images).bind(router)
     networks = wiring.base.networks
     NetworkHandlers(

@@ -57,6 +57,8 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
             listener = await listen(host, application, tls=tls_files(config, host), group=config.group)
             listeners.append(listener)
         wiring.recovery.start_policies()
+        if config.image_retention is not None:
+            base.jobs.spawn(wiring.store.cleaner.watch(), key="image-gc", endless=True)
         # What exists now lives as long as the daemon: the collector need not walk it again.
         gc.collect()
         gc.freeze()

@@ -14,13 +14,9 @@ from moorage.daemon.exec_wiring import ExecWiring
 from moorage.daemon.foundations import Foundations
 from moorage.daemon.live import LiveConfig
 from moorage.daemon.remapping import pools, read_accounts
+from moorage.daemon.store_wiring import StoreWiring
 from moorage.engine.bundles.host_facts import HostFacts
 from moorage.engine.cdi import CDIRegistry
-from moorage.engine.checking.content import ContentCheck
-from moorage.engine.checking.layers import LayerCheck
-from moorage.engine.checking.orphans import OrphanCheck
-from moorage.engine.checking.service import StoreCheck
-from moorage.engine.checking.uses import RunningUses
 from moorage.engine.containers.attaching import ContainerAttacher, PendingAttaches
 from moorage.engine.containers.bundling import BundleDefaults, Bundler
 from moorage.engine.containers.checkpointing import Checkpointer
@@ -106,25 +102,9 @@ class Wiring:
         )
 
     @cached_property
-    def check(self) -> StoreCheck:
-        """Checks the store."""
-        base, images = self.base, self.images
-        uses = RunningUses(registry=base.registry, tasks=base.tasks, locks=self.locks)
-        return StoreCheck(
-            content=ContentCheck(catalog=images.catalog, table=ImageRows(base.database), blobs=base.blobs),
-            layers=LayerCheck(
-                catalog=images.catalog, blobs=base.blobs, snapshots=base.snapshots, pins=images.pins, uses=uses
-            ),
-            orphans=OrphanCheck(
-                blobs=base.blobs,
-                snapshots=base.snapshots,
-                collector=images.collector,
-                volumes=base.volumes,
-                uses=uses,
-                paths=base.paths,
-                end_stranger=self.recovery.end_stranger,
-            ),
-        )
+    def store(self) -> StoreWiring:
+        """The check of what is stored, and the removal of what is not needed."""
+        return StoreWiring(self.base, images=self.images, locks=self.locks, recovery=lambda: self.recovery)
 
     @cached_property
     def mounts(self) -> MountPreparer:

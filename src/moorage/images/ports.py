@@ -38,6 +38,9 @@ class ImageTable(Protocol):
     def names(self) -> list[ImageNameRow]:
         """Return every name."""
 
+    def uses(self) -> Mapping[str, int]:
+        """Return when a container of an image was last made or removed, in nanoseconds since 1970, by image ID."""
+
     async def apply(self, change: ImageChange) -> None:
         """Store one change, all of it or nothing."""
 

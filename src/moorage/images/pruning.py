@@ -49,6 +49,10 @@ class ImagePruner:
         self.events.publish("image", "prune", "", {"reclaimed": str(size)})
         return ImagePruneResponse(images_deleted=deleted or None, space_reclaimed=size)
 
+    async def remove_with_names(self, image: Image) -> list[ImageDeleteItem]:
+        """Delete an image with all its names, unless it is in use."""
+        return await self._prune_one(image, dangling_only=False)
+
     async def _prune_one(self, image: Image, *, dangling_only: bool) -> list[ImageDeleteItem]:
         references = self.catalog.references(image.id)
         tagged = any(reference.digest is None for reference in references)

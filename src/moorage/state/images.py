@@ -1,6 +1,7 @@
 """Rows of images and of the names that point at them."""
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,27 @@ create table image_names (
 
 create index image_names_by_image on image_names (image_id);
 """
+
+
+USES: Final = """
+create table image_uses (
+    image_id text primary key references images (id) on delete cascade,
+    used_ns integer not null
+) strict, without rowid;
+"""
+
+
+def note_use(image_id: str, *, at_ns: int) -> Callable[[sqlite3.Connection], None]:
+    """Return the change that notes the use of an image; of one that is gone nothing is noted."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "insert into image_uses (image_id, used_ns) select id, ? from images where id = ?"
+            " on conflict (image_id) do update set used_ns = excluded.used_ns",
+            (at_ns, image_id),
+        )
+
+    return change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +115,11 @@ class ImageRows:
             ImageNameRow(name=name, image_id=image_id, tagged_ns=tagged, target=target)
             for name, image_id, tagged, target in rows
         ]
+
+    def uses(self) -> Mapping[str, int]:
+        """Return when each image was last used by a container, in nanoseconds since 1970."""
+        query = "select image_id, used_ns from image_uses"
+        return dict(self.database.read(lambda connection: connection.execute(query).fetchall()))
 
     async def apply(self, change: ImageChange) -> None:
         """Store one change in one transaction."""

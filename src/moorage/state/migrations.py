@@ -13,4 +13,6 @@ _NOUNS: Final = (containers, images, networks, volumes)
 
 VERSION_1: Final = "".join(noun.SCHEMA for noun in _NOUNS)
 
-MIGRATIONS: Final = (VERSION_1,)
+VERSION_2: Final = images.USES
+
+MIGRATIONS: Final = (VERSION_1, VERSION_2)

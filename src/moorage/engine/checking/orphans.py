@@ -74,7 +74,7 @@ class OrphanCheck:
     async def _containers(self, tally: Tally) -> Findings:
         registry = self.uses.registry
         for name in await asyncio.to_thread(os.listdir, self.paths.containers):
-            if name.startswith(".") or registry.knows(name) or registry.is_being_made(name):
+            if name.startswith(".") or self.uses.is_expected(name):
                 continue
 
             async def remove(name: str = name) -> str:
@@ -110,7 +110,7 @@ class OrphanCheck:
             record = registry.find(name)
             if record is not None and self.uses.is_active(record):
                 continue
-            if record is None and (registry.knows(name) or registry.is_being_made(name)):
+            if record is None and self.uses.is_expected(name):
                 continue
 
             async def remove(name: str = name, *, known: bool = record is not None) -> str:

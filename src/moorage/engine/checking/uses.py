@@ -7,6 +7,7 @@ from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
+from moorage.engine.jobs import Jobs
 from moorage.oci.digest import ChainID
 
 
@@ -17,6 +18,13 @@ class RunningUses:
     registry: ContainerRegistry
     tasks: Tasks
     locks: ContainerLocks
+    jobs: Jobs
+
+    def is_expected(self, container_id: str) -> bool:
+        """Tell whether a container may have files: it is known, being made, or being removed."""
+        registry = self.registry
+        known = registry.knows(container_id) or registry.is_being_made(container_id)
+        return known or self.jobs.running(f"files:{container_id}")
 
     def is_active(self, record: ContainerRecord) -> bool:
         """Tell whether a container has processes, or somebody is at work on it: it may be starting."""

@@ -9,6 +9,7 @@ import bisect
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from moorage.engine.containers.links import links_of
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
 from moorage.state import containers as table
 from moorage.state.containers import ContainerRow, ContainerRows, NameTakenError
+from moorage.state.images import note_use
 
 _log = logging.getLogger(__name__)
 
@@ -173,7 +175,8 @@ class ContainerRegistry:
                     document=_encoder.encode(record.definition),
                     state=_encoder.encode(record.state),
                 )
-            )
+            ),
+            note_use(record.definition.image_id, at_ns=time.time_ns()),
         )
         self._put(record)
 
@@ -228,7 +231,9 @@ class ContainerRegistry:
 
     async def remove(self, container_id: str) -> None:
         """Forget a container; one that is gone already is no error."""
-        await self._rows.apply(table.delete(container_id))
+        found = self._records.get(container_id)
+        used = [] if found is None else [note_use(found.definition.image_id, at_ns=time.time_ns())]
+        await self._rows.apply(table.delete(container_id), *used)
         if (record := self._records.pop(container_id, None)) is not None:
             self.release_name(record.name, container_id)
             del self._ids[bisect.bisect_left(self._ids, container_id)]

@@ -3,10 +3,11 @@
 import dataclasses
 
 from moorage.api import own_endpoints
-from moorage.api.checks import CheckLine, CheckQuery
+from moorage.api.checks import CheckLine, CheckQuery, CleaningQuery, CleaningReport
 from moorage.api.endpoint import NoBody
 from moorage.api.streams import JSONLines
 from moorage.engine.checking.service import StoreCheck
+from moorage.images.cleaning import ImageCleaner
 from moorage.server.calls import Call
 from moorage.server.router import Router
 
@@ -16,11 +17,17 @@ class StoreHandlers:
     """Checks and cleans what is stored."""
 
     check: StoreCheck
+    cleaner: ImageCleaner
 
     def bind(self, router: Router) -> None:
         """Give the router every handler of this noun."""
         router.bind(own_endpoints.SYSTEM_CHECK, self.run_check)
+        router.bind(own_endpoints.SYSTEM_GC, self.clean)
 
     def run_check(self, call: Call[CheckQuery, NoBody]) -> JSONLines[CheckLine]:
         """Answer POST /system/check."""
         return JSONLines(self.check.run(repair=call.query.repair, quick=call.query.quick))
+
+    async def clean(self, call: Call[CleaningQuery, NoBody]) -> CleaningReport:
+        """Answer POST /system/gc."""
+        return await self.cleaner.clean(dry_run=call.query.dry_run)
