@@ -95,7 +95,7 @@ def test_exec(moord: Daemon) -> None:
     assert moord.docker("exec", "-i", "host", "cat", data="in") == "in"
     assert moord.docker("exec", "-t", "host", "tty") == "/dev/pts/0"
     assert "uid=1000(user)" in moord.docker("exec", "-u", "user", "host", "id")
-    assert "unable to find user nobody" in moord.run("exec", "-u", "nobody", "host", "id").stderr
+    assert "unable to find user nobody" in moord.run("exec", "-u", "nobody", "host", "id").stdout
     moord.docker("exec", "-d", "host", "touch", "/mark")
     wait_until(lambda: moord.run("exec", "host", "ls", "/mark").returncode == 0, what="the detached process")
 

@@ -270,7 +270,7 @@ class Daemon:
         found += [
             f"mount {line}"
             for line in self._mounts()
-            if f"{self.base}/" in line and " - fuse " not in line and " small " not in line
+            if f"{self.base}/" in line and " - fuse " not in line and " small-disk " not in line
         ]
         return found
 
