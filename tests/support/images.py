@@ -36,6 +36,8 @@ from moorage.oci.reference import parse_reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.endpoints import RegistrySettings
 from moorage.registry.gateway import RegistryGateway
+from moorage.signatures.gate import SignatureGate
+from moorage.signatures.settings import SignatureSettings
 from moorage.snapshots.store import SnapshotStore
 from moorage.snapshots.workers import DirectWorkers
 from moorage.state.database import Database
@@ -88,6 +90,7 @@ class Engine:
         self.events = events = RecordedEvents()
         self.pins = pins = ChainPins()
         self.catalog = catalog = ImageCatalog(table=ImageRows(database), blobs=blobs, snapshots=snapshots)
+        self.gate = gate = SignatureGate(SignatureSettings(default_policy=Path("/nowhere/policy.json")))
         self.registries = registries = RegistryGateway(settings=settings)
         self.collector = collector = ImageCollector(
             catalog=catalog, blobs=blobs, snapshots=snapshots, users=self.users, pins=pins
@@ -101,6 +104,7 @@ class Engine:
             registries=registries,
             events=events,
             pins=pins,
+            signatures=gate,
         )
         self.pusher = ImagePusher(
             catalog=catalog,
@@ -109,6 +113,7 @@ class Engine:
             collector=collector,
             registries=registries,
             events=events,
+            signatures=gate,
         )
         self.loader = ImageLoader(
             catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events

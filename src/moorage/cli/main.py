@@ -47,6 +47,7 @@ _IMAGE: Final = {
     "history": "images:history",
     "import": "transfer:import_",
     "inspect": "inspecting:image_inspect",
+    "keygen": "signing:keygen",
     "load": "transfer:load",
     "ls": "images:images",
     "list": "images:images",
@@ -56,7 +57,9 @@ _IMAGE: Final = {
     "rm": "images:rmi",
     "remove": "images:rmi",
     "save": "transfer:save",
+    "sign": "signing:sign",
     "tag": "images:tag",
+    "verify": "signing:verify",
 }
 _NETWORK: Final = {
     "connect": "networks:connect",

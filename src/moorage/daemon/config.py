@@ -22,6 +22,7 @@ from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME, RuntimeProgram
 from moorage.engine.bundles.validation import check_slice
 from moorage.errors import InvalidParameterError
 from moorage.images.retention import RetentionPolicy
+from moorage.signatures.settings import SigningKey, read_signing_keys
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
 DEFAULT_DATA_ROOT: Final = Path("/var/lib/moorage")
@@ -83,6 +84,8 @@ class DaemonConfig:
     runtimes: Mapping[str, RuntimeProgram] = field(default_factory=dict)
     registry_mirrors: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
+    signature_policy: Path | None = None
+    signing: tuple[SigningKey, ...] = ()
     max_concurrent_downloads: int = 3
     max_concurrent_uploads: int = 5
     max_download_attempts: int = 5
@@ -420,6 +423,8 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "runtimes": ("runtimes", read_runtimes),
     "registry-mirrors": ("registry_mirrors", _texts),
     "insecure-registries": ("insecure_registries", _texts),
+    "signature-policy": ("signature_policy", _path),
+    "signing": ("signing", read_signing_keys),
     "max-concurrent-downloads": ("max_concurrent_downloads", _number),
     "max-concurrent-uploads": ("max_concurrent_uploads", _number),
     "max-download-attempts": ("max_download_attempts", _number),

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from moorage.daemon.config import DaemonConfig, load
-from moorage.daemon.wiring import Wiring, registry_settings
+from moorage.daemon.wiring import Wiring, registry_settings, signature_settings
 from moorage.errors import MoorageError
 
 _RELOADABLE: Final = frozenset(
     {
         "debug", "default_ipc_mode", "default_runtime", "default_shm_size", "default_stop_timeout",
         "insecure_registries", "labels", "log_level", "max_concurrent_downloads", "max_concurrent_uploads",
-        "max_download_attempts", "registry_mirrors", "runtimes", "shutdown_timeout",
+        "max_download_attempts", "registry_mirrors", "runtimes", "shutdown_timeout", "signature_policy", "signing",
     }
 )  # fmt: skip
 
@@ -58,6 +58,7 @@ class Reloader:
         self.set_level(config)
         self.wiring.images.reconfigure(
             registry_settings(config),
+            signatures=signature_settings(config),
             downloads=config.max_concurrent_downloads,
             uploads=config.max_concurrent_uploads,
         )

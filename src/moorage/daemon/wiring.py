@@ -51,6 +51,7 @@ from moorage.engine.selinux.service import SELinux, read_defaults
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.assembly import Images
 from moorage.registry.endpoints import RegistrySettings
+from moorage.signatures.settings import SignatureSettings
 from moorage.state.images import ImageRows
 
 
@@ -97,6 +98,7 @@ class Wiring:
             users=base.uses,
             events=base.bus,
             registries=registry_settings(config),
+            signatures=signature_settings(config),
             downloads=config.max_concurrent_downloads,
             uploads=config.max_concurrent_uploads,
         )
@@ -463,6 +465,11 @@ def registry_settings(config: DaemonConfig) -> RegistrySettings:
         insecure=config.insecure_registries,
         attempts=config.max_download_attempts,
     )
+
+
+def signature_settings(config: DaemonConfig) -> SignatureSettings:
+    """Return the part of the configuration that is about signatures."""
+    return SignatureSettings(policy=config.signature_policy, signing=config.signing)
 
 
 def read_seccomp_profile(config: DaemonConfig) -> str:

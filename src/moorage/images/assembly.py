@@ -29,6 +29,8 @@ from moorage.images.tagging import ImageTagger
 from moorage.images.writing import ImageWriter
 from moorage.registry.endpoints import RegistrySettings
 from moorage.registry.gateway import RegistryGateway
+from moorage.signatures.gate import SignatureGate
+from moorage.signatures.settings import SignatureSettings
 from moorage.snapshots.store import SnapshotStore
 
 
@@ -58,6 +60,7 @@ class Images:
     remover: ImageRemover
     saver: ImageSaver
     searcher: ImageSearcher
+    signatures: SignatureGate
     tagger: ImageTagger
     download_slots: Slots
     upload_slots: Slots
@@ -72,6 +75,7 @@ class Images:
         users: ImageUsers,
         events: EventPublisher,
         registries: RegistrySettings,
+        signatures: SignatureSettings,
         downloads: int = 3,
         uploads: int = 5,
     ) -> Self:
@@ -82,6 +86,7 @@ class Images:
             uploads: Layers that are pushed at the same time.
         """
         gateway = RegistryGateway(settings=registries)
+        gate = SignatureGate(signatures)
         download_slots, upload_slots = Slots(downloads), Slots(uploads)
         pins = ChainPins()
         catalog = ImageCatalog(table=table, blobs=blobs, snapshots=snapshots)
@@ -111,6 +116,7 @@ class Images:
                 registries=gateway,
                 events=events,
                 pins=pins,
+                signatures=gate,
             ),
             pusher=ImagePusher(
                 catalog=catalog,
@@ -119,6 +125,7 @@ class Images:
                 collector=collector,
                 registries=gateway,
                 events=events,
+                signatures=gate,
                 slots=upload_slots,
             ),
             registries=gateway,
@@ -126,13 +133,17 @@ class Images:
             remover=remover,
             saver=ImageSaver(catalog=catalog, blobs=blobs, events=events),
             searcher=ImageSearcher(registries=gateway),
+            signatures=gate,
             tagger=ImageTagger(catalog=catalog, events=events),
             download_slots=download_slots,
             upload_slots=upload_slots,
         )
 
-    def reconfigure(self, registries: RegistrySettings, *, downloads: int, uploads: int) -> None:
+    def reconfigure(
+        self, registries: RegistrySettings, *, signatures: SignatureSettings, downloads: int, uploads: int
+    ) -> None:
         """Take over settings that changed; transfers under way are not disturbed."""
+        self.signatures.reconfigure(signatures)
         self.registries.reconfigure(registries)
         self.download_slots.resize(downloads)
         self.upload_slots.resize(uploads)

@@ -31,12 +31,15 @@ from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.errors import ManifestNotFoundError, RegistryError, explain
 from moorage.registry.gateway import RegistryGateway
+from moorage.signatures.gate import SignatureGate
+from moorage.signatures.tags import is_tag_of_referrers
 
 if TYPE_CHECKING:
     from moorage.content.store import BlobStore
     from moorage.oci.image_config import ImageConfig
     from moorage.registry.manifests import FetchedManifest
     from moorage.registry.repository import Repository
+    from moorage.signatures.verifying import Demands
     from moorage.snapshots.store import SnapshotStore
 
 _Key = tuple[str, Platform | None, Credentials]
@@ -55,11 +58,13 @@ class _Pull:
 
     Attributes:
         platform: What was asked for explicitly.
+        demands: What must be verified; None when nothing.
     """
 
     reference: Reference
     platform: Platform | None
     report: Report
+    demands: Demands | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ class ImagePuller:
     registries: RegistryGateway
     events: EventPublisher
     pins: ChainPins
+    signatures: SignatureGate
     _flights: Flights[_Key, None] = field(default_factory=Flights)
 
     async def pull(
@@ -113,6 +119,7 @@ class ImagePuller:
 
         Raises:
             ManifestNotFoundError: The registry has no such tag, or nothing for the platform.
+            ImageRefusedError: The signature policy does not accept the image.
             AccessDeniedError: The repository does not exist, or it is not for these credentials.
             MoorageError: Registry, network or content failed.
         """
@@ -121,7 +128,8 @@ class ImagePuller:
             return
 
         async def start(report: Report) -> None:
-            pull = _Pull(reference=reference, platform=platform, report=report)
+            demands = await self.signatures.demands(reference)
+            pull = _Pull(reference=reference, platform=platform, report=report, demands=demands)
             with explained_disk_errors():
                 await self._pull_anywhere(pull, credentials=credentials)
 
@@ -137,6 +145,8 @@ class ImagePuller:
         except RegistryError as error:
             raise explain(error, reference=reference) from error
         for tag in tags:
+            if is_tag_of_referrers(tag):
+                continue
             await self.pull(reference.with_tag(tag), report=report, platform=platform, credentials=credentials)
 
     async def _pull_anywhere(self, pull: _Pull, *, credentials: Credentials) -> None:
@@ -170,6 +180,9 @@ class ImagePuller:
 
         A HEAD request does not count against Docker Hub's limit of pulls, and a deployment asks often.
         """
+        if pull.demands is not None:
+            # What is here may have come before the policy.
+            return None
         wanted = pull.platform or host_platform()
         image = self.catalog.named(pull.reference, platform=wanted)
         if image is None:
@@ -197,6 +210,9 @@ class ImagePuller:
     async def _resolve(self, repository: Repository, pull: _Pull) -> _Resolved:
         top = await repository.manifest(pull.reference.target)
         chosen = await self._choose(repository, top, wanted=pull.platform or host_platform())
+        if pull.demands is not None:
+            # Both are known by digest now, and whatever follows is fetched by a digest in them.
+            await pull.demands.check(repository, digests=(top.digest, chosen.digest))
         manifest = chosen.document
         if not isinstance(manifest, Manifest):
             raise UnusableImageError(f"{chosen.digest} is an index inside an index")

@@ -29,6 +29,7 @@ from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.gateway import RegistryGateway
+from moorage.signatures.gate import SignatureGate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,6 +85,7 @@ class ImagePusher:
     collector: ImageCollector
     registries: RegistryGateway
     events: EventPublisher
+    signatures: SignatureGate
     slots: Slots = field(default_factory=lambda: Slots(_UPLOADS))
 
     async def push(
@@ -111,6 +113,8 @@ class ImagePusher:
         """
         report(status(f"The push refers to repository [{reference.repository}]"))
         images = self._tagged(reference)
+        # A key that can't be read must not be found out when the image is there already.
+        signer = await self.signatures.signer(reference)
         client = self.registries.client()
         repository = await client.connect(reference.bare(), credentials=credentials)
         for name, image in images:
@@ -118,9 +122,13 @@ class ImagePusher:
             if platform is not None:
                 image = self.catalog.resolve(name.canonical, platform=platform)  # noqa: PLW2901 - the one that is meant
             if index is None or platform is not None:
-                await self._push_image(repository, name, image=image, report=report)
+                digests = await self._push_image(repository, name, image=image, report=report)
             else:
-                await self._push_index(repository, name, index=index, report=report)
+                digests = await self._push_index(repository, name, index=index, report=report)
+            if signer is not None:
+                for digest in digests:
+                    if await signer.sign(repository, digest=digest, name=name):
+                        report(status(f"{name.tag}: signed {digest}"))
 
     def _tagged(self, reference: Reference) -> list[tuple[Reference, Image]]:
         tagged = {
@@ -137,8 +145,10 @@ class ImagePusher:
             raise NothingToPushError(f"tag does not exist: {reference.familiar}")
         return [(reference, tagged[reference])]
 
-    async def _push_image(self, repository: Repository, name: Reference, *, image: Image, report: Report) -> None:
-        """Push one image, and let the tag stand for it."""
+    async def _push_image(
+        self, repository: Repository, name: Reference, *, image: Image, report: Report
+    ) -> list[Digest]:
+        """Push one image, and let the tag stand for it; return what there is to sign."""
         with self.blobs.hold() as hold:
             for layer in {layer.diff_id: layer for layer in image.layers}.values():
                 report(step(short_id(layer.diff_id), "Preparing"))
@@ -147,17 +157,21 @@ class ImagePusher:
             await self._finish(name, _Pushed(image=image, digest=image.manifest, size=size), report=report)
         if image.manifest != was:
             await self.collector.collect()
+        return [image.manifest]
 
-    async def _push_index(self, repository: Repository, name: Reference, *, index: KeptIndex, report: Report) -> None:
+    async def _push_index(
+        self, repository: Repository, name: Reference, *, index: KeptIndex, report: Report
+    ) -> list[Digest]:
+        """Push an index with its images; return what there is to sign: some verifiers look at one image only."""
         images = self.catalog.variants(index)
         missing = await self._missing(repository, index, here={image.manifest for image in images})
         if missing and len(images) > 1:
             raise IncompleteIndexError(name, missing=len(missing), total=len(index.images()))
         if missing:
-            await self._push_image(repository, name, image=images[0], report=report)
+            digests = await self._push_image(repository, name, image=images[0], report=report)
             note = "Not all multiplatform-content is present and only the available single-platform image was pushed"
             report(status(f"Info -> {note}\n{index.digest} -> {images[0].manifest}"))
-            return
+            return digests
         with self.blobs.hold() as hold:
             hold.add(index.digest)
             for image in images:
@@ -171,6 +185,7 @@ class ImagePusher:
         primary = self.catalog.named(name) or images[0]
         pushed = _Pushed(image=primary, digest=index.digest, size=len(raw), index=index)
         await self._finish(name, pushed, report=report)
+        return [index.digest, *[image.manifest for image in images]]
 
     async def _missing(self, repository: Repository, index: KeptIndex, *, here: set[Digest]) -> list[Digest]:
         """Return the manifests of an index that are neither here nor in the repository."""

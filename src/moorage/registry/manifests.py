@@ -11,6 +11,7 @@ import msgspec
 
 from moorage.errors import InvalidParameterError
 from moorage.oci import media_types
+from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest, digest_of
 from moorage.oci.distribution import next_link
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
@@ -67,6 +68,22 @@ async def fetch_manifest_digest(connection: Connection, target: str) -> Digest |
     async with connection.call("HEAD", f"manifests/{target}", headers={"Accept": _ACCEPT}) as response:
         digest = response.headers.get("Docker-Content-Digest", "")
     return Digest(digest) if is_digest(digest) else None
+
+
+async def fetch_referrers(connection: Connection, digest: Digest) -> tuple[Descriptor, ...]:
+    """List the manifests that refer to one; a registry that keeps no such list may have it under a tag.
+
+    Spec: distribution-spec, "Listing Referrers" and "Referrers Tag Schema".
+    """
+    for path in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}"):
+        async with connection.call(
+            "GET", path, headers={"Accept": media_types.OCI_INDEX}, accept=frozenset({200, 404})
+        ) as response:
+            raw = await read_bounded(response, limit=MANIFEST_SIZE_LIMIT)
+            if response.status == 200:
+                document = decode_manifest(raw, media_type=media_types.OCI_INDEX)
+                return document.manifests if isinstance(document, Index) else ()
+    return ()
 
 
 async def fetch_tags(connection: Connection) -> list[str]:

@@ -8,7 +8,13 @@ from moorage.registry import uploads
 from moorage.registry.blobs import OnRetry, fetch_blob, fetch_small_blob
 from moorage.registry.connection import Connection
 from moorage.registry.endpoints import RegistrySettings
-from moorage.registry.manifests import FetchedManifest, fetch_manifest, fetch_manifest_digest, fetch_tags
+from moorage.registry.manifests import (
+    FetchedManifest,
+    fetch_manifest,
+    fetch_manifest_digest,
+    fetch_referrers,
+    fetch_tags,
+)
 from moorage.registry.retrying import retried
 
 
@@ -40,6 +46,10 @@ class Repository:
     async def manifest_digest(self, target: str) -> Digest | None:
         """Ask for the digest of a tag without fetching its manifest; a hint, or None."""
         return await fetch_manifest_digest(self._connection, target)
+
+    async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """List the manifests that refer to one, such as its signatures."""
+        return await fetch_referrers(self._connection, digest)
 
     async def tags(self) -> list[str]:
         """List all tags."""

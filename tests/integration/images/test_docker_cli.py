@@ -17,6 +17,7 @@ from moorage.server.handlers.images import ImageHandlers
 from moorage.server.handlers.system import ping, ping_head
 from moorage.server.listener import listen
 from moorage.server.router import Router
+from moorage.signatures.settings import SignatureSettings
 from tests.support.docker_registry import run
 from tests.support.images import Engine
 from tests.support.registry import answer, digest_of, fake_registry, layer_tar
@@ -48,6 +49,7 @@ async def docker(engine: Engine, tmp_path: Path) -> AsyncIterator[CLI]:
         users=engine.users,
         events=engine.events,
         registries=RegistrySettings(retry_delay=0, attempts=2),
+        signatures=SignatureSettings(),
     )
     router = Router()
     ImageHandlers(services=images).bind(router)

@@ -1,0 +1,1 @@
+"""Signatures of images, in cosign's formats: made at push, verified at pull."""
