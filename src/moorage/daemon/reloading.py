@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from moorage.daemon.config import DaemonConfig, load
-from moorage.daemon.wiring import Wiring, registry_settings, signature_settings
+from moorage.daemon.registries import registry_settings, signature_settings
+from moorage.daemon.wiring import Wiring
 from moorage.errors import MoorageError
 
 _RELOADABLE: Final = frozenset(

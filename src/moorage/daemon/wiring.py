@@ -13,6 +13,7 @@ from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.exec_wiring import ExecWiring
 from moorage.daemon.foundations import Foundations
 from moorage.daemon.live import LiveConfig
+from moorage.daemon.registries import registry_settings, signature_settings
 from moorage.daemon.remapping import pools, read_accounts
 from moorage.daemon.store_wiring import StoreWiring
 from moorage.engine.bundles.host_facts import HostFacts
@@ -50,8 +51,6 @@ from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.selinux.service import SELinux, read_defaults
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.assembly import Images
-from moorage.registry.endpoints import RegistrySettings
-from moorage.signatures.settings import SignatureSettings
 from moorage.state.images import ImageRows
 
 
@@ -456,20 +455,6 @@ class Wiring:
             on_live=self.health.start,
             adopt_execs=self.execs.recovery.adopt,
         )
-
-
-def registry_settings(config: DaemonConfig) -> RegistrySettings:
-    """Return the part of the configuration that is about registries."""
-    return RegistrySettings(
-        mirrors=config.registry_mirrors,
-        insecure=config.insecure_registries,
-        attempts=config.max_download_attempts,
-    )
-
-
-def signature_settings(config: DaemonConfig) -> SignatureSettings:
-    """Return the part of the configuration that is about signatures."""
-    return SignatureSettings(policy=config.signature_policy, signing=config.signing)
 
 
 def read_seccomp_profile(config: DaemonConfig) -> str:

@@ -217,12 +217,13 @@ async def test_pushed_image_is_signed_once_and_pulled_under_the_policy(
     engine: Engine, tmp_path: Path, pair: Keys
 ) -> None:
     async with docker_registry(tmp_path / "registry") as host, open_engine(tmp_path / "other") as other:
-        image = await engine.import_(LAYER, f"{host}/app:1")
-        assert await push_signed(engine, f"{host}/app:1", pair) == [f"1: signed {image.manifest}"]
+        await engine.import_(LAYER, f"{host}/app:1")
+        (first,) = await push_signed(engine, f"{host}/app:1", pair)
+        assert first == f"1: signed {engine.catalog.resolve(f'{host}/app:1').manifest}"
         assert await push_signed(engine, f"{host}/app:1", pair) == []
         # Another signer's signature comes beside the first one.
         second = keys(tmp_path, "second")
-        assert await push_signed(engine, f"{host}/app:1", second) == [f"1: signed {image.manifest}"]
+        assert await push_signed(engine, f"{host}/app:1", second) == [first]
         demand(other, tmp_path, {host: [pair.requirement(), second.requirement()]})
         await other.pull(f"{host}/app:1")
         # All tags are pulled without what only belongs to them.
@@ -263,8 +264,9 @@ def attachments(directory: Path) -> Path:
 @pytest.mark.needs("docker-registry")
 async def test_commands_make_keys_sign_and_verify(engine: Engine, tmp_path: Path) -> None:
     async with docker_registry(tmp_path / "registry") as host:
-        image = await engine.import_(LAYER, f"{host}/app:1")
+        await engine.import_(LAYER, f"{host}/app:1")
         await engine.pusher.push(parse_reference(f"{host}/app:1"), report=lambda _: None)
+        image = engine.catalog.resolve(f"{host}/app:1")
         moor = await Moor.with_keys(tmp_path)
         name, public = f"{host}/app:1", str(tmp_path / "team.pub")
         assert "it has no signature" in await moor("verify", name, "--key", public, fails=True)
