@@ -92,11 +92,17 @@ def decompressed(read: Read, *, limit: int | None = None) -> Iterator[bytes]:
         CorruptStreamError: The stream is damaged or cut.
         StreamTooLargeError: It holds more than `limit`.
     """
+    _, pieces = recognised(read)
+    return pieces if limit is None else _limited(pieces, limit)
+
+
+def recognised(read: Read) -> tuple[Compression, Iterator[bytes]]:
+    """Return how a stream is compressed, and its decompressed data as `decompressed` does."""
     prefix = b""
     while len(prefix) < _MAGIC and (more := read(_READ)):
         prefix += more
-    pieces = _PIECES[detect(prefix)](_Replay(prefix, read))
-    return pieces if limit is None else _limited(pieces, limit)
+    compression = detect(prefix)
+    return compression, _PIECES[compression](_Replay(prefix, read))
 
 
 def gzipped(pieces: Iterable[bytes], *, level: int = 1) -> Iterator[bytes]:

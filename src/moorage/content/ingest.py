@@ -15,6 +15,8 @@ from moorage.oci.digest import Digest, hex_of
 
 # Large enough that handing work to a thread costs nothing beside the work.
 _BATCH: Final = 1 << 20
+# Of what one system call takes, IOV_MAX.
+_VECTOR: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,8 @@ class Ingest:
         self._size = size
         self._fd = -1
         self._hash = hashlib.sha256()
-        self._batch = bytearray()
+        self._batch: list[bytes] = []
+        self._batched = 0
         self._writing: asyncio.Future[None] | None = None
         self.complete = False
         self.offset = 0
@@ -60,7 +63,7 @@ class Ingest:
             # What can't be written is dropped as well; a full disk gets its space back all the same.
             await self._settle()
         self._hash = hashlib.sha256()
-        self._batch.clear()
+        self._forget_batch()
         self.offset = self._received = 0
         await asyncio.to_thread(os.ftruncate, self._fd, 0)
 
@@ -75,12 +78,13 @@ class Ingest:
         if self._size is not None and self._received > self._size:
             await self._drop()
             raise BlobSizeMismatchError(self._expected, expected=self._size, actual=self._received)
-        self._batch += chunk
-        if len(self._batch) >= _BATCH:
+        self._batch.append(chunk)
+        self._batched += len(chunk)
+        if self._batched >= _BATCH:
             await self._pass_on()
 
     async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the whole blob while it is written, and commit it at the end.
+        """Yield the whole blob while it is written, and verify it at the end; then it is to be committed.
 
         The kept bytes come first. A blob that is complete is read from the store, and
         `chunks` is not touched.
@@ -100,7 +104,7 @@ class Ingest:
         async for chunk in chunks:
             await self.write(chunk)
             yield chunk
-        await self.commit()
+        await self._verify()
 
     async def commit(self) -> Blob:
         """Verify the blob and put it into the store, durably.
@@ -111,14 +115,7 @@ class Ingest:
         """
         if self.complete:
             return Blob(digest=self._name(), size=await asyncio.to_thread(os.path.getsize, self._path()))
-        await self._settle(flush=True)
-        if self._size is not None and self._received != self._size:
-            raise BlobSizeMismatchError(self._expected, expected=self._size, actual=self._received)
-        actual = self._digest()
-        if self._expected is not None and actual != self._expected:
-            await self._drop()
-            raise BlobDigestMismatchError(self._expected, actual)
-        self._expected = actual
+        self._expected = actual = await self._verify()
         await asyncio.to_thread(self._publish)
         self.complete = True
         return Blob(digest=actual, size=self._received)
@@ -154,7 +151,8 @@ class Ingest:
     async def _pass_on(self) -> None:
         """Hand the batch to a thread; one is written while the next is gathered."""
         await self._settle()
-        batch, self._batch = self._batch, bytearray()
+        batch = self._batch
+        self._forget_batch()
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, batch))
 
     async def _settle(self, *, flush: bool = False) -> None:
@@ -166,16 +164,30 @@ class Ingest:
             await self._pass_on()
             await self._settle()
 
-    def _write(self, batch: bytearray) -> None:
-        self._hash.update(batch)
-        view = memoryview(batch)
-        while view:
-            view = view[os.write(self._fd, view) :]
+    def _write(self, batch: list[bytes]) -> None:
+        for chunk in batch:
+            self._hash.update(chunk)
+        for at in range(0, len(batch), _VECTOR):
+            _write_all(self._fd, batch[at : at + _VECTOR])
+
+    def _forget_batch(self) -> None:
+        self._batch, self._batched = [], 0
+
+    async def _verify(self) -> Digest:
+        """Write what is left and return the digest of all of it, which is the expected one if one is."""
+        await self._settle(flush=True)
+        if self._size is not None and self._received != self._size:
+            raise BlobSizeMismatchError(self._expected, expected=self._size, actual=self._received)
+        actual = self._digest()
+        if self._expected is not None and actual != self._expected:
+            await self._drop()
+            raise BlobDigestMismatchError(self._expected, actual)
+        return actual
 
     async def _drop(self) -> None:
         with contextlib.suppress(OSError):
             await self._settle()
-        self._batch.clear()
+        self._forget_batch()
         await asyncio.to_thread(os.ftruncate, self._fd, 0)
 
     def _digest(self) -> Digest:
@@ -191,6 +203,16 @@ class Ingest:
         os.fsync(self._fd)
         self._partial.rename(self._path())
         sync_directory(self._blobs)
+
+
+def _write_all(fd: int, chunks: list[bytes]) -> None:
+    views = [memoryview(chunk) for chunk in chunks]
+    while views:
+        written = os.writev(fd, views)
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
 
 
 async def _read(path: Path, size: int | None) -> AsyncIterator[bytes]:

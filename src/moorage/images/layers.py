@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from moorage.errors import InvalidParameterError, MoorageError
@@ -16,8 +18,7 @@ from moorage.oci.digest import ChainID, DiffID, Digest, chain_ids
 from moorage.registry.errors import RegistryAnswerError, RegistryError, RegistryUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from moorage.content.store import BlobStore
     from moorage.oci.descriptor import Descriptor
@@ -93,8 +94,10 @@ class LayerFetcher:
         async def start(report: Report) -> None:
             if self._slots.locked():
                 report(step(layer.name, "Waiting"))
-            async with self._slots:
-                await _LayerFetch(self._blobs, self._snapshots, layer=layer, report=report).run(repository)
+            async with contextlib.AsyncExitStack() as place:
+                await place.enter_async_context(self._slots)
+                fetch = _LayerFetch(self._blobs, self._snapshots, layer=layer, report=report, downloaded=place.aclose)
+                await fetch.run(repository)
 
         await self._flights.join((layer.chain_id, layer.blob.digest), start, report=report)
 
@@ -102,11 +105,20 @@ class LayerFetcher:
 class _LayerFetch:
     """One layer on its way."""
 
-    def __init__(self, blobs: BlobStore, snapshots: SnapshotStore, *, layer: PlannedLayer, report: Report) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        snapshots: SnapshotStore,
+        *,
+        layer: PlannedLayer,
+        report: Report,
+        downloaded: Callable[[], Awaitable[None]],
+    ) -> None:
         self._blobs = blobs
         self._snapshots = snapshots
         self._layer = layer
         self._report = report
+        self._leave_place = downloaded
         self._downloaded = False
         self._resumed = False
         self._shown_at = 0.0
@@ -135,6 +147,8 @@ class _LayerFetch:
                 # What was already unpacked, or is being unpacked for another request, has not read the stream.
                 async for _ in chunks:
                     pass
+                # Behind the unpacked layer, whose sync has brought the blob to the disk as well.
+                await ingest.commit()
             except (MoorageError, OSError) as error:
                 # Wrong bytes must not be what the next attempt goes on from, and a full disk needs its space back.
                 if not isinstance(error, RegistryError | RegistryAnswerError | RegistryUnreachableError):
@@ -145,7 +159,12 @@ class _LayerFetch:
         layer = self._layer
         if not self._snapshots.contains(layer.chain_id):
             await self._snapshots.apply(
-                parent=layer.below, diff_id=layer.diff_id, source=source, on_progress=self._show_extracting
+                parent=layer.below,
+                diff_id=layer.diff_id,
+                source=source,
+                # A file was verified when it came, and may have been damaged since.
+                verified=None if isinstance(source, Path) else layer.blob.digest,
+                on_progress=self._show_extracting,
             )
 
     async def _download(self, repository: Repository, *, offset: int) -> AsyncIterator[bytes]:
@@ -157,6 +176,8 @@ class _LayerFetch:
         self._report(step(name, "Verifying Checksum"))
         self._report(step(name, "Download complete"))
         self._downloaded = True
+        # The next one need not wait until this is unpacked and synced.
+        await self._leave_place()
 
     def _show_extracting(self, count: int) -> None:
         # Unpacking keeps up with the download; a second bar for the same bytes would only flicker.
@@ -183,7 +204,10 @@ async def unpack_layers(
     async def unpack(layer: PlannedLayer) -> None:
         meter = Meter(report, id=short_id(layer.diff_id), text="Loading layer", total=layer.blob.size)
         await snapshots.apply(
-            parent=layer.below, diff_id=layer.diff_id, source=blobs.path(layer.blob.digest), on_progress=meter.set
+            parent=layer.below,
+            diff_id=layer.diff_id,
+            source=blobs.path(layer.blob.digest),
+            on_progress=meter.set,
         )
 
     await together([unpack(layer) for layer in layers if not snapshots.contains(layer.chain_id)])

@@ -85,7 +85,8 @@ async def _fetch_once(connection: Connection, descriptor: Descriptor, *, positio
         if skip < 0:
             raise RegistryAnswerError(f'Get "{response.url}": the answer begins after the range asked for')
         left = descriptor.size - position
-        async for chunk in response.content.iter_any():
+        # Pieces as they were received: iter_any() would copy them into one.
+        async for chunk, _ in response.content.iter_chunks():
             wanted = memoryview(chunk)[skip:] if skip else chunk
             skip = max(0, skip - len(chunk))
             left -= len(wanted)

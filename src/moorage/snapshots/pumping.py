@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from moorage.content.compression import decompressed
-from moorage.oci.digest import DiffID
+from moorage.content.compression import Compression, recognised
+from moorage.oci.digest import DiffID, Digest
 
 Source = Path | AsyncIterator[bytes]
 """A compressed blob: a file, or a stream as it arrives."""
@@ -55,11 +55,18 @@ def make_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-async def pump(source: Source, *, out_fd: int, on_progress: Callable[[int], None] | None = None) -> Pumped:
+async def pump(
+    source: Source,
+    *,
+    out_fd: int,
+    verified: Digest | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Pumped:
     """Decompress a stream into a pipe, to its end.
 
     Args:
         out_fd: The pipe; taken over and closed, whatever happens.
+        verified: What the source is; it fails by itself if it is not. Not hashed again where nothing is decompressed.
         on_progress: Called on the loop with the compressed bytes taken so far.
 
     Raises:
@@ -68,7 +75,7 @@ async def pump(source: Source, *, out_fd: int, on_progress: Callable[[int], None
     """
     feed = _Feed(on_progress)
     reader = _FileReader(source, feed) if isinstance(source, Path) else feed
-    thread = asyncio.wrap_future(_start(reader, out_fd))
+    thread = asyncio.wrap_future(_start(reader, out_fd, verified))
     # If nobody awaits it any more, its error has been told in another way.
     thread.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
@@ -80,7 +87,7 @@ async def pump(source: Source, *, out_fd: int, on_progress: Callable[[int], None
         raise
 
 
-def _start(reader: "_Feed | _FileReader", out_fd: int) -> concurrent.futures.Future[Pumped]:
+def _start(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) -> concurrent.futures.Future[Pumped]:
     """Run a pump in a thread of its own.
 
     Not one of the loop's few threads: it may wait long for a slow stream, and would keep
@@ -92,7 +99,7 @@ def _start(reader: "_Feed | _FileReader", out_fd: int) -> concurrent.futures.Fut
 
     def run() -> None:
         try:
-            future.set_result(_run(reader, out_fd))
+            future.set_result(_run(reader, out_fd, verified))
         except BaseException as error:  # noqa: BLE001 - the last frame of the thread
             future.set_exception(error)
 
@@ -100,12 +107,16 @@ def _start(reader: "_Feed | _FileReader", out_fd: int) -> concurrent.futures.Fut
     return future
 
 
-def _run(reader: "_Feed | _FileReader", out_fd: int) -> Pumped:
+def _run(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) -> Pumped:
     digest = hashlib.sha256()
     size = 0
     try:
-        for piece in decompressed(reader.read):
-            digest.update(piece)
+        compression, pieces = recognised(reader.read)
+        if compression is not Compression.NONE:
+            verified = None
+        for piece in pieces:
+            if verified is None:
+                digest.update(piece)
             size += len(piece)
             view = memoryview(piece)
             while view:
@@ -113,7 +124,7 @@ def _run(reader: "_Feed | _FileReader", out_fd: int) -> Pumped:
     finally:
         os.close(out_fd)
         reader.close()
-    return Pumped(diff_id=DiffID("sha256:" + digest.hexdigest()), size=size)
+    return Pumped(diff_id=DiffID(verified or "sha256:" + digest.hexdigest()), size=size)
 
 
 class _FileReader:

@@ -11,11 +11,12 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from moorage.content.layout import sync_directory
-from moorage.oci.digest import ChainID, DiffID, hex_of, stack
+from moorage.oci.digest import ChainID, DiffID, Digest, hex_of, stack
 from moorage.snapshots.drivers import CopyDriver, Driver, OverlayDriver
 from moorage.snapshots.errors import (
     DiffIDMismatchError,
@@ -91,7 +92,13 @@ class SnapshotStore:
         return self._mapping_obstacle
 
     async def apply(
-        self, *, parent: ChainID | None, diff_id: DiffID | None, source: Source, on_progress: Progress | None = None
+        self,
+        *,
+        parent: ChainID | None,
+        diff_id: DiffID | None,
+        source: Source,
+        verified: Digest | None = None,
+        on_progress: Progress | None = None,
     ) -> Snapshot:
         """Unpack a layer, unless it is here; concurrent calls for one layer share one job.
 
@@ -101,6 +108,7 @@ class SnapshotStore:
             parent: The stack below; None for a base layer.
             diff_id: What the image config says; None when nothing does.
             source: The layer's blob, compressed or not. Not read if the layer is here.
+            verified: The blob's digest, if it is verified elsewhere: what is not compressed is not hashed again.
             on_progress: Called with the bytes of the blob that were taken so far.
 
         Raises:
@@ -108,8 +116,9 @@ class SnapshotStore:
             CorruptStreamError: The compressed data is damaged.
             JobInvalidError: The archive is damaged, or would write outside its layer.
         """
+        intake = _Intake(source, verified, on_progress)
         if diff_id is None:
-            return await self._apply(parent, None, source, on_progress)
+            return await self._apply(parent, None, intake)
         chain_id = stack(parent, diff_id)
         while (found := self._snapshots.get(chain_id)) is None and (other := self._running.get(chain_id)) is not None:
             # If the other one fails, this one tries with its own source.
@@ -118,7 +127,7 @@ class SnapshotStore:
             return found
         self._running[chain_id] = ended = asyncio.get_running_loop().create_future()
         try:
-            return await self._apply(parent, diff_id, source, on_progress)
+            return await self._apply(parent, diff_id, intake)
         finally:
             del self._running[chain_id]
             ended.set_result(None)
@@ -259,7 +268,7 @@ class SnapshotStore:
         doomed = self._root / f"{REMOVED}{uuid.uuid4().hex}"
         with self._working_on(staging, doomed):
             try:
-                fresh = await self._stage(staging, old.parent, old.diff_id, source, None)
+                fresh = await self._stage(staging, old.parent, old.diff_id, _Intake(source))
                 adoptable = await self._complete(staging, fresh)
                 if not allowed():
                     return False
@@ -297,15 +306,13 @@ class SnapshotStore:
         finally:
             self._busy -= names
 
-    async def _apply(
-        self, parent: ChainID | None, expected: DiffID | None, source: Source, on_progress: Progress | None
-    ) -> Snapshot:
+    async def _apply(self, parent: ChainID | None, expected: DiffID | None, intake: "_Intake") -> Snapshot:
         if parent is not None and not self._driver.stacked:
             await self._wait_for(parent)
         staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
         with self._working_on(staging):
             try:
-                snapshot = await self._stage(staging, parent, expected, source, on_progress)
+                snapshot = await self._stage(staging, parent, expected, intake)
                 await self._publish(staging, snapshot)
             finally:
                 if staging.exists():
@@ -314,26 +321,19 @@ class SnapshotStore:
         return self._snapshots[snapshot.chain_id]
 
     async def _stage(
-        self,
-        staging: Path,
-        parent: ChainID | None,
-        expected: DiffID | None,
-        source: Source,
-        on_progress: Progress | None,
+        self, staging: Path, parent: ChainID | None, expected: DiffID | None, intake: "_Intake"
     ) -> Snapshot:
         """Unpack a layer into a directory that is not one of the store's yet."""
         await asyncio.to_thread(staging.mkdir, mode=0o700)
         below = self._bottom() if parent is None else self._diff(parent)
         await self._driver.prepare_layer(staging / DIFF, parent=below)
-        pumped, result = await self._unpack(staging, source, on_progress)
+        pumped, result = await self._unpack(staging, intake)
         if expected is not None and pumped.diff_id != expected:
             raise DiffIDMismatchError(expected, pumped.diff_id)
         chain_id = stack(parent, pumped.diff_id)
         return Snapshot(chain_id=chain_id, parent=parent, diff_id=pumped.diff_id, size=result["size"])
 
-    async def _unpack(
-        self, staging: Path, source: Source, on_progress: Progress | None
-    ) -> tuple[Pumped, Mapping[str, Any]]:
+    async def _unpack(self, staging: Path, intake: "_Intake") -> tuple[Pumped, Mapping[str, Any]]:
         arguments = {"target": str(staging / DIFF), "whiteouts": self._driver.whiteouts, "limit": None}
         reader, writer = make_pipe()
         implied_fd = os.open(staging / IMPLIED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -346,7 +346,7 @@ class SnapshotStore:
             os.close(reader)
             os.close(implied_fd)
         try:
-            pumped = await pump_to(worker, source, out_fd=writer, on_progress=on_progress)
+            pumped = await intake.pump_to(worker, out_fd=writer)
             return pumped, await worker.result()
         finally:
             await asyncio.shield(worker.stop())
@@ -435,7 +435,9 @@ class SnapshotStore:
     def _load(self) -> Sequence[Path]:
         # Programs with set-user-ID in the layers are for containers, not for the host's users.
         self._root.mkdir(mode=0o700, exist_ok=True)
+        self._containers.mkdir(exist_ok=True)
         spread(self._root)
+        spread(self._containers)
         make_mount_points(self._bottom())
         whole, leftovers = scan(self._root)
         for snapshot in whole:
@@ -455,13 +457,25 @@ class SnapshotStore:
         await run_insistently(self._workers, "remove_tree", {"path": str(path)})
 
 
-async def pump_to(worker: Worker, source: Source, *, out_fd: int, on_progress: Progress | None = None) -> Pumped:
+async def pump_to(worker: Worker, source: Source, *, out_fd: int) -> Pumped:
     """Pump a stream to a worker; if the worker gives up, raise its error, not the pipe's."""
-    try:
-        return await pump(source, out_fd=out_fd, on_progress=on_progress)
-    except BrokenPipeError:
-        await worker.result()
-        raise
+    return await _Intake(source).pump_to(worker, out_fd=out_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """A stream to be unpacked, and what is known of it."""
+
+    source: Source
+    verified: Digest | None = None
+    on_progress: Progress | None = None
+
+    async def pump_to(self, worker: Worker, *, out_fd: int) -> Pumped:
+        try:
+            return await pump(self.source, out_fd=out_fd, verified=self.verified, on_progress=self.on_progress)
+        except BrokenPipeError:
+            await worker.result()
+            raise
 
 
 async def _choose_driver(data_root: Path, workers: WorkerPool, asked: str | None) -> Driver:

@@ -145,6 +145,8 @@ async def test_the_stream_through_an_ingest_is_the_whole_blob(store: BlobStore) 
         await ingest.write(DATA[:1_000_000])
     async with store.ingest(DIGEST, size=len(DATA)) as ingest:
         through = [chunk async for chunk in ingest.through(chunks_of(DATA[ingest.offset :]))]
+        assert not ingest.complete
+        await ingest.commit()
     assert b"".join(through) == DATA
     async with store.ingest(DIGEST, size=len(DATA)) as ingest:
         assert ingest.complete
