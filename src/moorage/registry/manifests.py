@@ -21,6 +21,8 @@ from moorage.registry.errors import RegistryAnswerError
 
 _ACCEPT: Final = ", ".join(media_types.ACCEPTED_MANIFESTS)
 _TAG_PAGES_LIMIT: Final = 1000
+# Registries that are older than the list of referrers do not know its path, and say so in different ways.
+_REFERRERS_ANSWERS: Final = frozenset({200, 400, 404, 405, 501})
 
 
 class ManifestDigestError(InvalidParameterError):
@@ -77,7 +79,7 @@ async def fetch_referrers(connection: Connection, digest: Digest) -> tuple[Descr
     """
     for path in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}"):
         async with connection.call(
-            "GET", path, headers={"Accept": media_types.OCI_INDEX}, accept=frozenset({200, 404})
+            "GET", path, headers={"Accept": media_types.OCI_INDEX}, accept=_REFERRERS_ANSWERS
         ) as response:
             raw = await read_bounded(response, limit=MANIFEST_SIZE_LIMIT)
             if response.status == 200:

@@ -40,6 +40,9 @@ class SignatureGate:
             PolicyFileError: The policy can't be used.
             KeyFileError: A key that it names can't be used.
         """
+        if reference.digest is not None:
+            # What is pulled by digest is known by it alone; a tag beside it is not looked at.
+            reference = reference.bare().with_digest(reference.digest)
         return await asyncio.to_thread(self._demands, reference)
 
     async def signer(self, reference: Reference) -> Signer | None:

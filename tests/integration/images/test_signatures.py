@@ -110,6 +110,7 @@ async def test_pull_needs_the_signature_that_the_policy_asks_for(engine: Engine,
         assert f"Digest: {image.digest}" in [message.status for message in messages]
         assert tree(engine, engine.catalog.resolve(name)) == {"file": b"content"}
         await engine.pull(f"{registry.host}/app@{image.digest}")
+        await engine.pull(f"{name}@{image.digest}")
 
 
 @pytest.mark.parametrize(

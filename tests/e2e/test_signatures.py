@@ -1,0 +1,78 @@
+"""Signed images with the daemon that people run: pushed with a key, pulled under a policy."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from moorage.signatures.keys import make_key_pair
+from tests.support.daemon import IMAGE, Daemon, wait_until
+
+pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
+
+HOST = "127.0.0.1:5000"
+
+
+@contextlib.contextmanager
+def registry(own: Daemon) -> Iterator[None]:
+    """Run a registry beside the daemon."""
+    command = ["-m", "moorage.distribution", "serve", "--addr", HOST, "--storage", str(own.base / "registry")]
+    process = subprocess.Popen([*own.entering(), sys.executable, *command])
+    try:
+        wait_until(
+            lambda: subprocess.run([*own.entering(), "curl", "-sf", f"http://{HOST}/v2/"], check=False).returncode == 0,
+            what="the registry",
+        )
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def has_loaded_cryptography(own: Daemon) -> bool:
+    return "/cryptography/" in Path(f"/proc/{own.pid}/maps").read_text()
+
+
+def test_push_signs_and_pull_verifies(own: Daemon) -> None:
+    private, public = make_key_pair(password=b"secret")
+    files = {"key": private, "pub": public, "password": b"secret"}
+    for name, content in files.items():
+        (own.base / name).write_bytes(content)
+    requirement = {"type": "sigstoreSigned", "keyPath": str(own.base / "pub")}
+    policy = {"default": [{"type": "reject"}], "transports": {"docker": {HOST: [requirement]}}}
+    (own.base / "policy.json").write_text(json.dumps(policy))
+    settings = {
+        "signature-policy": str(own.base / "policy.json"),
+        "signing": [
+            {
+                "scope": f"{HOST}/team",
+                "key": str(own.base / "key"),
+                "password-file": str(own.base / "password"),
+            }
+        ],
+    }
+    (own.base / "daemon.json").write_text(json.dumps(settings))
+    own.restart("--config-file", str(own.base / "daemon.json"))
+    assert own.docker("run", "--rm", IMAGE, "echo", "here") == "here"
+    assert not has_loaded_cryptography(own)
+    with registry(own):
+        for name in ("team/app:1", "other/app:1"):
+            own.docker("tag", IMAGE, f"{HOST}/{name}")
+        assert "1: signed sha256:" in own.docker("push", f"{HOST}/team/app:1")
+        assert "signed" not in own.docker("push", f"{HOST}/other/app:1")
+        own.docker("rmi", f"{HOST}/team/app:1", f"{HOST}/other/app:1")
+        own.docker("pull", f"{HOST}/team/app:1")
+        assert own.docker("run", "--rm", f"{HOST}/team/app:1", "echo", "signed") == "signed"
+        refused = own.run("run", "--rm", f"{HOST}/other/app:1", "true")
+        assert refused.returncode == 125
+        assert f"signature verification failed for {HOST}/other/app:1" in refused.stderr
+        assert "it has no signature" in refused.stderr
+        assert f"{HOST}/other/app" not in own.docker("images", "--format", "{{.Repository}}").split()
+        answer = own.api("POST", f"/images/create?fromImage={HOST}/other/app&tag=1", check=False)
+        assert "it has no signature" in answer
+    rejected = own.run("pull", "busybox")
+    assert "the signature policy does not allow busybox:latest: it rejects all images of this scope" in rejected.stderr
