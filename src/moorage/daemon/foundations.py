@@ -4,6 +4,7 @@ Opening these reads what is on disk and changes nothing that runs.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Final, Literal
 from moorage.cgroups import systemd
 from moorage.cgroups.group import detect
 from moorage.cgroups.paths import Layout, Mode
+from moorage.content.layout import write_durably
 from moorage.content.store import BlobStore
 from moorage.daemon.config import DaemonConfig
 from moorage.daemon.remapping import daemon_mapping
@@ -222,14 +224,13 @@ def find_init() -> str:
 
 def read_engine_id(path: Path) -> str:
     """Return the engine's identity, made at the first start."""
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        engine_id = str(uuid.uuid4())
-        temporary = path.with_suffix(".new")
-        temporary.write_text(f"{engine_id}\n", encoding="ascii")
-        temporary.rename(path)
-        return engine_id
+    with contextlib.suppress(FileNotFoundError):
+        # Earlier versions may have left an empty one after a power cut.
+        if engine_id := path.read_text(encoding="ascii").strip():
+            return engine_id
+    engine_id = str(uuid.uuid4())
+    write_durably(path, f"{engine_id}\n".encode())
+    return engine_id
 
 
 def _make_roots(config: DaemonConfig) -> None:
