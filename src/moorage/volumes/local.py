@@ -7,13 +7,25 @@ that could be left behind. One in memory is mounted by the first and shared by t
 Spec: Engine API, VolumeCreateRequest "DriverOpts" of the local driver.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from moorage.kernel.mount import MountFlag
 from moorage.volumes.models import Volume, VolumeOptionError
 
 _KNOWN: Final = frozenset({"type", "o", "device"})
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
+_FLAGS: Final = {
+    "ro": MountFlag.RDONLY,
+    "nosuid": MountFlag.NOSUID,
+    "nodev": MountFlag.NODEV,
+    "noexec": MountFlag.NOEXEC,
+    "sync": MountFlag.SYNCHRONOUS,
+    "noatime": MountFlag.NOATIME,
+    "bind": MountFlag.BIND,
+    "rbind": MountFlag.BIND | MountFlag.REC,
+}
 
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
@@ -79,3 +91,22 @@ def spec_mount(volume: Volume, *, destination: str, options: list[str], shared: 
         return {"destination": destination, "type": "bind", "source": shared, "options": options}
     access = [word for word in options if word == "ro"]
     return {"destination": destination, "type": filesystem, "source": device, "options": [*words, *access]}
+
+
+def mount_failure(volume: Volume, reason: str) -> str:
+    """Return Docker's sentence about a volume that can't be mounted.
+
+    Args:
+        reason: As the runtime words it: the system call, what it was about, and the error.
+    """
+    _, device, words = mount_options(volume) or ("", "", [])
+    flags = MountFlag(0)
+    for word in words:
+        flags |= _FLAGS.get(word, 0)
+    data = ",".join(word for word in words if word not in _FLAGS)
+    parts = [f"mount {device}:{volume.mountpoint}"]
+    parts += [f"flags: {flags:#x}"] if flags else []
+    parts += [f"data: {data}"] if data else []
+    cause = re.sub(rf"^\w+ ?(?:{re.escape(device)}|[^:]*): ", "", reason)
+    mounted = f"{', '.join(parts)}: {cause}"
+    return f"error while mounting volume '{volume.mountpoint}': failed to mount local volume: {mounted}"

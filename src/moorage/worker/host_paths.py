@@ -28,6 +28,8 @@ def look(call: Call) -> Result:
     """
     missing = [path for path in call.arguments["paths"] if not _is_there(path)]
     failed: list[tuple[str, str]] = []
+    # The mode given to makedirs() is the last directory's alone, and nobody else may write to the others either.
+    os.umask(0o022)
     for path in call.arguments["directories"]:
         try:
             os.makedirs(path, exist_ok=True)

@@ -200,6 +200,9 @@ class FakeBundler:
     def make(self, record: ContainerRecord, sandbox: Sandbox | None) -> Bundle:
         return Bundle(spec={"process": {}}, launch={"id": record.id})
 
+    def volume_failure(self, record: ContainerRecord, cause: str) -> str:
+        return ""
+
 
 class FakeShim:
     """The other end of a control socket: answers requests, and says what a test wants.

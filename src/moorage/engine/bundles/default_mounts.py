@@ -18,7 +18,7 @@ def system_mounts(*, privileged: bool, writable_cgroups: bool, shm_size: int | N
         privileged: /sys is writable.
         writable_cgroups: The control groups are.
         shm_size: Bytes of /dev/shm; None leaves it out (``--ipc none``).
-        host_ipc: /dev/shm and /dev/mqueue are the host's.
+        host_ipc: /dev/shm is the host's; message queues are, by the namespace.
     """
     plain = ["nosuid", "noexec", "nodev"]
     mounts = [
@@ -33,10 +33,11 @@ def system_mounts(*, privileged: bool, writable_cgroups: bool, shm_size: int | N
         _mount("/sys", "sysfs", "sysfs", [*plain, "rw" if privileged else "ro"]),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", ["rw" if writable_cgroups else "ro", *plain]),
     ]
-    if host_ipc:
-        return [*mounts, bind("/dev/mqueue", "/dev/mqueue"), bind("/dev/shm", "/dev/shm")]  # noqa: S108
+    # It shows the queues of the namespace it is mounted in, so the host's too: which may have none mounted.
     mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", plain))
-    if shm_size is not None:
+    if host_ipc:
+        mounts.append(bind("/dev/shm", "/dev/shm"))  # noqa: S108
+    elif shm_size is not None:
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", [*plain, "mode=1777", f"size={shm_size}"]))  # noqa: S108
     return mounts
 

@@ -112,7 +112,7 @@ def command_line(config: ContainerConfig) -> list[str]:
 
 def environment(config: ContainerConfig, *, hostname: str, home: str, tty: bool) -> list[str]:
     """Return the environment of a process: the defaults, changed by the configuration."""
-    defaults = [_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if tty else [])]
+    defaults = [_PATH, f"HOSTNAME={hostname or config.hostname}", *(["TERM=xterm"] if tty else [])]
     merged = merge_environment(defaults, config.env or ())
     return merged if any(text.startswith("HOME=") for text in merged) else [*merged, f"HOME={home}"]
 

@@ -101,8 +101,9 @@ def _find_group(text: str, groups: Sequence[_GroupEntry]) -> int:
 def _find_extra_group(text: str, groups: Sequence[_GroupEntry]) -> int:
     try:
         return _find_group(text, groups)
-    except UserNotFoundError:
-        raise UserNotFoundError(f"Unable to find group {text}") from None
+    except UserNotFoundError as error:
+        # Docker begins this sentence, and this one only, with a capital letter.
+        raise UserNotFoundError(str(error).replace("unable", "Unable", 1)) from None
 
 
 def _number(text: str) -> int | None:

@@ -97,7 +97,7 @@ class ContainerArchive:
 
 def _require_path(path: str) -> None:
     if not path:
-        raise RequestRefusedError("bad parameter: 'path' is required")
+        raise RequestRefusedError("bad parameter: path cannot be empty")
 
 
 @contextmanager

@@ -221,6 +221,10 @@ class Bundler:
                     os.setxattr(directory / name, "security.selinux", label)
         return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
 
+    def volume_failure(self, record: ContainerRecord, cause: str) -> str:
+        """Return Docker's sentence if a start failed because a volume could not be mounted; "" if not."""
+        return self.mounts.failure(record.definition.mounts, cause)
+
     def hostname(self, record: ContainerRecord) -> str:
         """Return the name that a container sees as its own, empty if it is the host's."""
         if record.host_config.uts_mode == "host":

@@ -101,10 +101,11 @@ class ContainerCreator:
         if asked == ContainerConfig():
             raise RequestRefusedError("config cannot be empty in order to create a container")
         wanted = parse_platform(platform) if platform else None
-        image = self.images.resolve(request.image, platform=wanted)
-        warnings = [] if wanted else _platform_warnings(image)
+        # Without an image it begins with nothing but what is mounted.
+        image = self.images.resolve(request.image, platform=wanted) if request.image else None
+        warnings = [] if wanted or image is None else _platform_warnings(image)
         container_id = secrets.token_hex(32)
-        config = merge_image_config(asked, image.config.config)
+        config = merge_image_config(asked, image.config.config if image else None)
         host_config, more = check_create(
             config, self._with_defaults(request), host=self.host(), log=self.defaults().log
         )
@@ -123,9 +124,9 @@ class ContainerCreator:
             definition=ContainerDefinition(
                 created_ns=time.time_ns(),
                 image=request.image,
-                image_id=image.id,
-                manifest=image.manifest,
-                chain_ids=tuple(image.chain_ids),
+                image_id=image.id if image else "",
+                manifest=image.manifest if image else "",
+                chain_ids=tuple(image.chain_ids) if image else (),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,
                 attachments=attachments_for(host_config, request.networking_config),
@@ -138,7 +139,7 @@ class ContainerCreator:
             # the command line to a registry, for it means a missing image.
             with contextlib.suppress(NetworkNotFoundError):
                 self.networks.validate(sandbox_request(record))
-        with self.pins.hold(image.chain_ids), self.userns.reserve(host_config) as mapping:
+        with self.pins.hold(image.chain_ids if image else ()), self.userns.reserve(host_config) as mapping:
             if mapping is not None:
                 record = dataclasses.replace(
                     record, definition=dataclasses.replace(record.definition, id_mapping=mapping)

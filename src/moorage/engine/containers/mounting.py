@@ -7,6 +7,7 @@ because what they point at may have changed.
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,10 @@ from moorage.engine.userns.mapping import IdMapping
 from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
 from moorage.snapshots.rootfs import Rootfs
-from moorage.volumes.local import bound_directory, in_memory, mount_options, spec_mount
+from moorage.volumes.local import bound_directory, in_memory, mount_failure, mount_options, spec_mount
 
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_NOT_MOUNTED: Final = re.compile(r'error mounting ".*?" to rootfs at "(.*?)": (.+)', re.DOTALL)
 
 Resolver = Callable[[str], ContainerRecord]
 
@@ -105,6 +107,17 @@ class MountPreparer:
         if mount.kind is not MountKind.VOLUME or mount_options(self.volumes.get(mount.name)) is None:
             return None
         return self._spec_volume(mount, None)[0]
+
+    def failure(self, mounts: Sequence[PlannedMount], cause: str) -> str:
+        """Return Docker's sentence if a start failed because of a volume with a device of its own; "" if not."""
+        if (match := _NOT_MOUNTED.search(cause)) is None:
+            return ""
+        destination, reason = match.groups()
+        for mount in mounts:
+            if mount.kind is MountKind.VOLUME and mount.destination == destination:
+                volume = self.volumes.get(mount.name)
+                return "" if mount_options(volume) is None else mount_failure(volume, reason)
+        return ""
 
     def _spec_volume(self, mount: PlannedMount, mapping: IdMapping | None) -> list[dict[str, Any]]:
         volume = self.volumes.get(mount.name)

@@ -172,7 +172,8 @@ class ContainerStarter:
             faults.point("start:shim-asked")
             running = _running_state(record, opened, at_ns=time.time_ns())
             _, started = await asyncio.gather(
-                self.registry.write_ahead(record.id, running), _wait_started(task, is_restored=bool(checkpoint))
+                self.registry.write_ahead(record.id, running),
+                self._wait_started(record, task, is_restored=bool(checkpoint)),
             )
         except BaseException:
             self.tasks.discard(task)
@@ -221,6 +222,16 @@ class ContainerStarter:
                 handlers=task.handlers(),
             )
         task.bind(client)
+
+    async def _wait_started(self, record: ContainerRecord, task: Task, *, is_restored: bool) -> Started:
+        try:
+            return await task.started
+        except LaunchFailedError as error:
+            if is_restored:
+                raise StartFailedError(f"{_RESTORE_TROUBLE}{error}: unknown", exit_code=error.exit_code) from error
+            if sentence := self.bundler.volume_failure(record, str(error)):
+                raise StartFailedError(sentence, exit_code=error.exit_code) from error
+            raise start_error(str(error), exit_code=error.exit_code) from error
 
     async def _record_failure(self, record: ContainerRecord, message: str, *, exit_code: int) -> None:
         self.networks.close_sandbox(record.id)
@@ -274,15 +285,6 @@ def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_
         health=(record.state.health or Health()).of_next_run() if check_of(record.config) else None,
         sandbox=opened.sandbox if opened else None,
     )
-
-
-async def _wait_started(task: Task, *, is_restored: bool) -> Started:
-    try:
-        return await task.started
-    except LaunchFailedError as error:
-        if is_restored:
-            raise StartFailedError(f"{_RESTORE_TROUBLE}{error}: unknown", exit_code=error.exit_code) from error
-        raise start_error(str(error), exit_code=error.exit_code) from error
 
 
 def start_error(cause: str, *, exit_code: int) -> StartRefusedError | StartFailedError:

@@ -44,5 +44,5 @@ def test_resolve_user_refuses(text: str, message: str) -> None:
 
 
 def test_unknown_added_group_is_named() -> None:
-    with pytest.raises(UserNotFoundError, match="Unable to find group render"):
+    with pytest.raises(UserNotFoundError, match="Unable to find group render: no matching entries in group file"):
         resolve_user("", passwd=PASSWD, group=GROUP, extra_groups=["render"])

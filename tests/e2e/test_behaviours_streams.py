@@ -1,0 +1,75 @@
+"""What users lean on in logs, attach, exec and events, where no other test looks; see behaviours.tsv."""
+
+import time
+
+import pytest
+
+from tests.support.daemon import Daemon
+
+pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
+
+
+def test_details_of_a_log_and_both_streams_in_the_order_of_time(moord: Daemon) -> None:
+    script = "for i in 1 2 3; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done"
+    options = ("--log-opt", "labels=a", "--log-opt", "env=E", "--log-opt", "tag={{.Name}}", "-l", "a=1", "-e", "E=2")
+    moord.docker("run", "--name", "told", *options, "busybox", "sh", "-c", script)
+    client = moord.popen("logs", "told")
+    assert client.communicate(timeout=20)[0].split() == ["out1", "err1", "out2", "err2", "out3", "err3"]
+    assert moord.docker("logs", "--details", "--tail", "2", "told") == "E=2,a=1,tag=told out3"
+
+
+def test_forms_of_a_time(moord: Daemon) -> None:
+    moord.docker("run", "--name", "said", "busybox", "echo", "word")
+    second = int(time.time())
+    for since in ("1h", "2000-01-01", "2000-01-01T00:00:00Z", str(second - 3600), f"{second - 3600}.5"):
+        assert moord.docker("logs", "--since", since, "said") == "word"
+        assert moord.docker("logs", "--until", since, "said") == ""
+    for number, lines in (("0", 0), ("1", 1), ("all", 1), ("-1", 1), ("junk", 1)):
+        assert len(moord.docker("logs", "--tail", number, "said").splitlines()) == lines
+
+
+def test_an_attach_needs_a_container_that_runs(moord: Daemon) -> None:
+    moord.docker("create", "--name", "idle", "busybox")
+    assert "You cannot attach to a stopped container, start it first" in moord.run("attach", "idle").stderr
+    mute = moord.run("run", "--name", "mute", "--log-driver", "none", "busybox", "echo", "heard")
+    assert mute.stdout == "heard\n"
+
+
+def test_a_terminal_joins_both_streams(moord: Daemon) -> None:
+    moord.docker("run", "-dt", "--name", "screen", "busybox", "sh", "-c", "echo a; echo b >&2")
+    moord.docker("wait", "screen")
+    done = moord.run("logs", "screen")
+    # The client's pipes are read as text: what was CRLF is one new line.
+    assert (done.stdout, done.stderr) == ("a\nb\n", "")
+
+
+def test_what_an_exec_has_from_its_container(moord: Daemon) -> None:
+    flags = ("-e", "FROM=image", "-u", "user", "-w", "/tmp")
+    moord.docker("run", "-d", "--name", "host", *flags, "busybox", "sleep", "1000")
+    script = "echo $FROM $ADDED; id -u; pwd; echo $HOME"
+    assert moord.docker("exec", "-e", "ADDED=1", "host", "sh", "-c", script).split("\n") == [
+        "image 1", "1000", "/tmp", "/tmp",
+    ]  # fmt: skip
+    assert moord.docker("exec", "-u", "5:6", "-w", "/etc", "host", "sh", "-c", "id -u; id -g; pwd").split() == [
+        "5", "6", "/etc",
+    ]  # fmt: skip
+    capabilities = ("host", "grep", "CapEff", "/proc/self/status")
+    assert moord.docker("exec", *capabilities).split()[1] == "0" * 16
+    full = int(moord.docker("exec", "-u", "0", "--privileged", *capabilities).split()[1], 16)
+    assert full & ~int(moord.docker("exec", "-u", "0", *capabilities).split()[1], 16)
+    # A signal's end and a text that is not found: where Docker's clients look for them.
+    assert moord.run("exec", "host", "sh", "-c", "kill -9 $$").returncode == 137
+    lost = moord.run("exec", "-u", "stranger", "host", "id")
+    assert "unable to find user stranger: no matching entries in passwd file" in lost.stdout + lost.stderr
+    assert lost.returncode == 126
+    assert "executable file not found" in moord.run("exec", "-d", "host", "nosuch").stderr
+
+
+def test_events_of_a_container_that_is_killed_and_removed(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "brief", "-l", "k=v", "busybox", "sleep", "1000")
+    moord.docker("kill", "brief")
+    moord.docker("rm", "brief")
+    lines = moord.docker(
+        "events", "--since", "0", "--until", f"{time.time():.6f}", "-f", "container=brief", "--format", "{{.Action}}"
+    )
+    assert lines.split() == ["create", "start", "kill", "die", "destroy"]
