@@ -4,6 +4,7 @@ Roots are the manifests and indexes that the database names. What they name in t
 from the blobs themselves, so nothing has to be counted and nothing can be counted wrong.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,8 @@ from moorage.content.store import BlobStore
 from moorage.oci.digest import Digest
 
 _LIMIT: Final = 16 << 20
+# Giving the memory and the blocks of a large file back takes a processor a while.
+_AT_ONCE: Final = 4
 
 
 class _Reference(msgspec.Struct):
@@ -83,11 +86,12 @@ async def collect(store: BlobStore, roots: Iterable[Digest], *, leaves: Iterable
     """
     removed: list[Digest] = []
     reclaimed = 0
-    for blob in await unneeded(store, roots, leaves=leaves):
-        if blob.digest not in store.held():
-            await store.delete(blob.digest)
-            removed.append(blob.digest)
-            reclaimed += blob.size
+    found = await unneeded(store, roots, leaves=leaves)
+    for at in range(0, len(found), _AT_ONCE):
+        doomed = [blob for blob in found[at : at + _AT_ONCE] if blob.digest not in store.held()]
+        await asyncio.gather(*(store.delete(blob.digest) for blob in doomed))
+        removed.extend(blob.digest for blob in doomed)
+        reclaimed += sum(blob.size for blob in doomed)
     return Collected(removed=removed, reclaimed=reclaimed)
 
 

@@ -106,6 +106,10 @@ class Ingest:
             yield chunk
         await self._verify()
 
+    def digest(self) -> Digest:
+        """Return the digest of what came; it is all of it once a stream has gone `through`."""
+        return self._expected if self._expected is not None else self._digest()
+
     async def commit(self) -> Blob:
         """Verify the blob and put it into the store, durably.
 
@@ -114,7 +118,7 @@ class Ingest:
             BlobDigestMismatchError: It is something else; the partial file is dropped.
         """
         if self.complete:
-            return Blob(digest=self._name(), size=await asyncio.to_thread(os.path.getsize, self._path()))
+            return Blob(digest=self.digest(), size=await asyncio.to_thread(os.path.getsize, self._path()))
         self._expected = actual = await self._verify()
         await asyncio.to_thread(self._publish)
         self.complete = True
@@ -193,11 +197,8 @@ class Ingest:
     def _digest(self) -> Digest:
         return Digest("sha256:" + self._hash.hexdigest())
 
-    def _name(self) -> Digest:
-        return self._expected if self._expected is not None else self._digest()
-
     def _path(self) -> Path:
-        return self._blobs / hex_of(self._name())
+        return self._blobs / hex_of(self.digest())
 
     def _publish(self) -> None:
         os.fsync(self._fd)

@@ -84,8 +84,8 @@ class ImageCollector:
     async def collect(self) -> Reclaimed:
         """Remove every snapshot and blob without a user."""
         async with self._lock:
-            removed = await self._remove_snapshots()
-            await self._remove_blobs()
+            removed: list[Snapshot] = []
+            await together([self._remove_snapshots(removed), self._remove_blobs()])
             self.blobs.expire_partials(now=time.time())
         return Reclaimed(
             chains=tuple(snapshot.chain_id for snapshot in removed),
@@ -127,13 +127,13 @@ class ImageCollector:
             await asyncio.shield(self.collect())
             raise
 
-    async def _remove_snapshots(self) -> list[Snapshot]:
+    async def _remove_snapshots(self, removed: list[Snapshot]) -> None:
         parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
         unused = self.unneeded_snapshots()
         # Topmost first: a snapshot that others stand on cannot be removed.
         unused.sort(key=lambda one: len(_below(one.chain_id, parents=parents)), reverse=True)
         await together([self._remove(snapshot) for snapshot in unused])
-        return [snapshot for snapshot in unused if not self.snapshots.contains(snapshot.chain_id)]
+        removed.extend(snapshot for snapshot in unused if not self.snapshots.contains(snapshot.chain_id))
 
     async def _remove(self, snapshot: Snapshot) -> None:
         # Another layer may have been put on it meanwhile.

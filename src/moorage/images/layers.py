@@ -163,7 +163,7 @@ class _LayerFetch:
                 diff_id=layer.diff_id,
                 source=source,
                 # A file was verified when it came, and may have been damaged since.
-                verified=None if isinstance(source, Path) else layer.blob.digest,
+                verified=None if isinstance(source, Path) else lambda: layer.blob.digest,
                 on_progress=self._show_extracting,
             )
 

@@ -64,14 +64,8 @@ class ImageWriter:
         media_type = LAYER_TYPES.get(compression)
         source = stream.chunks() if media_type else plain(stream.chunks())
         async with self.blobs.ingest(None) as ingest:
-
-            async def stored() -> AsyncIterator[bytes]:
-                async for chunk in source:
-                    await ingest.write(chunk)
-                    yield chunk
-
-            through = stored()
-            snapshot = await self.snapshots.apply(parent=below, diff_id=None, source=through)
+            through = ingest.through(source)
+            snapshot = await self.snapshots.apply(parent=below, diff_id=None, source=through, verified=ingest.digest)
             # An archive may go on after its end; the blob is all of it.
             async for _ in through:
                 pass

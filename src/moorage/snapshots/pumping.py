@@ -22,6 +22,8 @@ from moorage.oci.digest import DiffID, Digest
 
 Source = Path | AsyncIterator[bytes]
 """A compressed blob: a file, or a stream as it arrives."""
+Verified = Callable[[], Digest]
+"""Tells the digest of a source that is hashed elsewhere; asked when it has ended."""
 
 # Enough to keep the thread busy over a hiccup of the network, little beside a layer.
 _BUFFER: Final = 8 << 20
@@ -59,14 +61,14 @@ async def pump(
     source: Source,
     *,
     out_fd: int,
-    verified: Digest | None = None,
+    verified: Verified | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Pumped:
     """Decompress a stream into a pipe, to its end.
 
     Args:
         out_fd: The pipe; taken over and closed, whatever happens.
-        verified: What the source is; it fails by itself if it is not. Not hashed again where nothing is decompressed.
+        verified: Tells the digest of the whole source, at its end: not hashed again where nothing is decompressed.
         on_progress: Called on the loop with the compressed bytes taken so far.
 
     Raises:
@@ -87,7 +89,7 @@ async def pump(
         raise
 
 
-def _start(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) -> concurrent.futures.Future[Pumped]:
+def _start(reader: "_Feed | _FileReader", out_fd: int, verified: Verified | None) -> concurrent.futures.Future[Pumped]:
     """Run a pump in a thread of its own.
 
     Not one of the loop's few threads: it may wait long for a slow stream, and would keep
@@ -107,7 +109,7 @@ def _start(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) 
     return future
 
 
-def _run(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) -> Pumped:
+def _run(reader: "_Feed | _FileReader", out_fd: int, verified: Verified | None) -> Pumped:
     digest = hashlib.sha256()
     size = 0
     try:
@@ -124,7 +126,7 @@ def _run(reader: "_Feed | _FileReader", out_fd: int, verified: Digest | None) ->
     finally:
         os.close(out_fd)
         reader.close()
-    return Pumped(diff_id=DiffID(verified or "sha256:" + digest.hexdigest()), size=size)
+    return Pumped(diff_id=DiffID(verified() if verified else "sha256:" + digest.hexdigest()), size=size)
 
 
 class _FileReader:

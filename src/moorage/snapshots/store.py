@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from moorage.content.layout import sync_directory
-from moorage.oci.digest import ChainID, DiffID, Digest, hex_of, stack
+from moorage.oci.digest import ChainID, DiffID, hex_of, stack
 from moorage.snapshots.drivers import CopyDriver, Driver, OverlayDriver
 from moorage.snapshots.errors import (
     DiffIDMismatchError,
@@ -27,7 +27,7 @@ from moorage.snapshots.errors import (
 )
 from moorage.snapshots.mount_points import make_mount_points
 from moorage.snapshots.placement import spread
-from moorage.snapshots.pumping import Pumped, Source, make_pipe, pump
+from moorage.snapshots.pumping import Pumped, Source, Verified, make_pipe, pump
 from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Comparison, Snapshot, scan
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.syncing import FileSystemSync
@@ -97,7 +97,7 @@ class SnapshotStore:
         parent: ChainID | None,
         diff_id: DiffID | None,
         source: Source,
-        verified: Digest | None = None,
+        verified: Verified | None = None,
         on_progress: Progress | None = None,
     ) -> Snapshot:
         """Unpack a layer, unless it is here; concurrent calls for one layer share one job.
@@ -108,7 +108,7 @@ class SnapshotStore:
             parent: The stack below; None for a base layer.
             diff_id: What the image config says; None when nothing does.
             source: The layer's blob, compressed or not. Not read if the layer is here.
-            verified: The blob's digest, if it is verified elsewhere: what is not compressed is not hashed again.
+            verified: Tells the blob's digest at its end, if it is hashed elsewhere: once is enough without compression.
             on_progress: Called with the bytes of the blob that were taken so far.
 
         Raises:
@@ -467,7 +467,7 @@ class _Intake:
     """A stream to be unpacked, and what is known of it."""
 
     source: Source
-    verified: Digest | None = None
+    verified: Verified | None = None
     on_progress: Progress | None = None
 
     async def pump_to(self, worker: Worker, *, out_fd: int) -> Pumped:
