@@ -27,6 +27,7 @@ from moorage.signatures.tags import signature_tag
 
 SIGNATURE: Final = "dev.cosignproject.cosign/signature"
 _ARTIFACT: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"
+_UNTYPED: Final = "application/vnd.oci.empty.v1+json"
 # Who may write to a repository must not be able to make its readers work without end.
 _PAYLOAD_LIMIT: Final = 1 << 20
 _MOST: Final = 64
@@ -59,7 +60,7 @@ async def find_signatures(repository: Repository, digest: Digest) -> AsyncIterat
         async for found in _simple(repository, kept):
             yield found
     for entry in (await repository.referrers(digest))[:_MOST]:
-        if entry.artifact_type != _ARTIFACT and not (entry.artifact_type or "").startswith(BUNDLE_PREFIX):
+        if not _may_sign(entry):
             continue
         referrer = await manifest_of(repository, entry.digest)
         if referrer is None or referrer.subject is None or referrer.subject.digest != digest:
@@ -68,6 +69,12 @@ async def find_signatures(repository: Repository, digest: Digest) -> AsyncIterat
             yield found
         async for found in _bundles(repository, referrer):
             yield found
+
+
+def _may_sign(entry: Descriptor) -> bool:
+    # Lists under a tag are written by clients, and some put the type of the empty config there.
+    kind = entry.artifact_type or _UNTYPED
+    return kind in {_ARTIFACT, _UNTYPED} or kind.startswith(BUNDLE_PREFIX)
 
 
 async def manifest_of(repository: Repository, target: str) -> Manifest | None:

@@ -41,6 +41,19 @@ class MatchRepoDigestOrExact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MatchAny:
+    """Any name may stand in the signature, or none: the key alone decides. Only this engine has it.
+
+    It is for sigstore bundles, which name no repository.
+    """
+
+    def accepts(self, image: Reference, *, signed: str) -> bool:
+        """Tell whether `signed` may stand in the signature of `image`."""
+        del image, signed
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatchRepository:
     """The signature names the same repository."""
 

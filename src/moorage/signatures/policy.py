@@ -29,6 +29,12 @@ _FOREIGN_FIELDS: Final = (
     "rekorPublicKeyData",
     "rekorPublicKeyDatas",
 )
+_PLAIN_IDENTITIES: Final[Mapping[str, SignedIdentity]] = {
+    "matchAny": identities.MatchAny(),
+    "matchExact": identities.MatchExact(),
+    "matchRepoDigestOrExact": identities.MatchRepoDigestOrExact(),
+    "matchRepository": identities.MatchRepository(),
+}
 _UNSUPPORTED_TYPES: Final = frozenset({"signedBy", "signedBaseLayer"})
 
 
@@ -181,16 +187,11 @@ def _keys(value: dict[str, Any]) -> tuple[KeySource, ...]:
 
 
 def _identity(value: dict[str, Any]) -> SignedIdentity:
-    match value.get("type"):
-        case "matchExact":
-            strict_json.fields(value, required=("type",))
-            return identities.MatchExact()
-        case "matchRepoDigestOrExact":
-            strict_json.fields(value, required=("type",))
-            return identities.MatchRepoDigestOrExact()
-        case "matchRepository":
-            strict_json.fields(value, required=("type",))
-            return identities.MatchRepository()
+    kind = value.get("type")
+    if (plain := _PLAIN_IDENTITIES.get(str(kind))) is not None:
+        strict_json.fields(value, required=("type",))
+        return plain
+    match kind:
         case "exactReference":
             strict_json.fields(value, required=("type", "dockerReference"))
             return identities.ExactReference(reference=_reference(value["dockerReference"], bare=False))
@@ -202,7 +203,7 @@ def _identity(value: dict[str, Any]) -> SignedIdentity:
             return identities.RemapIdentity(
                 prefix=_prefix(value, "prefix"), signed_prefix=_prefix(value, "signedPrefix")
             )
-        case kind:
+        case _:
             raise StrictJSONError(f"unknown signedIdentity type {kind!r}")
 
 

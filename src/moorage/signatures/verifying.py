@@ -71,7 +71,7 @@ def judge(found: Found, *, demand: Demand, digest: Digest, reference: Reference)
     if claim.digest != digest:
         return f"a signature is for {claim.digest}, not for {digest}"
     if demand.identity is not None and not demand.identity.accepts(reference, signed=claim.identity):
-        return f'a signature is for the identity "{claim.identity}"'
+        return f'a signature is for the identity "{claim.identity}"' if claim.identity else "a signature names no image"
     return claim
 
 

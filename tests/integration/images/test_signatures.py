@@ -21,9 +21,10 @@ from moorage.signatures.finding import SIGNATURE
 from moorage.signatures.keys import make_key_pair, read_private_key
 from moorage.signatures.settings import SignatureSettings, SigningKey
 from moorage.signatures.tags import signature_tag
+from tests.support.bundles import BUNDLE, bundle
 from tests.support.docker_registry import docker_registry, run
 from tests.support.images import Engine, open_engine, tree
-from tests.support.registry import OCI_MANIFEST, FakeRegistry, digest_of, fake_registry, layer_tar
+from tests.support.registry import OCI_INDEX, OCI_MANIFEST, FakeRegistry, digest_of, fake_registry, layer_tar
 
 pytestmark = [pytest.mark.needs("root", "overlay"), pytest.mark.timeout(60)]
 
@@ -188,6 +189,28 @@ async def test_policy_that_can_not_be_used_stops_all_pulls(engine: Engine, tmp_p
         assert not registry.seen
         demand(engine, tmp_path, {registry.host: [{"type": "insecureAcceptAnything"}]})
         await engine.pull(name)
+
+
+@pytest.mark.parametrize("kind", ["application/vnd.oci.empty.v1+json", BUNDLE])
+async def test_bundle_among_the_referrers_counts_where_no_name_is_asked_for(
+    engine: Engine, tmp_path: Path, pair: Keys, kind: str
+) -> None:
+    async with fake_registry() as registry:
+        image = registry.add_image("app", "1", layers=[LAYER])
+        key = read_private_key(pair.private.read_bytes(), password=b"secret", source="")
+        layer = registry.add_blob(bundle(Digest(image.digest), key=key)) | {"mediaType": BUNDLE}
+        subject = {"mediaType": OCI_MANIFEST, "digest": image.digest, "size": len(image.manifest)}
+        config = registry.add_blob(b"{}") | {"mediaType": "application/vnd.oci.empty.v1+json"}
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
+        raw = registry.add_manifest("app", None, document | {"subject": subject, "artifactType": BUNDLE}, OCI_MANIFEST)
+        entry = {"mediaType": OCI_MANIFEST, "digest": digest_of(raw), "size": len(raw), "artifactType": kind}
+        tag = image.digest.replace(":", "-")
+        registry.add_manifest("app", tag, {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}, OCI_INDEX)
+        demand(engine, tmp_path, {registry.host: [pair.requirement("matchRepository")]})
+        with pytest.raises(ImageRefusedError, match="a signature names no image"):
+            await engine.pull(f"{registry.host}/app:1")
+        demand(engine, tmp_path, {registry.host: [pair.requirement("matchAny")]})
+        await engine.pull(f"{registry.host}/app:1")
 
 
 async def test_signature_of_the_index_or_of_the_platform_will_do(engine: Engine, tmp_path: Path, pair: Keys) -> None:

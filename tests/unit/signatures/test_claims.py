@@ -17,6 +17,7 @@ from moorage.signatures.errors import KeyFileError, MalformedSignatureError
 from moorage.signatures.finding import bundle_candidate, simple_candidate
 from moorage.signatures.keys import PrivateKey, make_key_pair, read_private_key, read_public_key
 from moorage.signatures.verifying import Demand, judge
+from tests.support.bundles import bundle
 
 DIGEST = Digest("sha256:" + "1" * 64)
 OTHER = Digest("sha256:" + "2" * 64)
@@ -166,38 +167,17 @@ def test_signature_counts_for_its_manifest_and_key_alone() -> None:
     assert judge(foreign, demand=DEMAND, digest=DIGEST, reference=NAME) == "a signature was not made with k"
 
 
-def bundle(*, predicate: str = "https://sigstore.dev/cosign/sign/v1", key: PrivateKey = KEY) -> bytes:
-    statement = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"digest": {"sha256": DIGEST.removeprefix("sha256:")}}],
-        "predicateType": predicate,
-        "predicate": {},
-    }
-    payload = json.dumps(statement).encode()
-    kind = "application/vnd.in-toto+json"
-    signed = b"DSSEv1 28 application/vnd.in-toto+json %d " % len(payload) + payload
-    return json.dumps(
-        {
-            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {"publicKey": {"hint": "x"}},
-            "dsseEnvelope": {
-                "payload": base64.b64encode(payload).decode(),
-                "payloadType": kind,
-                "signatures": [{"sig": base64.b64encode(key.sign(signed)).decode()}],
-            },
-        }
-    ).encode()
-
-
 def test_bundle_is_verified_over_its_typed_payload() -> None:
-    verdict = judge(bundle_candidate(bundle()), demand=DEMAND, digest=DIGEST, reference=NAME)
+    verdict = judge(bundle_candidate(bundle(DIGEST, key=KEY)), demand=DEMAND, digest=DIGEST, reference=NAME)
     assert verdict == Claim(digest=DIGEST, identity="")
-    foreign = judge(bundle_candidate(bundle(key=STRANGER)), demand=DEMAND, digest=DIGEST, reference=NAME)
+    foreign = judge(bundle_candidate(bundle(DIGEST, key=STRANGER)), demand=DEMAND, digest=DIGEST, reference=NAME)
     assert foreign == "a signature was not made with k"
 
 
 def test_statement_about_something_else_signs_no_image() -> None:
-    verdict = judge(bundle_candidate(bundle(predicate="spdx")), demand=DEMAND, digest=DIGEST, reference=NAME)
+    verdict = judge(
+        bundle_candidate(bundle(DIGEST, key=KEY, predicate="spdx")), demand=DEMAND, digest=DIGEST, reference=NAME
+    )
     assert verdict == "a statement of the kind 'spdx' signs no image"
 
 

@@ -154,6 +154,7 @@ def test_any_text_is_a_policy_or_refused(raw: bytes) -> None:
         ({"type": "matchRepository"}, "h.io/a:1", "h.io/a:9", True),
         ({"type": "matchRepository"}, "h.io/a:1", "h.io/b:1", False),
         ({"type": "matchRepository"}, "h.io/a:1", "", False),
+        ({"type": "matchAny"}, "h.io/a:1", "", True),
         ({"type": "exactReference", "dockerReference": "v.io/x:1"}, "h.io/a:1", "v.io/x:1", True),
         ({"type": "exactReference", "dockerReference": "v.io/x:1"}, "h.io/a:1", "h.io/a:1", False),
         ({"type": "exactRepository", "dockerRepository": "v.io/x"}, "h.io/a:1", "v.io/x:5", True),
