@@ -115,11 +115,17 @@ class Engine:
             events=events,
             signatures=gate,
         )
+        self.importer = ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         self.loader = ImageLoader(
-            catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
+            catalog=catalog,
+            blobs=blobs,
+            snapshots=snapshots,
+            collector=collector,
+            pins=pins,
+            events=events,
+            importer=self.importer,
         )
         self.saver = ImageSaver(catalog=catalog, blobs=blobs, events=events)
-        self.importer = ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         self.committer = ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         self.remover = ImageRemover(catalog=catalog, users=self.users, events=events, collector=collector)
         self.pruner = ImagePruner(catalog=catalog, snapshots=snapshots, remover=self.remover, events=events)

@@ -16,6 +16,7 @@ from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size
 from moorage.client.calls import call
 from moorage.templates.functions import to_json
+from moorage.templates.rendering import Template
 
 _COLUMNS: Final = {
     "Type": "TYPE",
@@ -142,9 +143,10 @@ def df(session: Session, /, *, format_text: str, verbose: bool, unexpected: obje
 
 
 def _show_details(found: DiskUsage, *, format_text: str) -> None:
-    images = [row for image in found.images or () for row in image_rows(image)]
+    full = bool(format_text)
+    images = [row for image in found.images or () for row in image_rows(image, full=full)]
     containers = [
-        {**container_row(container, full=False), "Size": human_size(container.size_rw, digits=3)}
+        {**container_row(container, full=full), "Size": human_size(container.size_rw, digits=3)}
         for container in found.containers or ()
     ]
     volumes = [
@@ -167,9 +169,12 @@ def _show_details(found: DiskUsage, *, format_text: str) -> None:
         }
         for record in found.build_cache or ()
     ]
+    parts = {"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": cache}
     if format_text == "json":
-        parts = {"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": cache}
         sys.stdout.write(to_json(parts) + "\n")
+        return
+    if format_text not in {"", "table"}:
+        sys.stdout.write(Template(format_text).render(parts))
         return
     _section("Images space usage:", images, _IMAGES)
     _section("\nContainers space usage:", containers, _CONTAINERS)

@@ -1,6 +1,6 @@
 """``moor images --tree``: each image with the platforms that it holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import click
@@ -10,6 +10,7 @@ from moorage.cli.tables import human_size, short_id
 from moorage.errors import InvalidParameterError
 
 _HEADER: Final = ("IMAGE", "ID", "DISK USAGE", "CONTENT SIZE", "EXTRA")
+_LEGEND: Final = "Info ->  U In Use"
 _GAP: Final = 3
 _Line = tuple[str, ...]
 
@@ -26,11 +27,23 @@ def print_tree(images: Sequence[ImageSummary]) -> None:
     click.echo(
         "WARNING: This is an experimental feature. The output may change and shouldn't be depended on.", err=True
     )
-    lines = [_HEADER, *(line for image in images for line in _lines(image))]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (text.ljust(width + _GAP) for text, width in zip(line, widths, strict=True))
-        click.echo("".join(cells).rstrip())
+    blocks = [list(_lines(image)) for image in images]
+    widths = [
+        max(map(len, column)) for column in zip(_HEADER, *(line for block in blocks for line in block), strict=True)
+    ]
+    width = sum(widths) + _GAP * (len(_HEADER) - 1)
+    click.echo(_LEGEND.rjust(width) + "\n")
+    click.echo(_joined(_HEADER, widths, numbers=str.ljust))
+    for block in blocks:
+        for line in block:
+            click.echo(_joined(line, widths, numbers=str.rjust))
+        click.echo()
+
+
+def _joined(line: _Line, widths: Sequence[int], *, numbers: Callable[[str, int], str]) -> str:
+    aligns = (str.ljust, str.ljust, numbers, numbers, str.ljust)
+    cells = (align(text, width) for align, text, width in zip(aligns, line, widths, strict=True))
+    return (" " * _GAP).join(cells).rstrip()
 
 
 def _lines(image: ImageSummary) -> Iterator[_Line]:

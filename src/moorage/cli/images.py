@@ -97,9 +97,9 @@ def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False
         "CreatedSince": f"{human_duration(int(time.time() - image.created))} ago" if image.created > 0 else "N/A",
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(image.created)),
         "Size": human_size(image.size, digits=3),
-        "VirtualSize": human_size(image.size, digits=3),
+        "VirtualSize": human_size(image.size),
         "Containers": "N/A" if image.containers < 0 else str(image.containers),
-        "SharedSize": "N/A" if image.shared_size < 0 else human_size(image.shared_size, digits=3),
+        "SharedSize": "N/A" if image.shared_size < 0 else human_size(image.shared_size),
         "UniqueSize": "N/A" if image.shared_size < 0 else human_size(image.size - image.shared_size),
     }
     return [
@@ -124,7 +124,7 @@ def rmi(
         for item in session.perform(call(endpoints.IMAGE_DELETE, path={"name": reference}, query=query)):
             click.echo(f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}")
 
-    session.for_each(references, one)
+    session.for_each(references, one, missing_ok=force)
 
 
 @click.command(cls=Command, usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", minimum=2, maximum=2)

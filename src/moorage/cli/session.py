@@ -16,7 +16,7 @@ from moorage.client.calls import Call
 from moorage.client.connection import Connection
 from moorage.client.contexts import TLSChoice, chosen_address, pinned_version
 from moorage.client.errors import EngineUnreachableError
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, NotFoundError
 
 ResultT = TypeVar("ResultT")
 
@@ -56,20 +56,24 @@ class Session:
         """
         return self.connection.perform(request)
 
-    def for_each(self, names: Iterable[str], act: Callable[[str], Any], *, summary: str = "") -> None:
+    def for_each(
+        self, names: Iterable[str], act: Callable[[str], Any], *, summary: str = "", missing_ok: bool = False
+    ) -> None:
         """Act on each name; one that fails is reported and does not stop the others.
 
         The process exits with status 1 if any failed. What `act` returns is printed.
 
         Args:
             summary: Printed at the end with the names that failed.
+            missing_ok: What is not there is reported, but is no failure.
         """
         failed: list[str] = []
         for name in names:
             try:
                 printed = act(name)
             except MoorageError as error:
-                failed.append(name)
+                if not (missing_ok and isinstance(error, NotFoundError)):
+                    failed.append(name)
                 click.echo(daemon_error(error), err=True)
             else:
                 if printed is not None:

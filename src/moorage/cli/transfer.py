@@ -73,6 +73,13 @@ def pull(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
     click.echo(f"{full}{separator}{tag}" if not all_tags else full)
 
 
+_ONE_PLATFORM: Final = """
+ Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.
+         Other components, like attestations, will not be included.
+         To push the complete multi-platform image, remove the --platform flag.
+"""
+
+
 @click.command(cls=Command, usage="[OPTIONS] NAME[:TAG]", minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Push all tags of an image to the repository")
 @click.option("--platform", default="", help="Push a platform-specific manifest as a single-platform image")
@@ -87,6 +94,8 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
         raise TagWithAllTagsError
     if not all_tags and name == reference and not quiet:
         click.echo("Using default tag: latest")
+    if platform:
+        click.echo(_ONE_PLATFORM)
     query = ImagePushQuery(tag="" if all_tags else tag, platform=platform_parameter(platform))
     # Docker's engine refuses a push without the header, even an empty one.
     headers = registry_header(name) or {"X-Registry-Auth": "e30="}
@@ -183,7 +192,7 @@ def import_(
     session: Session, /, source: str, reference: str | None, *, change: tuple[str, ...], message: str, platform: str
 ) -> None:
     """Import the contents from a tarball to create a filesystem image."""
-    remote = "://" in source
+    remote = source.startswith(("http://", "https://"))
     query = ImageCreateQuery(
         from_src=source if remote else "-",
         repo=reference or "",

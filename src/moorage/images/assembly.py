@@ -94,17 +94,24 @@ class Images:
         remover = ImageRemover(catalog=catalog, users=users, events=events, collector=collector)
         manifests = ManifestSummaries(catalog=catalog, blobs=blobs, users=users)
         writer = ImageWriter(catalog=catalog, blobs=blobs, snapshots=snapshots)
+        importer = ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         return cls(
             attestations=Attestations(catalog=catalog, blobs=blobs),
             catalog=catalog,
             collector=collector,
             committer=ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
             historian=ImageHistorian(catalog=catalog),
-            importer=ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events),
+            importer=importer,
             inspector=ImageInspector(catalog=catalog, snapshots=snapshots, manifests=manifests),
             lister=ImageLister(catalog=catalog, users=users, manifests=manifests),
             loader=ImageLoader(
-                catalog=catalog, blobs=blobs, snapshots=snapshots, collector=collector, pins=pins, events=events
+                catalog=catalog,
+                blobs=blobs,
+                snapshots=snapshots,
+                collector=collector,
+                pins=pins,
+                events=events,
+                importer=importer,
             ),
             pins=pins,
             pruner=ImagePruner(catalog=catalog, snapshots=snapshots, remover=remover, events=events),

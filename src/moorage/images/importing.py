@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from moorage.api.timestamps import format_time
 from moorage.content.store import BlobStore
+from moorage.images.appc_archives import open_archive
 from moorage.images.changes import apply_changes
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.events import publish_image_event
@@ -41,6 +42,8 @@ class ImageImporter:
     ) -> Image:
         """Make an image of an archive, compressed with anything or nothing.
 
+        Of an App Container Image, its manifest gives the defaults and the platform.
+
         Args:
             message: Kept as the comment of its one step of history.
             changes: Dockerfile instructions that set its defaults.
@@ -51,25 +54,38 @@ class ImageImporter:
         """
         if name is not None and name.digest:
             raise InvalidReferenceError("cannot import digest reference")
-        defaults = apply_changes(ContainerDefaults(), changes)
-        target = platform or host_platform()
+        # Whatever it is an archive of, what can't be applied is refused before it is read.
+        apply_changes(ContainerDefaults(), changes)
         names = [name.with_default_tag()] if name else []
         async with self.collector.cleaning():
-            image = await self._store(chunks, message=message, defaults=defaults, target=target, names=names)
+            with self.blobs.hold() as hold:
+                archive = await open_archive(chunks, blobs=self.blobs, hold=hold)
+                given = archive.image.defaults if archive.image else ContainerDefaults()
+                offered = archive.image.platform if archive.image else host_platform()
+                image = await self.import_root(
+                    archive.chunks,
+                    message=message,
+                    defaults=apply_changes(given, changes),
+                    target=platform or offered,
+                    names=names,
+                )
+        if archive.stored:
+            await self.collector.collect()
         publish_image_event(self.events, "import", image=image, actor_id=image.id, name=image.id)
         for one in names:
             publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=one.familiar)
         return image
 
-    async def _store(
+    async def import_root(
         self,
         chunks: AsyncIterator[bytes],
         *,
-        message: str,
         defaults: ContainerDefaults,
         target: Platform,
         names: Sequence[Reference],
+        message: str = "",
     ) -> Image:
+        """Make an image of the tar of a root filesystem; the caller publishes it, and cleans up if it fails."""
         with self.blobs.hold() as hold, self.pins.hold_unnamed():
             layer = await self.writer.add_layer(chunks, below=None)
             hold.add(layer.blob.digest)

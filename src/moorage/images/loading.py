@@ -15,10 +15,13 @@ import msgspec
 
 from moorage.api.progress import ProgressMessage
 from moorage.content.store import BlobStore
+from moorage.images.appc import AppcImage
+from moorage.images.appc_archives import open_archive
 from moorage.images.archive_contents import ArchiveContents, read_contents
 from moorage.images.catalog import ImageCatalog, read_index
 from moorage.images.collection import ChainPins, ImageCollector
 from moorage.images.events import publish_image_event
+from moorage.images.importing import ImageImporter
 from moorage.images.indexes import KeptIndex
 from moorage.images.layers import plan_layers, unpack_layers
 from moorage.images.layouts import (
@@ -38,9 +41,17 @@ from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest, digest_of
 from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, decode_image_config
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
-from moorage.oci.platform import Platform, platform_of, select
+from moorage.oci.platform import Platform, matches, normalise, platform_of, select
 from moorage.oci.reference import Reference
 from moorage.snapshots.store import SnapshotStore
+
+
+class PlatformNotInArchiveError(InvalidArchiveError):
+    """No image of an archive is for the platforms asked for."""
+
+    def __init__(self, wanted: Sequence[Platform], *, offered: Sequence[str]) -> None:
+        asked, has = ", ".join(map(str, wanted)), ", ".join(dict.fromkeys(offered))
+        super().__init__(f"image with platform {asked} not found in the archive, which has {has}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +79,7 @@ class ImageLoader:
     collector: ImageCollector
     pins: ChainPins
     events: EventPublisher
+    importer: ImageImporter
 
     async def load(
         self, chunks: AsyncIterator[bytes], *, report: Report, quiet: bool = False, platforms: Sequence[Platform] = ()
@@ -83,13 +95,38 @@ class ImageLoader:
         """
         async with self.collector.cleaning():
             with self.blobs.hold() as hold:
-                contents = await read_contents(chunks, blobs=self.blobs, hold=hold)
-                found = await self._find(contents, wanted=platforms)
-                told: set[Reference] = set()
-                images = [await self._store(one, report=report, quiet=quiet, told=told) for one in found]
+                archive = await open_archive(chunks, blobs=self.blobs, hold=hold)
+                if archive.image is not None:
+                    await self._load_appc(archive.image, archive.chunks, report=report, platforms=platforms)
+                else:
+                    contents = await read_contents(archive.chunks, blobs=self.blobs, hold=hold)
+                    found = await self._find(contents, wanted=platforms)
+                    await self._store_all(found, report=report, quiet=quiet, platforms=platforms)
+        if archive.stored:
+            await self.collector.collect()
+
+    async def _store_all(
+        self, found: Sequence[_Found], *, report: Report, quiet: bool, platforms: Sequence[Platform]
+    ) -> None:
+        if platforms:
+            found = await self._for_platforms(found, wanted=platforms)
+        told: set[Reference] = set()
+        images = [await self._store(one, report=report, quiet=quiet, told=told) for one in found]
         if not any(one.names for one in found):
             for image in images:
                 report(ProgressMessage(stream=f"Loaded image ID: {image.id}\n"))
+
+    async def _load_appc(
+        self, found: AppcImage, chunks: AsyncIterator[bytes], *, report: Report, platforms: Sequence[Platform]
+    ) -> None:
+        if platforms and not any(matches(found.platform, wanted=platform) for platform in platforms):
+            raise PlatformNotInArchiveError(platforms, offered=[str(found.platform)])
+        image = await self.importer.import_root(
+            chunks, defaults=found.defaults, target=found.platform, names=[found.name] if found.name else []
+        )
+        name = f"Loaded image: {found.name.familiar}\n" if found.name else f"Loaded image ID: {image.id}\n"
+        report(ProgressMessage(stream=name))
+        publish_image_event(self.events, "load", image=image, actor_id=image.id, name=image.id)
 
     async def _find(self, contents: ArchiveContents, *, wanted: Sequence[Platform]) -> list[_Found]:
         entries: list[LayoutEntry] = []
@@ -108,6 +145,22 @@ class ImageLoader:
         if not listed:
             raise InvalidArchiveError("invalid archive: it has neither manifest.json nor index.json with an image")
         return listed
+
+    async def _for_platforms(self, found: Sequence[_Found], *, wanted: Sequence[Platform]) -> list[_Found]:
+        """Return the images of the wanted platforms; those of an index were chosen already."""
+        chosen: list[_Found] = []
+        offered: list[str] = []
+        for one in found:
+            config = decode_image_config(
+                await self.blobs.read(one.manifest.config.digest, limit=IMAGE_CONFIG_SIZE_LIMIT)
+            )
+            platform = normalise(os=config.os, architecture=config.architecture, variant=config.variant)
+            offered.append(str(platform))
+            if one.target or any(matches(platform, wanted=each) for each in wanted):
+                chosen.append(one)
+        if not chosen:
+            raise PlatformNotInArchiveError(wanted, offered=offered)
+        return chosen
 
     async def _docker_image(
         self, contents: ArchiveContents, entry: DockerEntry, *, known: dict[Digest, _Found]
@@ -135,9 +188,8 @@ class ImageLoader:
         target = read_index(raw, digest_of(raw))
         found = [one for each in _chosen(target, wanted) for one in await self._image_of(each, names, target)]
         if wanted and len(found) < len(wanted):
-            offered = ", ".join(str(platform_of(each.platform)) for each in target.images() if each.platform)
-            asked = ", ".join(map(str, wanted))
-            raise InvalidArchiveError(f"image with platform {asked} not found in the archive, which has {offered}")
+            offered = [str(platform_of(each.platform)) for each in target.images() if each.platform]
+            raise PlatformNotInArchiveError(wanted, offered=offered)
         return found
 
     async def _image_of(self, entry: Descriptor, names: Sequence[Reference], target: KeptIndex) -> list[_Found]:

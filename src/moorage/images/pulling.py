@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from moorage.api.progress import ProgressMessage
 from moorage.errors import MoorageError
 from moorage.images.attestations import fetch_attestations
 from moorage.images.catalog import ImageCatalog, read_index
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from moorage.signatures.verifying import Demands
     from moorage.snapshots.store import SnapshotStore
 
+_NEWS: Final = "Status: Downloaded newer image for"
+_NO_NEWS: Final = "Status: Image is up to date for"
 _Key = tuple[str, Platform | None, Credentials]
 
 
@@ -144,10 +147,20 @@ class ImagePuller:
             )
         except RegistryError as error:
             raise explain(error, reference=reference) from error
+        news = False
+
+        def without_status(message: ProgressMessage) -> None:
+            nonlocal news
+            if message.status.startswith("Status: "):
+                news = news or message.status.startswith(_NEWS)
+            else:
+                report(message)
+
         for tag in tags:
             if is_tag_of_referrers(tag):
                 continue
-            await self.pull(reference.with_tag(tag), report=report, platform=platform, credentials=credentials)
+            await self.pull(reference.with_tag(tag), report=without_status, platform=platform, credentials=credentials)
+        report(status(f"{_NEWS if news else _NO_NEWS} {reference.familiar}"))
 
     async def _pull_anywhere(self, pull: _Pull, *, credentials: Credentials) -> None:
         try:
@@ -265,8 +278,7 @@ class ImagePuller:
     def _finish(self, pull: _Pull, *, image: Image, digest: Digest, news: bool) -> None:
         reference = pull.reference
         pull.report(status(f"Digest: {digest}"))
-        what = "Downloaded newer image" if news else "Image is up to date"
-        pull.report(status(f"Status: {what} for {reference.familiar}"))
+        pull.report(status(f"{_NEWS if news else _NO_NEWS} {reference.familiar}"))
         if pull.platform is not None and not matches(image.platform, wanted=pull.platform):
             pull.report(
                 status(

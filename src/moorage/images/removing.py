@@ -74,6 +74,8 @@ class ImageRemover:
             ImagePlatformMismatchError: There is none for one of the platforms.
             ImageInUseError: Somebody needs it.
         """
+        if self._covers_all(reference, platforms):
+            return await self.remove(reference, force=force, prune_parents=False)
         removal = _Removal(force=force, prune_parents=False, done=[])
         async with self.catalog.changing():
             images = {(image := self.catalog.resolve(reference, platform=one)).id: image for one in platforms}
@@ -87,6 +89,12 @@ class ImageRemover:
         reclaimed = await self.collector.collect()
         removal.done.extend(ImageDeleteItem(deleted=chain) for chain in reclaimed.chains)
         return removal.done
+
+    def _covers_all(self, reference: str, platforms: Sequence[Platform]) -> bool:
+        """Tell whether nothing that is here would be left under a name: then only the name need go."""
+        index = self.catalog.target_of(reference)
+        chosen = {self.catalog.resolve(reference, platform=one).id for one in platforms}
+        return index is None or {image.id for image in self.catalog.variants(index)} <= chosen
 
     async def _hand_over_names(self, image: Image) -> None:
         """Let another image of its index go for the names that one goes for."""

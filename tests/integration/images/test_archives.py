@@ -19,6 +19,7 @@ import zstandard
 from moorage.api.versions import Version
 from moorage.errors import InvalidParameterError
 from moorage.oci.digest import Digest
+from moorage.oci.platform import Platform
 from moorage.oci.reference import parse_reference
 from tests.support.images import Engine, open_engine, tree
 from tests.support.registry import digest_of, fake_registry, layer_tar
@@ -236,6 +237,54 @@ async def test_imported_filesystem_is_an_image(engine: Engine) -> None:
 async def test_imported_archive_may_be_compressed(engine: Engine, pack: Any) -> None:
     image = await engine.import_(pack(BASE))
     assert image.diff_ids == (digest_of(BASE),)
+
+
+ROOT = {"rootfs/etc/hostname": b"appc\n", "rootfs/data": b"0" * 300_000}
+APPC = {
+    "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/reduce", "labels": [
+        {"name": "version", "value": "1.0.0"}, {"name": "arch", "value": "amd64"}, {"name": "os", "value": "linux"}],
+    "app": {"exec": ["/bin/reduce", "-q"], "user": "100", "group": "300", "workingDirectory": "/opt",
+            "environment": [{"name": "DEBUG", "value": "true"}], "ports": [{"name": "health", "port": 4000}],
+            "mountPoints": [{"name": "work", "path": "/var/work"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+async def test_an_app_container_image_is_imported_with_its_defaults(engine: Engine, pack: Any, first: bool) -> None:
+    manifest = {"manifest": json.dumps(APPC).encode()}
+    raw = pack(archive({**manifest, **ROOT} if first else {**ROOT, **manifest}))
+    image = await engine.import_(raw, "fs:1", changes=["ENV A=b"])
+    config = image.config.config
+    assert tree(engine, image) == {name.removeprefix("rootfs/"): data for name, data in ROOT.items()}
+    assert (config.entrypoint, config.user, config.working_dir) == (("/bin/reduce", "-q"), "100:300", "/opt")
+    assert (config.env, config.exposed_ports) == (("DEBUG=true", "A=b"), {"4000/tcp": {}})
+    assert (config.volumes, config.labels) == ({"/var/work": {}}, {"version": "1.0.0"})
+    # What was stored to look at it is gone: manifest, config and layer stay.
+    assert len(engine.blobs.list()) == 3
+    assert await engine.load(raw) == ["Loaded image: example.com/reduce:1.0.0\n"]
+
+
+async def test_a_directory_called_rootfs_makes_no_app_container_image(engine: Engine) -> None:
+    image = await engine.import_(gzip.compress(archive({**ROOT, "manifest": b"{}"})))
+    assert tree(engine, image) == {**ROOT, "manifest": b"{}"}
+    assert len(engine.blobs.list()) == 3
+
+
+async def test_an_app_container_image_with_dependencies_is_refused(engine: Engine) -> None:
+    manifest = {**APPC, "dependencies": [{"imageName": "example.com/base"}]}
+    raw = archive({"manifest": json.dumps(manifest).encode(), **ROOT})
+    with pytest.raises(InvalidParameterError, match="it depends on other images"):
+        await engine.import_(raw)
+    assert engine.blobs.list() == []
+
+
+async def test_an_image_of_another_platform_than_asked_for_is_not_loaded(engine: Engine) -> None:
+    raw = docker_archive(BASE, tags=["app:1"])
+    with pytest.raises(InvalidParameterError, match="image with platform linux/arm64 not found in the archive"):
+        await engine.load(raw, platforms=[Platform(os="linux", architecture="arm64")])
+    assert engine.catalog.images() == []
+    await engine.load(raw, platforms=[Platform(os="linux", architecture="amd64")])
 
 
 async def test_import_of_garbage_leaves_nothing(engine: Engine) -> None:

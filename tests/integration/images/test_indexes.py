@@ -202,6 +202,14 @@ async def test_platforms_are_removed_one_by_one(engine: Engine, registry: FakeRe
     assert engine.blobs.list() == []
 
 
+async def test_a_platform_that_is_all_there_is_goes_by_its_name_only(engine: Engine) -> None:
+    image = await engine.import_(layer_tar({"a": b"a"}), "one:1")
+    await engine.tagger.tag("one:1", name=parse_reference("two:1"))
+    deleted = await engine.remover.remove_platforms("one:1", [HOST])
+    assert [(item.untagged, item.deleted) for item in deleted] == [("one:1", "")]
+    assert engine.catalog.resolve("two:1").id == image.id
+
+
 async def test_another_tag_keeps_all_platforms(engine: Engine, registry: FakeRegistry) -> None:
     images = add_index(registry, HOST, ARM)
     name = f"{registry.host}/app:1"

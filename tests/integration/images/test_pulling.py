@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from moorage.api.progress import ProgressMessage
 from moorage.errors import MoorageError, NotFoundError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import parse_platform
@@ -112,8 +113,11 @@ async def test_all_tags_of_a_bare_repository_are_pulled(engine: Engine) -> None:
     async with fake_registry() as registry:
         registry.add_image("app", "1", layers=[BASE])
         registry.add_image("app", "2", layers=[TOP])
-        await engine.puller.pull(parse_reference(f"{registry.host}/app"), report=lambda _: None)
+        messages: list[ProgressMessage] = []
+        await engine.puller.pull(parse_reference(f"{registry.host}/app"), report=messages.append)
         assert len(engine.catalog.images()) == 2
+        told = [message.status for message in messages if message.status.startswith("Status: ")]
+        assert told == [f"Status: Downloaded newer image for {registry.host}/app"]
 
 
 async def test_interrupted_download_is_resumed_by_the_next_pull(tmp_path: Path) -> None:
