@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -171,3 +172,24 @@ def test_an_image_that_could_not_be_read(own: Daemon) -> None:
     own.load_busybox()
     assert content
     own.docker("run", "--rm", "busybox", "true")
+
+
+def test_native_copies() -> None:
+    with daemon() as copied:
+        copied.start("--storage-driver", "vfs")
+        copied.load_busybox()
+        copied.docker("create", "--name", "one", *SLEEP)
+        assert findings(copied) == []
+        (found,) = [path for path in (copied.data_root / "snapshots-copied").iterdir() if path.name[0] != "."]
+        shutil.rmtree(found)
+        assert_mended(copied, "snapshot-damaged")
+        copied.docker("rm", "one")
+        copied.docker("run", "--rm", "busybox", "true")
+
+
+def test_a_client_that_leaves_ends_its_check(own: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(own.socket))
+        client.sendall(b"POST /system/check HTTP/1.1\r\nHost: docker\r\n\r\n")
+    wait_until(lambda: not own.api("POST", "/system/check", check=False).startswith('{"message"'), what="the end")
+    assert findings(own) == []

@@ -33,18 +33,13 @@ class ContentCheck:
     async def check_blobs(self, tally: Tally, damaged: set[Digest]) -> Findings:
         """Check every blob, and add those that are damaged to `damaged`."""
         sizes = {blob.digest: blob.size for image in self.catalog.images() for blob in _descriptors(image)}
-        present = self.blobs.list()
+        # By size, because those of a group are waited for together.
+        present = sorted(self.blobs.list(), key=lambda blob: blob.size)
         tally.count("blobs", len(present))
-        free = asyncio.Semaphore(_AT_A_TIME)
-
-        async def examine(blob: Blob) -> tuple[Blob, str]:
-            async with free:
-                return blob, await self._problem(blob, sizes.get(blob.digest), quick=tally.quick)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(examine(blob)) for blob in present]
-            for task in tasks:
-                blob, problem = await task
+        for start in range(0, len(present), _AT_A_TIME):
+            group = present[start : start + _AT_A_TIME]
+            problems = [self._problem(blob, sizes.get(blob.digest), quick=tally.quick) for blob in group]
+            for blob, problem in zip(group, await asyncio.gather(*problems), strict=True):
                 if not problem:
                     continue
                 damaged.add(blob.digest)
