@@ -152,6 +152,16 @@ def test_message_queues_of_the_host(moord: Daemon) -> None:
     assert output == ["1", str(Path("/proc/self/ns/ipc").readlink())]
 
 
+def test_control_groups_may_be_writable_and_a_filter_the_daemon_s_own(moord: Daemon) -> None:
+    script = "d=$(ls -d /sys/fs/cgroup/pids || echo /sys/fs/cgroup) 2>/dev/null; mkdir $d/x && rmdir $d/x"
+    for answer, code in (("true", 0), ("false", 1)):
+        option = f"writable-cgroups={answer}"
+        assert moord.run("run", "--rm", "--security-opt", option, "busybox", "sh", "-c", script).returncode == code
+    for profile, mode in (("builtin", "2"), ("unconfined", "0")):
+        options = ("--security-opt", f"seccomp={profile}", "--security-opt", "label=disable")
+        assert moord.docker("run", "--rm", *options, "busybox", "grep", "Seccomp:", "/proc/self/status")[-1] == mode
+
+
 def test_a_container_without_an_image(moord: Daemon) -> None:
     program = moord.base / "program"
     program.write_bytes(Path(moord.in_network("which", "busybox").strip()).read_bytes())

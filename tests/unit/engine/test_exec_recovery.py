@@ -1,5 +1,6 @@
 """Added processes that an earlier daemon knew of."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,18 @@ async def test_a_note_that_was_cut_is_no_process(files: ExecFiles) -> None:
     (files.paths.bundle(ID) / "exec" / "e1.exec").write_text('{"id":"e')
     await recover(files, {})
     assert files.known(ID) == set()
+
+
+def test_one_that_ended_is_kept_for_some_minutes(files: ExecFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    table = ExecTable(files)
+    table.add(ExecRecord(id="early", container_id=ID, command=("true",)))
+    table.end("early", 3)
+    for seconds, later in ((299, "second"), (2, "third")):
+        assert table.get("early").exit_code == 3
+        now[0] += seconds
+        table.add(ExecRecord(id=later, container_id=ID, command=("true",)))
+    with pytest.raises(ExecNotFoundError):
+        table.get("early")
+    assert table.get("second").exit_code is None
