@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,5 +76,15 @@ def test_push_signs_and_pull_verifies(own: Daemon) -> None:
         assert f"{HOST}/other/app" not in own.docker("images", "--format", "{{.Repository}}").split()
         answer = own.api("POST", f"/images/create?fromImage={HOST}/other/app&tag=1", check=False)
         assert "it has no signature" in answer
+        # A policy that is no longer named is asked no longer.
+        (own.base / "daemon.json").write_text("{}")
+        os.kill(own.pid, signal.SIGHUP)
+        wait_until(lambda: own.run("pull", f"{HOST}/other/app:1").returncode == 0, what="the reload", log=own.log)
+
+
+def test_rejected_images_are_not_asked_for(own: Daemon) -> None:
+    (own.base / "policy.json").write_text('{"default": [{"type": "reject"}]}')
+    (own.base / "daemon.json").write_text(json.dumps({"signature-policy": str(own.base / "policy.json")}))
+    own.restart("--config-file", str(own.base / "daemon.json"))
     rejected = own.run("pull", "busybox")
     assert "the signature policy does not allow busybox:latest: it rejects all images of this scope" in rejected.stderr

@@ -165,6 +165,27 @@ async def test_image_that_is_here_is_verified_again_when_it_is_pulled(
         assert engine.catalog.resolve(name) is not None
 
 
+async def test_mirror_without_the_signature_is_passed_over(
+    engine: Engine, tmp_path: Path, pair: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moorage.registry.tls.CERTIFICATE_DIRECTORIES", (tmp_path,))
+    async with fake_registry() as origin, fake_registry() as mirror:
+        (tmp_path / origin.host).mkdir()
+        (tmp_path / origin.host / "hosts.toml").write_text(f'[host."http://{mirror.host}"]\n')
+        name = f"{origin.host}/app:1"
+        other = mirror.add_image("app", "1", layers=[layer_tar({"file": b"forged"})])
+        image = origin.add_image("app", "1", layers=[LAYER])
+        sign(origin, "app", pair, digest=image.digest, identity=name)
+        demand(engine, tmp_path, {origin.host: [pair.requirement()]})
+        await engine.pull(name)
+        assert tree(engine, engine.catalog.resolve(name)) == {"file": b"content"}
+        assert not mirror.requests("GET", "/blobs/")
+        # A mirror that has the signature too is believed: it is for the name of the registry.
+        sign(mirror, "app", pair, digest=other.digest, identity=name)
+        await engine.pull(name)
+        assert tree(engine, engine.catalog.resolve(name)) == {"file": b"forged"}
+
+
 async def test_policy_that_can_not_be_used_stops_all_pulls(engine: Engine, tmp_path: Path, pair: Keys) -> None:
     async with fake_registry() as registry:
         registry.add_image("app", "1", layers=[LAYER])
@@ -299,6 +320,18 @@ async def test_commands_make_keys_sign_and_verify(engine: Engine, tmp_path: Path
         assert f"{image.manifest}: signed as {name}" in await moor("verify", name, "--key", public)
         assert "exists already" in await moor("keygen", "--output-key-prefix", str(tmp_path / "team"), fails=True)
         assert (tmp_path / "team.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_commands_use_the_credentials_of_login(tmp_path: Path) -> None:
+    async with fake_registry(login=("me", "pw")) as registry:
+        moor = await Moor.with_keys(tmp_path)
+        image = registry.add_image("app", "1", layers=[])
+        name, public = f"{registry.host}/app:1", str(tmp_path / "team.pub")
+        assert "no basic auth credentials" in await moor("verify", name, "--key", public, fails=True)
+        auths = {registry.host: {"auth": _base64(b"me:pw")}}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+        told = await moor("verify", name, "--key", public, fails=True)
+        assert f"signature verification failed for {name} ({image.digest}): it has no signature" in told
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ def test_both_places_conflict(file: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
+        ({"signing": {}}, "invalid value for signing: a list of objects with scope and key is needed"),
+        ({"signing": [{"scope": "h"}]}, "invalid value for signing: an entry has scope and key"),
+        ({"signing": [{"scope": "h", "key": 1}]}, "invalid value for signing: scope, key and password-file"),
+        ({"signature-policy": 1}, "invalid value for signature-policy: a text is needed"),
         ({"nonsense": 1}, "the following directives don't match any configuration option: nonsense"),
         ({"default-gateway": "10.0.0.1"}, "the directive default-gateway is not supported"),
         ({"live-restore": False}, "live-restore=false is not supported"),
