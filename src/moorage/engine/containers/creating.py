@@ -7,7 +7,6 @@ which the next start of the daemon sweeps away; a container that was announced i
 import contextlib
 import dataclasses
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from moorage.engine.bundles.validation import check_create
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
 from moorage.engine.containers.mounting import MountPreparer, inherited_mounts
-from moorage.engine.containers.naming import candidate_names, check_name
+from moorage.engine.containers.naming import candidate_names, check_name, new_id
 from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -104,7 +103,7 @@ class ContainerCreator:
         # Without an image it begins with nothing but what is mounted.
         image = self.images.resolve(request.image, platform=wanted) if request.image else None
         warnings = [] if wanted or image is None else _platform_warnings(image)
-        container_id = secrets.token_hex(32)
+        container_id = new_id()
         config = merge_image_config(asked, image.config.config if image else None)
         host_config, more = check_create(
             config, self._with_defaults(request), host=self.host(), log=self.defaults().log

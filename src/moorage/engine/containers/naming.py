@@ -1,10 +1,11 @@
-"""Names of containers: which are allowed, and where a nameless one gets its own.
+"""Names and IDs of containers: which names are allowed, and where a nameless one gets its own.
 
 Pure, but for the dice.
 """
 
 import random
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -40,6 +41,17 @@ _SURNAME_TEXT: Final = """
     torricelli turing vasco vernier vespucci volta wallace watt weddell wegener wright wu"""
 _ADJECTIVES: Final = tuple(_ADJECTIVE_TEXT.split())
 _SURNAMES: Final = tuple(_SURNAME_TEXT.split())
+
+
+def new_id(draw: Callable[[], str] = lambda: secrets.token_hex(32)) -> str:
+    """Return 64 hex digits, of which the first twelve are not all decimal.
+
+    They are the container's host name, and who looks up a name of digits only (one ID in 280)
+    is told that it is no address, whatever /etc/hosts says.
+    """
+    while (drawn := draw())[:12].isdecimal():
+        pass
+    return drawn
 
 
 def check_name(name: str) -> str:
