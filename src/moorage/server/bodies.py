@@ -70,31 +70,33 @@ class ChunkedFraming:
             BadRequestError: A size is no number, or a chunk does not end where it should.
         """
         pieces: list[bytes] = []
-        while data and not self.done:
+        # One piece after the other is cut out; the rest, which may be long, is copied once at the end.
+        at = 0
+        while at < len(data) and not self.done:
             if self._left:
-                data = self._take(data, pieces)
+                at = self._take(data, at, pieces)
                 continue
-            line, found, rest = data.partition(b"\r\n")
-            if not found:
-                if len(line) > _CHUNK_LINE_LIMIT:
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                if len(data) - at > _CHUNK_LINE_LIMIT:
                     raise BadRequestError("chunk header too long")
                 break
-            self._read_line(line)
-            data = rest
-        return pieces, data
+            self._read_line(data[at:end])
+            at = end + 2
+        return pieces, data[at:]
 
-    def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
+    def _take(self, data: bytes, at: int, pieces: list[bytes]) -> int:
         payload = self._left - 2
         if payload > 0:
-            pieces.append(data[:payload])
+            pieces.append(data[at : at + payload])
             taken = len(pieces[-1])
-            self._left -= taken
-            return data[taken:]
-        ending = data[: self._left]
-        if not b"\r\n"[2 - self._left :].startswith(ending):
-            raise BadRequestError("chunk does not end with CR LF")
-        self._left -= len(ending)
-        return data[len(ending) :]
+        else:
+            ending = data[at : at + self._left]
+            if not b"\r\n"[2 - self._left :].startswith(ending):
+                raise BadRequestError("chunk does not end with CR LF")
+            taken = len(ending)
+        self._left -= taken
+        return at + taken
 
     def _read_line(self, line: bytes) -> None:
         if self._in_trailer:
@@ -174,8 +176,8 @@ class BodyReader:
                 raise self._failure
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        chunk = self._chunks.popleft()
-        self.held -= len(chunk)
+        # Clients send small chunks, and each has a long way to go.
+        chunk = self.take()
         self._on_read()
         return chunk
 

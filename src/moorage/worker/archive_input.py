@@ -6,6 +6,7 @@ once by the kernel on the way in and once on the way out, and never by Python.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from moorage.oci.tar import EXTENSION_LIMIT, Member, TruncatedArchiveError, padding
@@ -27,7 +28,7 @@ class ArchiveInput:
         remaining: Bytes of the present member's data that were not taken yet.
     """
 
-    __slots__ = ("_buffer", "_end", "_fd", "_padding", "_reader", "_start", "_view", "remaining")
+    __slots__ = ("_buffer", "_end", "_fd", "_padding", "_reader", "_splices", "_start", "_view", "remaining")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -35,6 +36,7 @@ class ArchiveInput:
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
         self._reader = HeaderReader()
+        self._splices = True
         self.remaining = self._padding = 0
 
     def next_member(self) -> Member | None:
@@ -88,6 +90,34 @@ class ArchiveInput:
             count -= size
             yield piece
 
+    def copy(self, count: int, target_fd: int) -> None:
+        """Write the next `count` bytes of the member's data to a file, at its position.
+
+        What is not buffered yet goes from the pipe to the file inside the kernel.
+
+        Raises:
+            TruncatedArchiveError: The input ends before.
+        """
+        buffered = min(count, self._end - self._start)
+        for piece in self.pieces(buffered):
+            write_all(target_fd, piece)
+        count -= buffered
+        while count and self._splices:
+            try:
+                done = os.splice(self._fd, target_fd, count)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                # The input is no pipe, or the file system takes nothing from one.
+                self._splices = False
+                break
+            if done == 0:
+                raise TruncatedArchiveError
+            self.remaining -= done
+            count -= done
+        for piece in self.pieces(count):
+            write_all(target_fd, piece)
+
     def skip(self, count: int) -> None:
         """Pass over `count` bytes of the member's data."""
         self.remaining -= count
@@ -131,3 +161,10 @@ class ArchiveInput:
         larger[: self._end] = self._buffer
         self._buffer = larger
         self._view = memoryview(larger)
+
+
+def write_all(fd: int, data: memoryview) -> None:
+    """Write all of the data to a file."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])

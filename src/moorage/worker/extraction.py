@@ -15,6 +15,7 @@ import stat
 from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
 from moorage.oci import tar
+from moorage.worker.archive_input import write_all
 from moorage.worker.container_paths import absolute
 from moorage.worker.directories import Directories, clean
 from moorage.worker.failures import JobError, about, invalid, printable, quoted
@@ -151,7 +152,7 @@ class Extraction:
             if data is None:
                 self._write_contents(fd, member)
             elif data:
-                _write_all(fd, data)
+                write_all(fd, data)
             self._own(fd, member)
             if member.xattrs:
                 self._set_xattrs(fd, member.xattrs)
@@ -170,13 +171,12 @@ class Extraction:
     def _write_contents(self, fd: int, member: Member) -> None:
         source = self._source
         if member.segments is None:
-            for piece in source.pieces(member.stored):
-                _write_all(fd, piece)
+            source.copy(member.stored, fd)
             return
         for offset, length in member.segments:
             os.lseek(fd, offset, os.SEEK_SET)
             for piece in source.pieces(length):
-                _write_all(fd, piece)
+                write_all(fd, piece)
         os.ftruncate(fd, member.size)
 
     def _write_directory(self, parent_fd: int, last: bytes, member: Member) -> None:
@@ -307,12 +307,6 @@ class Extraction:
                 os.utime(fd, ns=(mtime_ns, mtime_ns))
             finally:
                 os.close(fd)
-
-
-def _write_all(fd: int, data: memoryview) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
 
 
 def _checked(uid: int, gid: int) -> tuple[int, int]:
