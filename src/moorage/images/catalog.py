@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -55,6 +55,8 @@ class ImageCatalog:
         self._targets: dict[str, Digest] = {}
         self._indexes: dict[Digest, KeptIndex] = {}
         self._by_manifest: dict[Digest, Digest] = {}
+        # The manifests of images that could not be read, by ID.
+        self._unread: dict[Digest, Digest] = {}
         # Made from the names when asked for: lists ask for every image, and names rarely change.
         self._references: dict[Digest, list[Reference]] | None = None
         self._lock = asyncio.Lock()
@@ -75,6 +77,7 @@ class ImageCatalog:
                 )
             except (MoorageError, msgspec.MsgspecError, OSError) as error:
                 _log.warning("Image %s is incomplete and was left out: %s", row.id, error)
+                self._unread[Digest(row.id)] = Digest(row.manifest)
                 continue
             self._put(replace(image, last_tagged_ns=row.last_tagged_ns))
         for name in self._table.names():
@@ -102,6 +105,10 @@ class ImageCatalog:
     def images(self) -> list[Image]:
         """Return all images, in no order."""
         return list(self._images.values())
+
+    def unread(self) -> Mapping[Digest, Digest]:
+        """Return the manifests of the images that could not be read, by ID: what is left of them may yet be of use."""
+        return self._unread
 
     def get(self, image_id: Digest) -> Image | None:
         """Return the image of an ID."""
@@ -284,6 +291,7 @@ class ImageCatalog:
         if (known := self._images.get(image.id)) is not None:
             self._by_manifest.pop(known.manifest, None)
         self._images[image.id] = image
+        self._unread.pop(image.id, None)
         self._by_manifest[image.manifest] = image.id
 
     def _forget_indexes(self) -> None:
@@ -303,6 +311,7 @@ class ImageCatalog:
     async def remove(self, image_id: Digest) -> None:
         """Forget an image and all its names; call it while `changing`. Its content is for the collector."""
         await self._table.apply(ImageChange(delete_images=(image_id,)))
+        self._unread.pop(image_id, None)
         if (image := self._images.pop(image_id, None)) is not None:
             self._by_manifest.pop(image.manifest, None)
         self._names = {name: target for name, target in self._names.items() if target != image_id}

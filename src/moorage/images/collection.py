@@ -111,11 +111,12 @@ class ImageCollector:
 
     def _needed_blobs(self) -> tuple[list[Digest], list[Digest]]:
         images, indexes = self.catalog.images(), self.catalog.indexes()
-        manifests = {image.manifest for image in images} | set(self.users.manifests_in_use())
+        unread = self.catalog.unread()
+        manifests = {image.manifest for image in images} | {*self.users.manifests_in_use(), *unread.values()}
         attestations = attestation_manifests(indexes, manifests)
         # A manifest may be damaged, or gone; what it named is wanted all the same.
         content = [blob.digest for image in images for blob in (image.config_blob, *(one.blob for one in image.layers))]
-        return [*manifests, *attestations], [*(index.digest for index in indexes), *content]
+        return [*manifests, *attestations], [*(index.digest for index in indexes), *unread, *content]
 
     @contextlib.asynccontextmanager
     async def cleaning(self) -> AsyncIterator[None]:

@@ -5,18 +5,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from moorage.api.checks import CheckFinding, FindingKind
 from moorage.content.errors import BlobNotFoundError
 from moorage.content.ingest import Blob
 from moorage.content.store import BlobStore
 from moorage.engine.checking.findings import Findings, Tally
+from moorage.errors import MoorageError
 from moorage.images.catalog import ImageCatalog
 from moorage.images.ports import ImageTable
 from moorage.images.records import Image
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
 from moorage.oci.reference import parse_canonical
-from moorage.state.images import ImageChange, ImageRow
+from moorage.state.images import ImageRow
 
 # Hashing one reads a disk, hashing two keeps two processors busy.
 _AT_A_TIME: Final = 2
@@ -83,17 +86,19 @@ class ContentCheck:
                 yield await self._settle_row(tally, row)
 
     async def _settle_row(self, tally: Tally, row: ImageRow) -> CheckFinding:
-        names = [parse_canonical(name.name).familiar for name in self.table.names() if name.image_id == row.id]
+        references = [parse_canonical(name.name) for name in self.table.names() if name.image_id == row.id]
+        tags = [reference.familiar for reference in references if reference.digest is None]
+        names = tags or [reference.familiar for reference in references]
 
         async def mend() -> str:
             async with self.catalog.changing():
-                await self.catalog.load()
-                if self.catalog.get(Digest(row.id)) is not None:
-                    return "it could be read again"
-                if self._is_missing(Digest(row.manifest), set()) or self._is_missing(Digest(row.id), set()):
-                    await self.table.apply(ImageChange(delete_images=(row.id,)))
+                try:
+                    await self.catalog.read_removed(Digest(row.manifest))
+                except (MoorageError, msgspec.MsgspecError):
+                    await self.catalog.remove(Digest(row.id))
                     return f"forgotten; {_pull_again(names)}"
-            raise BlobNotFoundError(Digest(row.manifest))
+                await self.catalog.load()
+                return "it could be read again"
 
         return await tally.settle(
             FindingKind.IMAGE_UNREADABLE,
