@@ -155,6 +155,14 @@ def test_mounts_of_another_container(moord: Daemon, tmp_path: Path) -> None:
     moord.docker("volume", "rm", "first", "mine")
 
 
+@pytest.mark.parametrize(("source", "target"), [("/etc/passwd", "/tmp"), ("/etc", "/etc/passwd")])
+def test_files_and_directories_do_not_go_onto_each_other(moord: Daemon, source: str, target: str) -> None:
+    done = moord.run("run", "--rm", "-v", f"{source}:{target}", "busybox", "true")
+    assert done.returncode == 125
+    assert f'error mounting "{source}" to rootfs at "{target}": ' in done.stderr
+    assert "not a directory: unknown: Are you trying to mount a directory onto a file (or vice-versa)?" in done.stderr
+
+
 def test_where_mounts_go(moord: Daemon, tmp_path: Path) -> None:
     for flags in (("-v", "bb:/x"), ("-v", "bb:/x/"), ("--tmpfs", "/x"), ("--mount", "type=tmpfs,dst=/x")):
         done = moord.run("run", "--rm", "-v", "aa:/x", *flags, "busybox", "true")

@@ -11,6 +11,7 @@ Spec: runtime-spec, config.md "Mounts".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -214,7 +215,17 @@ def _attach(target_fd: int, prepared: PreparedMount) -> None:
 def attach_tree(tree_fd: int, target_fd: int) -> None:
     """Attach a detached mount on top of what an O_PATH fd stands for."""
     flags = mount_fd.MOVE_MOUNT_F_EMPTY_PATH | mount_fd.MOVE_MOUNT_T_EMPTY_PATH
-    mount_fd.move_mount(tree_fd, "", target_fd, "", flags)
+    try:
+        mount_fd.move_mount(tree_fd, "", target_fd, "", flags)
+    except OSError as error:
+        # The kernel calls a file on a directory an invalid argument; everybody else words it as mount(2) does.
+        if error.errno == errno.EINVAL and _is_directory(tree_fd) != _is_directory(target_fd):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+        raise
+
+
+def _is_directory(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
 
 
 def new_file_system(prepared: PreparedMount) -> int:
