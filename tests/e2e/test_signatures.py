@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from moorage.signatures.keys import make_key_pair
-from tests.support.daemon import IMAGE, Daemon, wait_until
+from tests.support.daemon import IMAGE, CommandError, Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -74,8 +74,8 @@ def test_push_signs_and_pull_verifies(own: Daemon) -> None:
         assert f"signature verification failed for {HOST}/other/app:1" in refused.stderr
         assert "it has no signature" in refused.stderr
         assert f"{HOST}/other/app" not in own.docker("images", "--format", "{{.Repository}}").split()
-        answer = own.api("POST", f"/images/create?fromImage={HOST}/other/app&tag=1", check=False)
-        assert "it has no signature" in answer
+        with pytest.raises(CommandError, match=r"403 .*it has no signature"):
+            own.api("POST", f"/images/create?fromImage={HOST}/other/app&tag=1")
         # A policy that is no longer named is asked no longer.
         (own.base / "daemon.json").write_text("{}")
         os.kill(own.pid, signal.SIGHUP)

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import nacl.bindings
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -15,7 +16,7 @@ from moorage.oci.reference import parse_reference
 from moorage.signatures.claims import Claim, decode_claim, encode_claim
 from moorage.signatures.errors import KeyFileError, MalformedSignatureError
 from moorage.signatures.finding import bundle_candidate, simple_candidate
-from moorage.signatures.keys import PrivateKey, make_key_pair, read_private_key, read_public_key
+from moorage.signatures.keys import PrivateKey, PublicKey, make_key_pair, read_private_key, read_public_key
 from moorage.signatures.verifying import Demand, judge
 from tests.support.bundles import bundle
 
@@ -116,6 +117,17 @@ def test_keys_of_each_kind_sign_and_verify(key: Any) -> None:
     assert public.verifies(signature, b"text")
     assert not public.verifies(signature, b"test")
     assert not public.verifies(b"", b"text")
+
+
+def test_prehashed_signature_of_an_ed25519_key_is_verified() -> None:
+    seed = b"s" * 32
+    public = PublicKey(key=ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key(), source="k")
+    state = nacl.bindings.crypto_sign_ed25519ph_state()
+    nacl.bindings.crypto_sign_ed25519ph_update(state, b"text")
+    secret = nacl.bindings.crypto_sign_seed_keypair(seed)[1]
+    signature = nacl.bindings.crypto_sign_ed25519ph_final_create(state, secret)
+    assert public.verifies(signature, b"text")
+    assert not public.verifies(signature, b"test")
 
 
 def test_key_of_cosign_is_opened_by_its_password() -> None:
