@@ -18,6 +18,7 @@ from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.store import pump_to
 from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
 
+_KINDS: Final = tuple(ChangeKind)
 _QUIET_SECONDS: Final = 10.0
 """How long a walk may find nothing at all before its disk is taken for dead."""
 _PATH_SECONDS: Final = 30.0
@@ -256,8 +257,8 @@ class FileJobs:
         async with self._reading("changes", rootfs.changes_request()) as lines:
             async for chunk in lines:
                 data += chunk
-        found = (json.loads(line) for line in data.splitlines())
-        return [Change(kind=ChangeKind(kind), path=displayable(path)) for kind, path in found]
+        found = json.loads(b"[" + b",".join(data.splitlines()) + b"]")
+        return [Change(kind=_KINDS[kind], path=displayable(path)) for kind, path in found]
 
     async def _run(self, job: str, arguments: Mapping[str, object]) -> Mapping[str, Any]:
         async with working(self._workers, job, arguments) as worker:

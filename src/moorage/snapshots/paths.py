@@ -97,4 +97,4 @@ def go_time(nanoseconds: int) -> str:
 
 def displayable(path: str) -> str:
     """Return a path that JSON can carry; bytes that are no text are replaced, as Go does."""
-    return os.fsencode(path).decode(errors="replace")
+    return path if path.isascii() else os.fsencode(path).decode(errors="replace")

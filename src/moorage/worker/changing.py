@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
+from json.encoder import encode_basestring_ascii as _quote
 
 from moorage.oci import tar
 from moorage.oci.tar import Member
@@ -72,7 +72,8 @@ def changes(call: Call) -> Result:
     differences = _differences(call)
     call.announce("opened")
     with open(call.fds[0], "w", closefd=False) as lines:
-        lines.writelines(json.dumps([kind, "/" + os.fsdecode(path)]) + "\n" for kind, path in _listed(differences))
+        # What json.dumps() writes, at a fraction of its cost for a line.
+        lines.writelines(f"[{kind}, {_quote('/' + os.fsdecode(path))}]\n" for kind, path in _listed(differences))
     return {}
 
 
