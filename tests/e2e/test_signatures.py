@@ -1,12 +1,8 @@
 """Signed images with the daemon that people run: pushed with a key, pulled under a policy."""
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,22 +13,6 @@ from tests.support.daemon import IMAGE, CommandError, Daemon, wait_until
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
 HOST = "127.0.0.1:5000"
-
-
-@contextlib.contextmanager
-def registry(own: Daemon) -> Iterator[None]:
-    """Run a registry beside the daemon."""
-    command = ["-m", "moorage.distribution", "serve", "--addr", HOST, "--storage", str(own.base / "registry")]
-    process = subprocess.Popen([*own.entering(), sys.executable, *command])
-    try:
-        wait_until(
-            lambda: subprocess.run([*own.entering(), "curl", "-sf", f"http://{HOST}/v2/"], check=False).returncode == 0,
-            what="the registry",
-        )
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def has_loaded_cryptography(own: Daemon) -> bool:
@@ -61,7 +41,7 @@ def test_push_signs_and_pull_verifies(own: Daemon) -> None:
     own.restart("--config-file", str(own.base / "daemon.json"))
     assert own.docker("run", "--rm", IMAGE, "echo", "here") == "here"
     assert not has_loaded_cryptography(own)
-    with registry(own):
+    with own.registry(HOST):
         for name in ("team/app:1", "other/app:1"):
             own.docker("tag", IMAGE, f"{HOST}/{name}")
         assert "1: signed sha256:" in own.docker("push", f"{HOST}/team/app:1")

@@ -178,6 +178,18 @@ class Daemon:
         ).stdout
 
     @contextlib.contextmanager
+    def registry(self, host: str) -> "Iterator[str]":
+        """Run a registry beside the daemon; yield where it listens."""
+        command = ["-m", "moorage.distribution", "serve", "--addr", host, "--storage", str(self.base / "registry")]
+        with subprocess.Popen([*self.entering(), sys.executable, *command]) as process:
+            try:
+                ask = [*self.entering(), "curl", "-sf", f"http://{host}/v2/"]
+                wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, what="the registry")
+                yield host
+            finally:
+                process.terminate()
+
+    @contextlib.contextmanager
     def dying_disk(self, at: Path | None = None) -> "Iterator[DyingDisk]":
         """Have a file system, mounted where the daemon and its containers see it, that can be made to hang."""
         directory = at or Path(tempfile.mkdtemp(prefix="disk-", dir=self.base))

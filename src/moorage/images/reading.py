@@ -9,6 +9,8 @@ from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Manifest, decode_manifest
 from moorage.snapshots.store import SnapshotStore
 
 _SUPPORTED_OS = "linux"
+# The kernel's overlay takes 500 lower layers, and a container needs one of them for itself.
+_LAYERS_LIMIT = 499
 
 
 async def read_image(
@@ -60,6 +62,8 @@ def check_image(manifest: Manifest, *, config: ImageConfig) -> None:
     """
     if len(manifest.layers) != len(config.rootfs.diff_ids):
         raise UnusableImageError("layers from manifest don't match image configuration")
+    if len(manifest.layers) > _LAYERS_LIMIT:
+        raise UnusableImageError("max depth exceeded")
     for blob in (manifest.config, *manifest.layers):
         if not blob.digest.startswith("sha256:"):
             raise UnusableImageError(f"unsupported digest algorithm: {blob.digest}")
