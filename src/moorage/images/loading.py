@@ -34,7 +34,7 @@ from moorage.images.layouts import (
 )
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Report, ignore
-from moorage.images.reading import check_image, read_image
+from moorage.images.reading import check_image, check_layer_types, read_image
 from moorage.images.records import Image
 from moorage.oci import media_types
 from moorage.oci.descriptor import Descriptor
@@ -217,6 +217,7 @@ class ImageLoader:
         expected, given = len(config.rootfs.diff_ids), len(found.manifest.layers)
         if expected != given:
             raise InvalidArchiveError(f"invalid manifest, layers length mismatch: expected {expected}, got {given}")
+        check_layer_types(found.manifest)
         check_image(found.manifest, config=config)
         layers = plan_layers(found.manifest, config=config)
         with self.pins.hold([layer.chain_id for layer in layers]):

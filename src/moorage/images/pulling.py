@@ -21,7 +21,7 @@ from moorage.images.indexes import EntryKind, KeptIndex, kind_of
 from moorage.images.layers import LayerFetcher, PlannedLayer, plan_layers
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Report, status
-from moorage.images.reading import check_image, read_image
+from moorage.images.reading import check_image, check_layer_types, read_image
 from moorage.images.records import Image
 from moorage.oci.digest import Digest, digest_of
 from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, decode_image_config
@@ -231,6 +231,7 @@ class ImagePuller:
             raise UnusableImageError(f"{chosen.digest} is an index inside an index")
         if manifest.config.media_type not in CONFIGS:
             raise UnusableImageError(f'unsupported media type "{manifest.config.media_type}": this is not an image')
+        check_layer_types(manifest)
         raw_config = await repository.small_blob(manifest.config, limit=IMAGE_CONFIG_SIZE_LIMIT)
         config = decode_image_config(raw_config)
         check_image(manifest, config=config)

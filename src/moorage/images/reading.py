@@ -6,6 +6,7 @@ from moorage.images.records import Image, ImageLayer
 from moorage.oci.digest import ChainID, Digest, chain_ids
 from moorage.oci.image_config import IMAGE_CONFIG_SIZE_LIMIT, ImageConfig, decode_image_config
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Manifest, decode_manifest
+from moorage.oci.media_types import LAYERS
 from moorage.snapshots.store import SnapshotStore
 
 _SUPPORTED_OS = "linux"
@@ -52,6 +53,17 @@ async def read_image(
         created_ns=created_ns,
         last_tagged_ns=0,
     )
+
+
+def check_layer_types(manifest: Manifest) -> None:
+    """Check that every layer of an image that comes from outside is a tar.
+
+    Raises:
+        UnusableImageError: One is something else: encrypted, or not of a file system at all.
+    """
+    for layer in manifest.layers:
+        if layer.media_type not in LAYERS:
+            raise UnusableImageError(f'unsupported media type "{layer.media_type}": this is not a layer of an image')
 
 
 def check_image(manifest: Manifest, *, config: ImageConfig) -> None:

@@ -11,13 +11,14 @@ OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP: Final = OCI_LAYER + "+gzip"
 OCI_LAYER_ZSTD: Final = OCI_LAYER + "+zstd"
+_OCI_FOREIGN_LAYER: Final = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 
 DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP: Final = DOCKER_LAYER + ".gzip"
-DOCKER_FOREIGN_LAYER_GZIP: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+DOCKER_FOREIGN_LAYER: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 
 DOCKER_SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER_SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+prettyjws"
@@ -32,9 +33,13 @@ the type of configs they stored."""
 ACCEPTED_MANIFESTS: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What a registry is asked for, the richest form first."""
 
-
-def is_layer(media_type: str) -> bool:
-    """Tell whether a descriptor of this type points at a layer tar, compressed or not."""
-    return media_type.startswith(
-        (OCI_LAYER, DOCKER_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar")
-    ) or (media_type == DOCKER_FOREIGN_LAYER_GZIP)
+LAYERS: Final = frozenset(
+    {
+        *(OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD),
+        *(_OCI_FOREIGN_LAYER, _OCI_FOREIGN_LAYER + "+gzip", _OCI_FOREIGN_LAYER + "+zstd"),
+        *(DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER + ".zstd"),
+        *(DOCKER_FOREIGN_LAYER, DOCKER_FOREIGN_LAYER + ".gzip", DOCKER_FOREIGN_LAYER + ".zstd"),
+        "application/octet-stream",
+    }
+)
+"""Layers that are tars, compressed or not; how, their first bytes tell. Some old registries lost their types, too."""

@@ -1,7 +1,10 @@
 """Pulls from a fake registry into real stores."""
 
 import asyncio
+import gzip
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,16 @@ from moorage.registry.credentials import Credentials
 from moorage.registry.endpoints import RegistrySettings
 from moorage.snapshots.errors import DiffIDMismatchError
 from tests.support.images import Engine, open_engine, tree
-from tests.support.registry import cut_once, digest_of, fake_registry, hold_until, layer_tar
+from tests.support.registry import (
+    OCI_CONFIG,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    cut_once,
+    digest_of,
+    fake_registry,
+    hold_until,
+    layer_tar,
+)
 
 pytestmark = pytest.mark.needs("root", "overlay")
 
@@ -259,3 +271,58 @@ async def test_missing_snapshot_is_unpacked_again_at_start(tmp_path: Path) -> No
             await engine.snapshots.remove(engine.catalog.resolve(name).chain_ids[-1])
     async with open_engine(tmp_path) as engine:
         assert tree(engine, engine.catalog.resolve(name))["app"] == b"#!/bin/sh\n"
+
+
+GZIP = gzip.compress(BASE, mtime=0)
+LAYER: dict[str, Any] = {"mediaType": OCI_LAYER_GZIP, "digest": digest_of(GZIP), "size": len(GZIP)}
+CONFIG: dict[str, Any] = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [digest_of(BASE)]}}
+
+
+@pytest.mark.parametrize(
+    ("layer", "config", "message"),
+    [
+        ({"size": -1}, CONFIG, "Expected `int` >= 0"),
+        ({"size": 1 << 62}, CONFIG, "unexpected EOF"),
+        ({"size": 5}, CONFIG, "longer than the 5 bytes promised"),
+        ({"mediaType": OCI_LAYER_GZIP + "+encrypted"}, CONFIG, "this is not a layer of an image"),
+        ({"mediaType": "application/vnd.wasm.content.layer.v1+wasm"}, CONFIG, "this is not a layer of an image"),
+        ({"digest": "sha256:../../../../etc/passwd"}, CONFIG, "invalid checksum digest length"),
+        ({"digest": "sha512:" + "a" * 128}, CONFIG, "unsupported digest algorithm"),
+        ({}, b"[" * 100_000, "invalid image config"),
+        ({}, b"\xff\xfe", "invalid image config"),
+        ({}, {**CONFIG, "config": {"Env": 5}}, "invalid image config"),
+        ({}, {**CONFIG, "os": "windows"}, "operating system is not supported"),
+        ({}, {**CONFIG, "rootfs": {"diff_ids": ["../../../etc"]}}, "invalid diff ID"),
+        ({}, {**CONFIG, "rootfs": {"diff_ids": ["sha256:" + "0" * 64]}}, "don't match image configuration"),
+        ({}, {**CONFIG, "rootfs": {"diff_ids": []}}, "don't match image configuration"),
+    ],
+)
+async def test_a_hostile_registry_is_refused_and_leaves_nothing(
+    engine: Engine, tmp_path: Path, layer: dict[str, Any], config: Any, message: str
+) -> None:
+    async with fake_registry() as registry:
+        registry.add_blob(GZIP)
+        raw = config if isinstance(config, bytes) else json.dumps(config).encode()
+        described = {"mediaType": OCI_CONFIG, **registry.add_blob(raw)}
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": [{**LAYER, **layer}]}
+        registry.add_manifest("app", "1", document, OCI_MANIFEST)
+        with pytest.raises(MoorageError, match=message):
+            await engine.pull(f"{registry.host}/app:1")
+    assert (engine.catalog.images(), engine.snapshots.list(), engine.blobs.list()) == ([], [], [])
+    assert sum(path.stat().st_size for path in (tmp_path / "content/ingest").iterdir()) <= len(GZIP)
+
+
+@pytest.mark.parametrize("kind", ["foreign", "nondistributable"])
+async def test_foreign_layers_are_pulled_like_others(engine: Engine, kind: str) -> None:
+    types = {
+        "foreign": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "nondistributable": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    }
+    async with fake_registry() as registry:
+        registry.add_blob(GZIP)
+        described = {"mediaType": OCI_CONFIG, **registry.add_blob(json.dumps(CONFIG).encode())}
+        layers = [{**LAYER, "mediaType": types[kind], "urls": ["http://192.0.2.1/"]}]
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": layers}
+        registry.add_manifest("app", "1", document, OCI_MANIFEST)
+        await engine.pull(f"{registry.host}/app:1")
+        assert tree(engine, engine.catalog.resolve(f"{registry.host}/app:1"))
