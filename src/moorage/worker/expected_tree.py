@@ -39,14 +39,21 @@ class Node:
         format: The type bits of its mode.
         member: What the archive says of it; None for a directory that only its files imply, and for a whiteout.
         children: A directory's own.
+        opaque: It is a directory that hides those below.
     """
 
-    __slots__ = ("children", "format", "member")
+    __slots__ = ("children", "format", "member", "opaque")
 
     def __init__(self, format_: int, member: Member | None = None) -> None:
         self.format = format_
         self.member = member
         self.children: dict[bytes, Node] = {}
+        self.opaque = False
+
+    @property
+    def is_whiteout(self) -> bool:
+        """Whether it hides a file of the layers below."""
+        return self.format == stat.S_IFCHR and self.device == 0
 
     @property
     def device(self) -> int:
@@ -73,8 +80,7 @@ class ExpectedTree:
             return
         parent, last = self._directory(parts[:-1], make=True), parts[-1]
         if last.startswith(PREFIX):
-            if last != OPAQUE and not last.startswith(BOOKKEEPING):
-                parent.children.setdefault(last[len(PREFIX) :], Node(stat.S_IFCHR))
+            _hide(parent, last)
             return
         if member.kind == tar.HARD_LINK:
             parent.children[last] = self._target(member)
@@ -84,6 +90,7 @@ class ExpectedTree:
         if there is not None and there.format == made.format == stat.S_IFDIR:
             there.member = member
         else:
+            made.opaque = made.format == stat.S_IFDIR and there is not None and there.is_whiteout
             parent.children[last] = made
 
     def files(self) -> Iterator[tuple[bytes, Node]]:
@@ -127,6 +134,14 @@ class ExpectedTree:
                 raise invalid(f"{quoted(b'/'.join(parts))} is no directory in the layer")
             stack.append(child)
         return stack[-1]
+
+
+def _hide(parent: Node, marker: bytes) -> None:
+    if marker == OPAQUE:
+        parent.opaque = True
+    elif not marker.startswith(BOOKKEEPING):
+        hidden = parent.children.setdefault(marker[len(PREFIX) :], Node(stat.S_IFCHR))
+        hidden.opaque = hidden.format == stat.S_IFDIR
 
 
 def _parts(name: bytes) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from moorage.kernel.xattr import OVERLAY_OPAQUE
 from moorage.worker.archive_input import ArchiveInput
 from moorage.worker.expected_tree import ExpectedTree
 from moorage.worker.failures import printable
@@ -91,8 +92,20 @@ def _difference(entry: Entry, node: Node) -> str:
         return f"is {_WORDS.get(found, 'something else')}, not {_WORDS[node.format]}"
     if found in _DEVICES and status.st_rdev != node.device:
         return "is another device"
+    if found == stat.S_IFDIR and _is_opaque(entry) != node.opaque:
+        return "does not hide what lies below" if node.opaque else "hides what lies below"
     # An implied directory has its attributes from the layers below.
     return "" if member is None else _attribute_difference(entry, member)
+
+
+def _is_opaque(entry: Entry) -> bool:
+    fd = os.open(entry.name, OPEN_DIRECTORY, dir_fd=entry.parent_fd)
+    try:
+        return os.getxattr(fd, OVERLAY_OPAQUE) == b"y"
+    except OSError:
+        return False  # it has no such attribute
+    finally:
+        os.close(fd)
 
 
 def _attribute_difference(entry: Entry, member: Member) -> str:

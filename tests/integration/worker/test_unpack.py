@@ -300,3 +300,19 @@ async def test_a_bomb_stops_at_the_limit(target: Path) -> None:
 async def test_what_follows_the_end_is_read_and_ignored(target: Path) -> None:
     await unpack(target, raw=archive(file("a", b"x")) + os.urandom(5 << 20))
     assert tree(target) == {"a": "x"}
+
+
+async def test_the_check_sees_what_a_directory_hides(target: Path) -> None:
+    members = (directory("hides"), file("hides/.wh..wh..opq"), directory("shows"), file("gone/.wh.file"))
+    await unpack(target, *members)
+    os.removexattr(target / "hides", "trusted.overlay.opaque")
+    os.setxattr(target / "shows", "trusted.overlay.opaque", b"y")
+    (target / "gone/file").unlink()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield archive(*members)
+
+    found = await verify(target, source())
+    assert sorted(found["differences"]) == [
+        "/gone/file is missing", "/hides does not hide what lies below", "/shows hides what lies below",
+    ]  # fmt: skip
