@@ -234,6 +234,24 @@ async def test_bundle_among_the_referrers_counts_where_no_name_is_asked_for(
         await engine.pull(f"{registry.host}/app:1")
 
 
+async def test_signature_among_the_referrers_counts_like_one_under_the_tag(
+    engine: Engine, tmp_path: Path, pair: Keys
+) -> None:
+    artifact = "application/vnd.dev.cosign.artifact.sig.v1+json"
+    async with fake_registry() as registry:
+        image = registry.add_image("app", "1", layers=[LAYER])
+        sign(registry, "app", pair, digest=image.digest, identity=f"{registry.host}/app")
+        held = json.loads(registry.manifests.pop(("app", signature_tag(Digest(image.digest))))[0])
+        held["config"]["mediaType"] = artifact
+        held["subject"] = {"mediaType": OCI_MANIFEST, "digest": image.digest, "size": len(image.manifest)}
+        raw = registry.add_manifest("app", None, held, OCI_MANIFEST)
+        entry = {"mediaType": OCI_MANIFEST, "digest": digest_of(raw), "size": len(raw), "artifactType": artifact}
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+        registry.add_manifest("app", image.digest.replace(":", "-"), index, OCI_INDEX)
+        demand(engine, tmp_path, {registry.host: [pair.requirement("matchRepository")]})
+        await engine.pull(f"{registry.host}/app:1")
+
+
 async def test_signature_of_the_index_or_of_the_platform_will_do(engine: Engine, tmp_path: Path, pair: Keys) -> None:
     async with fake_registry() as registry:
         image = registry.add_image("app", None, layers=[LAYER])
