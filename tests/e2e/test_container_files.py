@@ -2,10 +2,13 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from moorage.oci.tar import END, HARD_LINK, SYMLINK, Member
+from moorage.oci.tar_writing import encode_header
 from tests.support.daemon import Daemon, busybox_archive
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
@@ -24,6 +27,38 @@ def test_archive_mode_gives_files_to_the_user_that_the_container_names(
     moord.docker("run", "-d", "--name", "target", "-u", user, "busybox", "sleep", "1000")
     moord.docker("cp", *(["-a"] if archive else []), str(source), "target:/tmp/file")
     assert moord.docker("exec", "target", "stat", "-c", "%u:%g", "/tmp/file") == owner
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_hostile_archive_is_copied_to_nowhere_else(moord: Daemon, tmp_path: Path, running: bool) -> None:
+    canary = moord.base / "canary"
+    canary.write_text("safe")
+    moord.docker("create", "--name", "target", "busybox", "sleep", "1000")
+    if running:
+        moord.docker("start", "target")
+
+    def put(*members: Member) -> str:
+        archive = tmp_path / "archive.tar"
+        archive.write_bytes(b"".join(map(encode_header, members)) + END)
+        with archive.open("rb") as source:
+            done = subprocess.run(
+                ["docker", "-H", f"unix://{moord.socket}", "cp", "-", "target:/tmp"],
+                stdin=source, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        return done.stderr.strip()
+
+    assert "is outside of" in put(Member(b"../../evil"))
+    assert "invalid hardlink" in put(Member(b"h", kind=HARD_LINK, linkname=b"../../../etc/passwd"))
+    assert "invalid owner" in put(Member(b"a", uid=1 << 33))
+    up = b"../" * 12
+    link = Member(b"out", kind=SYMLINK, linkname=up + os.fsencode(moord.base))
+    # A link is replaced, or followed within the container, where nothing has that name.
+    put(link, Member(b"out/canary"))
+    put(link, Member(b"out/canary", kind=HARD_LINK, linkname=b"out/canary"))
+    assert put(Member(b"n\xff", mode=0o600)) == ""
+    moord.docker("export", "-o", str(tmp_path / "all.tar"), "target")
+    assert b"tmp/n\xff" in (tmp_path / "all.tar").read_bytes()
+    assert (canary.read_text(), canary.stat().st_nlink) == ("safe", 1)
 
 
 def test_changes_of_a_commit_apply_to_the_container_s_own_configuration(moord: Daemon) -> None:

@@ -21,6 +21,8 @@ from moorage.errors import InvalidParameterError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import Platform
 from moorage.oci.reference import parse_reference
+from moorage.oci.tar import CHARACTER_DEVICE, END, HARD_LINK, Member
+from moorage.oci.tar_writing import encode_header
 from tests.support.images import Engine, open_engine, tree
 from tests.support.registry import digest_of, fake_registry, layer_tar
 
@@ -155,6 +157,16 @@ LAYER = {"Config": "c.json", "Layers": ["l.tar"]}
         archive({"index.json": b"{}"}),
         archive({f"blobs/sha256/{'a' * 64}": b"something else"}),
         archive({}, links={"manifest.json": "manifest.json"}),
+        archive({}, links={"manifest.json": "/etc/passwd"}),
+        archive({"../../manifest.json": b"{}", "/etc/passwd": b"x", "n\udcffn": b"x"}),
+        encode_header(Member(b"manifest.json", kind=CHARACTER_DEVICE, major=1, minor=5)) + END,
+        encode_header(Member(b"manifest.json", size=1 << 50)) + b"[]",
+        encode_header(Member(b"pax", kind=ord("x"), size=1 << 40)) + bytes(1 << 20),
+        gzip.compress(encode_header(Member(b"manifest.json", size=64 << 20)) + bytes(64 << 20)),
+        docker_archive(encode_header(Member(b"a", uid=1 << 33)) + END, tags=["a"]),
+        docker_archive(encode_header(Member(b"../evil")) + END, tags=["a"]),
+        docker_archive(encode_header(Member(b"h", kind=HARD_LINK, linkname=b"../../etc/passwd")) + END, tags=["a"]),
+        docker_archive(TOP[:515], tags=["a"]),
     ],
 )
 async def test_what_holds_no_image_is_refused_and_leaves_nothing(engine: Engine, raw: bytes) -> None:
@@ -287,9 +299,21 @@ async def test_an_image_of_another_platform_than_asked_for_is_not_loaded(engine:
     await engine.load(raw, platforms=[Platform(os="linux", architecture="amd64")])
 
 
-async def test_import_of_garbage_leaves_nothing(engine: Engine) -> None:
-    with pytest.raises(InvalidParameterError):
-        await engine.import_(b"x" * 2048)
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"x" * 2048, "invalid tar header"),
+        (encode_header(Member(b"../evil")) + END, "is outside of"),
+        (encode_header(Member(b"a", gid=1 << 33)) + END, "invalid owner"),
+        (encode_header(Member(b"h", kind=HARD_LINK, linkname=b"../../etc/passwd")) + END, "invalid hardlink"),
+        (gzip.compress(BASE)[:-100], "unexpected EOF|EOF"),
+        (encode_header(Member(b"rootfs/a", size=1 << 40)) + bytes(4096), "unexpected EOF"),
+        (archive({"manifest": b'{"acKind":"ImageManifest"}', "rootfs/a": b""}), "App Container Image"),
+    ],
+)
+async def test_import_of_what_cannot_be_leaves_nothing(engine: Engine, raw: bytes, message: str) -> None:
+    with pytest.raises(InvalidParameterError, match=message):
+        await engine.import_(raw)
     assert engine.blobs.list() == []
     assert engine.snapshots.list() == []
 
