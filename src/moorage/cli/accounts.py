@@ -175,6 +175,9 @@ def _store(registry: str, username: str, password: str, *, token: str) -> None:
         secret = {"ServerURL": registry, "Username": _TOKEN_USER if token else username, "Secret": token or password}
         if _run_helper(helper, "store", json.dumps(secret)) is None:
             raise CredentialsError(f"docker-credential-{helper} did not store the credentials")
+        # As Docker does: it tells that somebody logged in there, whoever keeps the secret.
+        settings.setdefault("auths", {})[registry] = {}
+        _save(settings)
         return
     entry = (
         {"identitytoken": token} if token else {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
@@ -194,5 +197,5 @@ def logout(server: str | None) -> None:
     helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
     if helper:
         _run_helper(helper, "erase", registry)
-    elif (settings.get("auths") or {}).pop(registry, None) is not None:
+    if (settings.get("auths") or {}).pop(registry, None) is not None:
         _save(settings)

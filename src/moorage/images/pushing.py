@@ -28,6 +28,7 @@ from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Manifest, decode_manifest
 from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
+from moorage.registry.errors import NoBasicCredentialsError
 from moorage.registry.gateway import RegistryGateway
 from moorage.signatures.gate import SignatureGate
 
@@ -118,17 +119,25 @@ class ImagePusher:
         client = self.registries.client()
         repository = await client.connect(reference.bare(), credentials=credentials)
         for name, image in images:
-            index = self.catalog.index_of(name)
-            if platform is not None:
-                image = self.catalog.resolve(name.canonical, platform=platform)  # noqa: PLW2901 - the one that is meant
-            if index is None or platform is not None:
-                digests = await self._push_image(repository, name, image=image, report=report)
-            else:
-                digests = await self._push_index(repository, name, index=index, report=report)
+            try:
+                digests = await self._push_one(repository, name, image=image, platform=platform, report=report)
+            except NoBasicCredentialsError:
+                # Docker says no more than this.
+                raise NoBasicCredentialsError("no basic auth credentials") from None
             if signer is not None:
                 for digest in digests:
                     if await signer.sign(repository, digest=digest, name=name):
                         report(status(f"{name.tag}: signed {digest}"))
+
+    async def _push_one(
+        self, repository: Repository, name: Reference, *, image: Image, platform: Platform | None, report: Report
+    ) -> list[Digest]:
+        index = self.catalog.index_of(name)
+        if platform is not None:
+            image = self.catalog.resolve(name.canonical, platform=platform)
+        if index is None or platform is not None:
+            return await self._push_image(repository, name, image=image, report=report)
+        return await self._push_index(repository, name, index=index, report=report)
 
     def _tagged(self, reference: Reference) -> list[tuple[Reference, Image]]:
         tagged = {

@@ -16,7 +16,12 @@ import msgspec
 from moorage.oci.distribution import Challenge, parse_challenges, parse_faults
 from moorage.registry.credentials import Credentials
 from moorage.registry.endpoints import Endpoint
-from moorage.registry.errors import LoginRefusedError, RegistryAnswerError, RegistryError, RegistryUnreachableError
+from moorage.registry.errors import (
+    LoginRefusedError,
+    NoBasicCredentialsError,
+    RegistryAnswerError,
+    RegistryError,
+)
 from moorage.registry.transport import Response, Transport
 
 _CLIENT_ID: Final = "docker"
@@ -86,7 +91,7 @@ class Authenticator:
                 return {"Authorization": f"Bearer {await self._token(challenge, scopes=tuple(scopes))}"}
             if challenge.scheme == "basic":
                 if self._credentials.login is None:
-                    raise RegistryUnreachableError(f'Get "{url}": no basic auth credentials')
+                    raise NoBasicCredentialsError(f'Get "{url}": no basic auth credentials')
                 return {"Authorization": _basic(self._credentials.login)}
         return {}
 

@@ -43,6 +43,10 @@ class RegistryUnreachableError(SystemFailureError):
     """No connection, no valid certificate or no answer in time; the text is worded as Go's."""
 
 
+class NoBasicCredentialsError(RegistryUnreachableError):
+    """The registry wants a name and a password, and none were given."""
+
+
 class LoginRefusedError(UnauthorizedError):
     """The registry or its token server does not accept the credentials."""
 

@@ -230,6 +230,14 @@ async def test_private_repository_needs_credentials(engine: Engine) -> None:
     assert len(engine.catalog.images()) == 1
 
 
+async def test_push_without_credentials_has_dockers_words(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.login = ("user", "secret")
+        await engine.import_(BASE, f"{registry.host}/app:1")
+        with pytest.raises(MoorageError, match=r"^no basic auth credentials$"):
+            await engine.pusher.push(parse_reference(f"{registry.host}/app:1"), report=lambda _: None)
+
+
 async def test_artifact_is_no_image(engine: Engine) -> None:
     async with fake_registry() as registry:
         config = {"mediaType": "application/vnd.cncf.helm.config.v1+json", **registry.add_blob(b"{}")}
