@@ -6,6 +6,7 @@ Spec: Go, package text/template, "Actions", "Pipelines", "Variables".
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -73,7 +74,15 @@ class Block:
 Node = Text | Pipeline | Block
 
 _OPENING: Final = frozenset({"if", "range", "with"})
+# A keyword ends where its letters end: {{range.Images}} needs no space.
+_KEYWORD: Final = re.compile(r"(if|range|with|else|end)\b\s*", re.ASCII)
 _CONSTANTS: Final = {"true": True, "false": False, "nil": None}
+
+
+def _keyword(action: str) -> tuple[str, str]:
+    """Return the keyword that an action begins with, "" for none, and the rest."""
+    match = _KEYWORD.match(action)
+    return (match[1], action[match.end() :]) if match else ("", action)
 
 
 def parse(template: str) -> tuple[Node, ...]:
@@ -99,7 +108,7 @@ def _nodes(parts: Iterator[tuple[str, str | None]]) -> tuple[tuple[Node, ...], s
             return tuple(nodes), None
         if action.startswith("/*"):
             continue
-        keyword, _, rest = action.partition(" ")
+        keyword, rest = _keyword(action)
         if keyword in {"end", "else"}:
             return tuple(nodes), action
         nodes.append(_block(keyword, rest, parts) if keyword in _OPENING else pipeline(action))
@@ -112,7 +121,7 @@ def _block(kind: str, condition: str, parts: Iterator[tuple[str, str | None]]) -
     if ending is not None and ending.startswith("else"):
         chained = ending.removeprefix("else").strip()
         if chained:
-            keyword, _, rest = chained.partition(" ")
+            keyword, rest = _keyword(chained)
             # "else if" shares the end of the block that it continues.
             return Block(kind, pipeline(condition), body, (_block(keyword, rest, parts),))
         otherwise, ending = _nodes(parts)

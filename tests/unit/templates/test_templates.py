@@ -28,6 +28,7 @@ VALUE: dict[str, Any] = {
         ("{{json .State}}", '{"Running":true,"Pid":7}'),
         ("{{.Labels}} {{.List}}", "map[a:1 b:2] [x y]"),
         ("{{range .List}}<{{.}}>{{end}}", "<x><y>"),
+        ("{{range.List}}{{if.}}{{.}}{{end}}{{end}}{{with.Name}}{{.}}{{end}}", "xyweb"),
         ("{{range $i, $v := .List}}{{$i}}{{$v}}{{end}}", "0x1y"),
         ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", "a=1;b=2;"),
         ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
