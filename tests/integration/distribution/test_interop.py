@@ -56,7 +56,8 @@ async def test_the_engine_and_skopeo_push_and_pull_the_same_digests(tmp_path: Pa
         async with open_engine(tmp_path / "two") as other:
             await other.pull(f"{host}/copied:2")
             found = other.catalog.resolve(f"{host}/copied:2")
-            assert (found.id, found.manifest) == (image.id, image.manifest)
+            # The push compressed the layer, so the manifest is another one; what it makes is the same.
+            assert (found.id, found.manifest) == (image.id, engine.catalog.resolve(image.id).manifest)
             assert tree(other, found) == {"base": b"b" * 1_000_000}
         await run("skopeo", "delete", "--tls-verify=false", f"docker://{host}/copied:2")
         listed = await run("skopeo", "list-tags", "--tls-verify=false", f"docker://{host}/team/app")
