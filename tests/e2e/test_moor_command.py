@@ -243,7 +243,8 @@ def test_images_as_a_tree(moord: Daemon) -> None:
     moord.docker("tag", "busybox", "busybox:other")
     moord.docker("create", "--name", "user", "busybox")
     done = moor(moord, "images", "--tree", "busybox")
-    header, other, top, branch = (line.split() for line in done.stdout.splitlines())
+    lines = [line.split() for line in done.stdout.splitlines() if line and "Info" not in line]
+    header, other, top, branch = lines
     assert header == ["IMAGE", "ID", "DISK", "USAGE", "CONTENT", "SIZE", "EXTRA"]
     assert (other[0], top[0]) == ("busybox:latest", "busybox:other")
     assert (top[-1], branch[0], branch[-1]) == ("U", "└─", "U")

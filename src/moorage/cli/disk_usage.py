@@ -144,7 +144,8 @@ def df(session: Session, /, *, format_text: str, verbose: bool, unexpected: obje
 
 def _show_details(found: DiskUsage, *, format_text: str) -> None:
     full = bool(format_text)
-    images = [row for image in found.images or () for row in image_rows(image, full=full)]
+    # As in Docker, an image has one line, with its first name.
+    images = [row for image in found.images or () for row in image_rows(image, full=full)[:1]]
     containers = [
         {**container_row(container, full=full), "Size": human_size(container.size_rw, digits=3)}
         for container in found.containers or ()

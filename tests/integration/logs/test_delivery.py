@@ -146,7 +146,8 @@ def test_server_may_be_started_anew(tmp_path: Path) -> None:
         running.say(b"back\n")
         connection = accept(server)
         running.end()
-        assert texts(read_to_end(connection)) == [b"back"]
+        # What could not be sent may come late; what follows comes in any case.
+        assert texts(read_to_end(connection)) in ([b"back"], [b"lost", b"back"])
 
 
 def test_gelf_over_tcp_separates_messages_by_a_zero_and_reconnects() -> None:
