@@ -57,7 +57,10 @@ class Place:
     def serve(self, *command: str) -> None:
         """Keep a program running until the end."""
         with (self.base / "log").open("ab") as log:
-            self._servers.append(subprocess.Popen([*self._enter(), *command], stdout=log, stderr=log))
+            # What it leaves in its directory for temporary files goes with the base.
+            environment = os.environ | {"TMPDIR": str(self.base)}
+            command = (*self._enter(), *command)
+            self._servers.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
 
     def run(self, *command: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a command, whatever comes of it."""
