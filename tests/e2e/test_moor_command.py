@@ -2,7 +2,6 @@
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, readable
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -121,7 +120,7 @@ def talk(daemon: Daemon, words: list[str], lines: list[bytes]) -> tuple[bytes, i
     output, quiet_since = b"", time.monotonic()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        if select.select([fd], [], [], 0.05)[0]:
+        if readable(fd, seconds=0.05):
             try:
                 data = os.read(fd, 4096)
             except OSError:

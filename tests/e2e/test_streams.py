@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pty
-import select
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemon import Daemon, wait_until
+from tests.support.daemon import Daemon, readable, wait_until
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "docker-cli", "busybox"),
@@ -207,6 +206,6 @@ def _answer(fd: int, word: bytes) -> bytes:
     found, deadline = b"", time.monotonic() + 20
     while word not in found and time.monotonic() < deadline:
         os.write(fd, b"stty size\n")
-        while word not in found and select.select([fd], [], [], 0.5)[0]:
+        while word not in found and readable(fd, seconds=0.5):
             found += os.read(fd, 4096)
     return found

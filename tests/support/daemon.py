@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -409,6 +410,13 @@ def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 20,
         if time.monotonic() > deadline:
             raise CommandError(f"waited {seconds} s for {what}\n{log.read_text() if log else ''}")
         time.sleep(0.02)
+
+
+def readable(fd: int, *, seconds: float) -> bool:
+    """Tell whether a descriptor can be read within some time; select(2) takes none above 1023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(int(seconds * 1000)))
 
 
 def busybox_archive() -> Path:
