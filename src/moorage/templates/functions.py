@@ -73,7 +73,7 @@ def formatted(pattern: str, *values: Any) -> str:
         if not remaining:
             return f"%!{kind}(MISSING)"
         value = remaining.pop(0)
-        if kind in "vs":
+        if kind in "vst":
             return f"%{flags}s" % printed(value)
         if kind == "q":
             return f"%{flags}s" % to_json(printed(value))
@@ -96,11 +96,13 @@ def _equal(left: Any, *rights: Any) -> bool:
     return any(left == right for right in rights)
 
 
-def _and(*values: Any) -> Any:
+def _and(first: Any, *others: Any) -> Any:
+    values = (first, *others)
     return next((value for value in values if not truth(value)), values[-1])
 
 
-def _or(*values: Any) -> Any:
+def _or(first: Any, *others: Any) -> Any:
+    values = (first, *others)
     return next((value for value in values if truth(value)), values[-1])
 
 

@@ -52,10 +52,16 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Commands, each fed the value of the one before; what it assigns, if anything."""
+    """Commands, each fed the value of the one before.
+
+    Attributes:
+        variables: What it assigns its value to.
+        declares: They are new ones (``:=``), which end with the block.
+    """
 
     commands: tuple[tuple["Operand", ...], ...]
     variables: tuple[str, ...] = ()
+    declares: bool = False
 
 
 Operand = Constant | Variable | Fields | Function | Pipeline
@@ -74,8 +80,20 @@ class Block:
 Node = Text | Pipeline | Block
 
 _OPENING: Final = frozenset({"if", "range", "with"})
+_CONTINUING: Final = frozenset({"if", "with"})
 # A keyword ends where its letters end: {{range.Images}} needs no space.
 _KEYWORD: Final = re.compile(r"(if|range|with|else|end)\b\s*", re.ASCII)
+# Go's escapes, all of which mean the same to Python; Python has more, and takes unknown ones as they are.
+_DIGIT: Final = "[0-9A-Fa-f]"
+_STRING: Final = re.compile(
+    rf"""
+    "(?: [^"\\\n]
+      | \\[abfnrtv\\"] | \\[0-3][0-7]{{2}} | \\x{_DIGIT}{{2}}
+      | \\u(?![dD][89A-Fa-f]){_DIGIT}{{4}} | \\U00(?:0{_DIGIT}|10){_DIGIT}{{4}}
+    )*"
+    """,
+    re.VERBOSE,
+)
 _CONSTANTS: Final = {"true": True, "false": False, "nil": None}
 
 
@@ -122,6 +140,8 @@ def _block(kind: str, condition: str, parts: Iterator[tuple[str, str | None]]) -
         chained = ending.removeprefix("else").strip()
         if chained:
             keyword, rest = _keyword(chained)
+            if keyword not in _CONTINUING:
+                raise TemplateError(f"template parsing error: template: :1: unexpected {{{{{ending}}}}}")
             # "else if" shares the end of the block that it continues.
             return Block(kind, pipeline(condition), body, (_block(keyword, rest, parts),))
         otherwise, ending = _nodes(parts)
@@ -138,16 +158,18 @@ def pipeline(action: str) -> Pipeline:
     """
     words = split_words(action)
     variables: list[str] = []
+    declares = False
     for index, word in enumerate(words):
         if word.kind == "mark" and word.text in {":=", "="}:
             variables = [each.text for each in words[:index] if each.kind == "variable"]
             words = words[index + 1 :]
+            declares = word.text == ":="
             break
     reader = _Reader(words)
     parsed = reader.pipeline()
     if reader.next() is not None:
         raise TemplateError(f"template parsing error: template: :1: unexpected <{reader.words[reader.position].text}>")
-    return Pipeline(parsed.commands, tuple(variables))
+    return Pipeline(parsed.commands, tuple(variables), declares)
 
 
 class _Reader:
@@ -204,7 +226,11 @@ def _names(word: Token) -> tuple[str, ...]:
 def _constant(word: Token) -> Operand:
     if word.kind == "number":
         return Constant(float(word.text) if "." in word.text else int(word.text))
-    return Constant(word.text[1:-1] if word.text[0] == "`" else ast.literal_eval(word.text))
+    if word.text[0] == "`":
+        return Constant(word.text[1:-1])
+    if not _STRING.fullmatch(word.text):
+        raise TemplateError(f"template parsing error: template: :1: invalid string: {word.text}")
+    return Constant(ast.literal_eval(word.text))
 
 
 def _named(word: Token) -> Operand:

@@ -5,7 +5,7 @@ Pure.
 Spec: Go, package text/template.
 """
 
-import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from moorage.templates.parsing import (
 )
 from moorage.templates.tokens import TemplateError
 
-_ESCAPES: Final = re.compile(r"\\([tn])")
 _MISSING: Final = object()
 
 
@@ -36,8 +35,7 @@ class Template:
         Raises:
             TemplateError: It is malformed.
         """
-        # On a command line "\t" arrives as two characters.
-        self._nodes = parse(_ESCAPES.sub(lambda match: {"t": "\t", "n": "\n"}[match[1]], text))
+        self._nodes = parse(text)
 
     def render(self, value: Any) -> str:
         """Return the template's text for a value of dicts, lists, strings and numbers.
@@ -45,18 +43,26 @@ class Template:
         Raises:
             TemplateError: It asks for a field that is not there, or calls badly.
         """
-        return "".join(_run(self._nodes, _Scope(value, {"$": value})))
+        return "".join(_run(self._nodes, _Scope(value, ChainMap({"$": value}))))
 
 
 class _Scope:
     __slots__ = ("dot", "variables")
 
-    def __init__(self, dot: Any, variables: dict[str, Any]) -> None:
+    def __init__(self, dot: Any, variables: ChainMap[str, Any]) -> None:
         self.dot = dot
         self.variables = variables
 
     def inner(self, dot: Any, **variables: Any) -> "_Scope":
-        return _Scope(dot, {**self.variables, **variables})
+        return _Scope(dot, self.variables.new_child(variables))
+
+    def assign(self, name: str, value: Any) -> None:
+        """Change a variable where it was declared: a block may change one that lives around it."""
+        for declared in self.variables.maps:
+            if name in declared:
+                declared[name] = value
+                return
+        raise TemplateError(f"template parsing error: template: :1: undefined variable {name!r}")
 
 
 def _run(nodes: Sequence[Node], scope: _Scope) -> Iterator[str]:
@@ -65,8 +71,10 @@ def _run(nodes: Sequence[Node], scope: _Scope) -> Iterator[str]:
             yield node.text
         elif isinstance(node, Block):
             yield from _run_block(node, scope)
-        elif node.variables:
+        elif node.declares:
             scope.variables[node.variables[0]] = _evaluate(node, scope)
+        elif node.variables:
+            scope.assign(node.variables[0], _evaluate(node, scope))
         else:
             yield printed(_evaluate(node, scope))
 

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from moorage.errors import InvalidParameterError
 
+# On a command line "\\t" arrives as two characters.
+_ESCAPES: Final = {r"\t": "\t", r"\n": "\n"}
 _ACTION: Final = re.compile(r"\{\{(-\s)?((?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`])*?)(\s-)?\}\}", re.DOTALL)
 _WORD: Final = re.compile(
     r"""\s*(?:
@@ -39,21 +41,29 @@ class Token(NamedTuple):
 
 
 def split_actions(template: str) -> Iterator[tuple[str, str | None]]:
-    """Yield pairs of literal text and the action that follows it; the last action is None.
+    r"""Yield pairs of literal text and the action that follows it; the last action is None.
+
+    In the text \t and \n stand for what they mean; strings in actions have escapes of their own.
 
     Raises:
         TemplateError: An action is not closed.
     """
     position, trim = 0, False
     for match in _ACTION.finditer(template):
-        text = template[position : match.start()]
+        text = _unescape(template[position : match.start()])
         text = text.lstrip() if trim else text
         yield (text.rstrip() if match[1] else text), match[2].strip()
         position, trim = match.end(), bool(match[3])
-    rest = template[position:]
+    rest = _unescape(template[position:])
     if "{{" in rest:
         raise TemplateError("template parsing error: template: :1: unclosed action")
     yield (rest.lstrip() if trim else rest), None
+
+
+def _unescape(text: str) -> str:
+    for written, meant in _ESCAPES.items():
+        text = text.replace(written, meant)
+    return text
 
 
 def split_words(action: str) -> list[Token]:

@@ -43,6 +43,12 @@ VALUE: dict[str, Any] = {
         ("{{/* nothing */}}x", "x"),
         ("{{.None}}", "<no value>"),
         ("{{and .State.Running (not false)}}", "true"),
+        (r'{{.Name}}{{"\n"}}{{join .List "\t"}}', "web\nx\ty"),
+        (r'{{"\"\\\u00e9\x41"}}{{`\n`}}', r'"\éA\n'),
+        ("{{$first := true}}{{range .List}}{{if $first}}{{$first = false}}{{else}},{{end}}{{.}}{{end}}", "x,y"),
+        ("{{$x := 1}}{{range .List}}{{$x := 2}}{{end}}{{$x}}", "1"),
+        ("{{if .None}}a{{else with .State}}{{.Pid}}{{end}}", "7"),
+        ('{{printf "%t" .State.Running}}', "true"),
     ],
 )
 def test_rendering(template: str, text: str) -> None:
@@ -50,14 +56,19 @@ def test_rendering(template: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{{", "{{.Name", "{{if .Name}}", "{{end}}", "{{(.Name}}", "{{.Nope}}", "{{nope .Name}}"]
-)
+    "template",
+    [
+        "{{", "{{.Name", "{{if .Name}}", "{{end}}", "{{(.Name}}", "{{.Nope}}", "{{nope .Name}}",
+        "{{and}}", "{{or}}", "{{if .Name}}a{{else nope}}b{{end}}", "{{$x = 1}}",
+        r'{{"\x"}}', r'{{"\d"}}', r'{{"\ud800"}}', r'{{"\A"}}', '{{"a\nb"}}',
+    ],
+)  # fmt: skip
 def test_templates_that_fail(template: str) -> None:
     with pytest.raises(TemplateError):
         Template(template).render(VALUE)
 
 
-@given(st.text(alphabet='{}.$|() "`abN:=-', max_size=20))
+@given(st.text(alphabet='{}.$|() "`abN:=-\\n', max_size=20))
 def test_any_text_renders_or_is_refused(text: str) -> None:
     with contextlib.suppress(TemplateError):
         Template(text).render(VALUE)
