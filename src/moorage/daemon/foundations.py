@@ -24,6 +24,7 @@ from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME
 from moorage.engine.apparmor.loading import DefaultProfile, apparmor_available
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, kernel_has_selinux, read_host_facts
 from moorage.engine.containers.groups import ContainerGroups
+from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.realtime import RealtimeBudget
 from moorage.engine.containers.registry import ContainerRegistry
@@ -77,6 +78,7 @@ class Foundations:
     bus: EventBus
     journal: EventJournal
     jobs: Jobs
+    locks: ContainerLocks
     registry: ContainerRegistry
     tasks: Tasks
     uses: ContainerUses
@@ -109,6 +111,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
     journal = EventJournal(config.data_root / "events.jsonl")
     bus = EventBus(past=journal.load(), note=journal.note)
     tasks, files = Tasks(), FileJobs(workers)
+    jobs, locks = Jobs(), ContainerLocks()
     registry = ContainerRegistry(ContainerRows(database))
     registry.load()
     uses = ContainerUses(registry)
@@ -123,7 +126,8 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         launcher=launcher,
         bus=bus,
         journal=journal,
-        jobs=Jobs(),
+        jobs=jobs,
+        locks=locks,
         registry=registry,
         tasks=tasks,
         uses=uses,
@@ -141,13 +145,18 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         ),
         files=files,
         volumes=VolumeService(
-            store=VolumeStore(config.data_root / "volumes", VolumeRows(database)), users=uses, trees=files, events=bus
+            store=VolumeStore(config.data_root / "volumes", VolumeRows(database)),
+            users=uses,
+            trees=files,
+            events=bus,
+            background=jobs,
         ),
         networks=Networks.assemble(
             store=NetworkRows(database),
             options=network_options(config, engine_id),
             events=bus,
-            containers=NetworkedContainers(registry, tasks, paths),
+            containers=NetworkedContainers(registry, tasks, locks, paths),
+            background=jobs,
             run_root=config.exec_root,
         ),
         id_mapping=id_mapping,

@@ -64,7 +64,7 @@ class Wiring:
     @cached_property
     def locks(self) -> ContainerLocks:
         """The lock of each container."""
-        return ContainerLocks()
+        return self.base.locks
 
     @cached_property
     def watch(self) -> ExitWatch:

@@ -13,7 +13,7 @@ from moorage.networks.host_files import HostFiles
 from moorage.networks.listing import NetworkLister
 from moorage.networks.models import NetworkOptions
 from moorage.networks.portmap import PortMap
-from moorage.networks.ports import Containers, EventPublisher
+from moorage.networks.ports import Background, Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry, NetworkStore
 from moorage.networks.removing import NetworkRemover
 from moorage.networks.resolution import Resolution
@@ -41,6 +41,7 @@ class Networks:
         options: NetworkOptions,
         events: EventPublisher,
         containers: Containers,
+        background: Background,
         run_root: Path,
     ) -> Self:
         """Return services that share their state; `service.restore()` comes next.
@@ -70,10 +71,17 @@ class Networks:
                 run_root=run_root,
                 host_files=host_files,
             ),
-            creator=NetworkCreator(options=options, registry=registry, firewall=table, events=events),
+            creator=NetworkCreator(
+                options=options, registry=registry, firewall=table, events=events, background=background
+            ),
             lister=NetworkLister(registry=registry, sandboxes=sandboxes),
             remover=NetworkRemover(
-                registry=registry, sandboxes=sandboxes, resolution=resolution, firewall=table, events=events
+                registry=registry,
+                sandboxes=sandboxes,
+                resolution=resolution,
+                firewall=table,
+                events=events,
+                background=background,
             ),
             connector=NetworkConnector(
                 registry=registry,
@@ -82,6 +90,7 @@ class Networks:
                 firewall=table,
                 containers=containers,
                 events=events,
+                background=background,
             ),
             firewall=table,
             flows=flows,

@@ -1,5 +1,6 @@
 """Attach containers to networks, and detach them, running or not."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from moorage.networks.errors import (
 )
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import Attachment, ContainerNetworks, Endpoint, Network, Sandbox, SandboxRequest
-from moorage.networks.ports import Containers, EventPublisher
+from moorage.networks.ports import Background, Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes, interface_name, leading_ports, redirected
@@ -26,7 +27,11 @@ _SHARED = "container sharing network namespace with another container or host ca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConnector:
-    """Connects and disconnects containers."""
+    """Connects and disconnects containers, each by one change at a time.
+
+    A client that leaves does not undo what it asked for: shim, record and firewall must
+    come to agree.
+    """
 
     registry: NetworkRegistry
     sandboxes: Sandboxes
@@ -34,6 +39,7 @@ class NetworkConnector:
     firewall: FirewallTable
     containers: Containers
     events: EventPublisher
+    background: Background
 
     async def connect(self, reference: str, container: str, settings: EndpointSettings | None) -> None:
         """Attach a container to a network.
@@ -43,7 +49,14 @@ class NetworkConnector:
 
         Spec: Engine API, POST /networks/{id}/connect.
         """
-        found = self.containers.find(container)
+        container_id = self.containers.find(container).id
+        await asyncio.shield(self.background.start(self._connect(reference, container_id, settings)))
+
+    async def _connect(self, reference: str, container_id: str, settings: EndpointSettings | None) -> None:
+        async with self.containers.hold(container_id):
+            await self._connect_held(reference, self.containers.find(container_id), settings)
+
+    async def _connect_held(self, reference: str, found: ContainerNetworks, settings: EndpointSettings | None) -> None:
         network = self.registry.find(reference)
         wanted = attaching.read_attachment(network.name, settings)
         attaching.validate(wanted, network)
@@ -69,7 +82,14 @@ class NetworkConnector:
 
         Spec: Engine API, POST /networks/{id}/disconnect.
         """
-        found = self.containers.find(container)
+        container_id = self.containers.find(container).id
+        await asyncio.shield(self.background.start(self._disconnect(reference, container_id, force=force)))
+
+    async def _disconnect(self, reference: str, container_id: str, *, force: bool) -> None:
+        async with self.containers.hold(container_id):
+            await self._disconnect_held(reference, self.containers.find(container_id), force=force)
+
+    async def _disconnect_held(self, reference: str, found: ContainerNetworks, *, force: bool) -> None:
         network = self.registry.find(reference)
         if network.driver == "host":
             raise InvalidAttachmentError(_HOST_MODE)

@@ -30,7 +30,7 @@ from moorage.networks.models import (
     NetworkOptions,
     Pool,
 )
-from moorage.networks.ports import EventPublisher
+from moorage.networks.ports import Background, EventPublisher
 from moorage.networks.registry import NetworkRegistry, new_id
 from moorage.networks.sandboxes import filtered
 from moorage.networks.service import ensure_bridge
@@ -60,11 +60,12 @@ class NetworkCreator:
     registry: NetworkRegistry
     firewall: FirewallTable
     events: EventPublisher
+    background: Background
     # Between choosing a subnet and storing it nobody else may choose.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def create(self, request: NetworkCreateRequest) -> Network:
-        """Create a network; it is usable when this returns.
+        """Create a network; it is usable when this returns. A client that leaves does not undo it.
 
         Raises:
             MoorageError: In Docker's words: the name is taken, an option makes no
@@ -73,6 +74,9 @@ class NetworkCreator:
         Spec: Engine API, POST /networks/create.
         """
         _require_supported(request)
+        return await asyncio.shield(self.background.start(self._create(request)))
+
+    async def _create(self, request: NetworkCreateRequest) -> Network:
         async with self.lock:
             network = self._describe(request)
             await self.registry.add(network)

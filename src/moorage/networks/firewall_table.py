@@ -59,7 +59,11 @@ class FirewallTable:
             FirewallError: The kernel refused it.
         """
         if network := self._networks.pop(bridge, None):
-            self._change(firewall.remove_network(self._table, network))
+            try:
+                self._change(firewall.remove_network(self._table, network))
+            except FirewallError:
+                self._networks[bridge] = network
+                raise
 
     def publish(self, ports: Sequence[PublishedPort]) -> None:
         """Translate these ports.

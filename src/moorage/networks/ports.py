@@ -1,9 +1,20 @@
 """What networks need from the parts above them; the daemon's wiring passes the real ones."""
 
-from collections.abc import Mapping
-from typing import Protocol
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
 
 from moorage.networks.models import Attachment, ContainerNetworks, Sandbox
+
+T = TypeVar("T")
+
+
+class Background(Protocol):
+    """Where a change goes on whose client has left: one that began must not be cut in the middle."""
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` until it ends, whoever waits for it."""
 
 
 class EventPublisher(Protocol):
@@ -22,6 +33,9 @@ class Containers(Protocol):
         Raises:
             NotFoundError: There is none.
         """
+
+    def hold(self, container_id: str) -> AbstractAsyncContextManager[None]:
+        """Keep everybody else from changing, starting or ending a container for a block."""
 
     async def save_attachments(
         self, container_id: str, attachments: tuple[Attachment, ...], sandbox: Sandbox | None

@@ -9,6 +9,7 @@ from moorage import faults
 from moorage.api.filters import Filters
 from moorage.api.timestamps import read_time
 from moorage.networks import bridge
+from moorage.networks.bridge import BridgeError
 from moorage.networks.errors import (
     ActiveEndpointsError,
     NetworkNotFoundError,
@@ -16,10 +17,10 @@ from moorage.networks.errors import (
 )
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import Network
-from moorage.networks.ports import EventPublisher
+from moorage.networks.ports import Background, EventPublisher
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
-from moorage.networks.sandboxes import Sandboxes
+from moorage.networks.sandboxes import Sandboxes, filtered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,10 @@ class NetworkRemover:
     resolution: Resolution
     firewall: FirewallTable
     events: EventPublisher
+    background: Background
 
     async def remove(self, reference: str) -> None:
-        """Remove a network that no running container uses.
+        """Remove a network that no running container uses; a client that leaves does not undo it.
 
         Raises:
             NetworkNotFoundError: Nothing matches.
@@ -42,6 +44,9 @@ class NetworkRemover:
 
         Spec: Engine API, DELETE /networks/{id}.
         """
+        await asyncio.shield(self.background.start(self._remove(reference)))
+
+    async def _remove(self, reference: str) -> None:
         network = self.registry.find(reference)
         if not network.user_defined:
             raise PredefinedNetworkRemovalError(network.name)
@@ -49,8 +54,12 @@ class NetworkRemover:
             raise ActiveEndpointsError(network.name, users)
         async with self.registry.removal(network):
             self.firewall.remove_network(network.bridge)
-            # The kernel waits for packets under way, which takes tens of milliseconds.
-            await asyncio.to_thread(bridge.delete, network.bridge)
+            try:
+                # The kernel waits for packets under way, which takes tens of milliseconds.
+                await asyncio.to_thread(bridge.delete, network.bridge)
+            except BridgeError:
+                self.firewall.add_network(filtered(network))
+                raise
             faults.point("network:device-gone")
         self.resolution.forget_network(network.id)
         self.events.publish("network", "destroy", network.id, {"name": network.name, "type": network.driver})

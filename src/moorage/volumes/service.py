@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from moorage.api.filters import Filters
 from moorage.errors import SystemFailureError
@@ -22,6 +22,8 @@ from moorage.volumes.models import (
     check_name,
 )
 from moorage.volumes.store import VolumeStore
+
+T = TypeVar("T")
 
 _AT_A_TIME: Final = 8
 _log = logging.getLogger(__name__)
@@ -51,6 +53,13 @@ class TreeRemover(Protocol):
         """Return the bytes that the files below a directory take."""
 
 
+class Background(Protocol):
+    """Where a change goes on whose client has left: one that began must not be cut in the middle."""
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` until it ends, whoever waits for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """What a prune removed, and how many bytes that gave back."""
@@ -67,6 +76,7 @@ class VolumeService:
     users: VolumeUsers
     trees: TreeRemover
     events: EventPublisher
+    background: Background
     # Two creations of one name must not both make it; creations are rare and short.
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -103,6 +113,11 @@ class VolumeService:
         check_name(name)
         if (driver or LOCAL) != LOCAL:
             raise VolumeDriverNotFoundError(name, driver)
+        return await asyncio.shield(self.background.start(self._create(name, options=options, labels=labels)))
+
+    async def _create(
+        self, name: str, *, options: Mapping[str, str] | None, labels: Mapping[str, str] | None
+    ) -> Volume:
         async with self._lock:
             if (existing := self.store.find(name)) is not None:
                 return existing
@@ -152,7 +167,7 @@ class VolumeService:
         return [volume for volume in found if (not self.users.using_volume(volume.name)) is dangling]
 
     async def remove(self, name: str, *, force: bool = False) -> None:
-        """Remove a volume and its data.
+        """Remove a volume and its data; a client that leaves does not undo it.
 
         Args:
             force: A missing volume is no error.
@@ -161,6 +176,9 @@ class VolumeService:
             VolumeNotFoundError: There is none of this name.
             VolumeInUseError: Containers use it.
         """
+        await asyncio.shield(self.background.start(self._remove(name, force=force)))
+
+    async def _remove(self, name: str, *, force: bool) -> None:
         volume = self.store.find(name)
         if volume is None:
             if force:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from moorage import faults
+from moorage.errors import MoorageError
 from moorage.state.volumes import VolumeRow, VolumeRows
 from moorage.volumes.models import Volume, VolumeNameError, check_name
 
@@ -101,7 +102,12 @@ class VolumeStore:
             labels=labels,
         )
         self._volumes[name] = volume
-        await self.rows.insert(VolumeRow(name, msgspec.json.encode(volume)))
+        try:
+            await self.rows.insert(VolumeRow(name, msgspec.json.encode(volume)))
+        except MoorageError:
+            # The next daemon would not know it; its directory is empty, and of use to the next try.
+            del self._volumes[name]
+            raise
         return volume
 
     async def take_away(self, volume: Volume) -> Path:
@@ -115,12 +121,6 @@ class VolumeStore:
         await self.rows.delete(volume.name)
         faults.point("volume:row-gone")
         return doomed
-
-    @staticmethod
-    def is_empty(volume: Volume) -> bool:
-        """Whether nothing was put into the volume yet."""
-        with os.scandir(volume.mountpoint) as entries:
-            return next(iter(entries), None) is None
 
 
 def _is_name(text: str) -> bool:

@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns, unshare
 from moorage.netlink import address, interface, link, route
@@ -61,13 +61,21 @@ class FakeContainers:
     namespaces: dict[str, int] = field(default_factory=dict)
     known: dict[str, ContainerNetworks] = field(default_factory=dict)
     files: dict[tuple[str, str], str] = field(default_factory=dict)
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def find(self, reference: str) -> ContainerNetworks:
         return self.known[reference]
 
+    @contextlib.asynccontextmanager
+    async def hold(self, container_id: str) -> AsyncIterator[None]:
+        async with self.locks.setdefault(container_id, asyncio.Lock()):
+            yield
+
     async def save_attachments(
         self, container_id: str, attachments: tuple[Attachment, ...], sandbox: Sandbox | None
     ) -> None:
+        # As the database does, and the shim below: others may come in between.
+        await asyncio.sleep(0)
         old = self.known[container_id]
         self.known[container_id] = ContainerNetworks(
             id=old.id,
@@ -80,9 +88,11 @@ class FakeContainers:
         )
 
     async def plug(self, container_id: str, interface: dict[str, object]) -> None:
+        await asyncio.sleep(0)
         _connect([interface], self.namespaces[container_id])
 
     async def unplug(self, container_id: str, name: str) -> None:
+        await asyncio.sleep(0)
         interface.disconnect(name, namespace_fd=self.namespaces[container_id])
 
     def read_file(self, container_id: str, name: str) -> str:
@@ -90,6 +100,13 @@ class FakeContainers:
 
     def write_file(self, container_id: str, name: str, content: str) -> None:
         self.files[container_id, name] = content
+
+
+class Background:
+    """Runs changes beside those who wait for them."""
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return asyncio.get_running_loop().create_task(work)
 
 
 def _connect(plans: list[dict[str, object]], namespace_fd: int) -> None:
@@ -119,6 +136,7 @@ class Playground:
             options=self.options,
             events=self.events,
             containers=self.containers,
+            background=Background(),
             run_root=self.directory,
         )
 

@@ -10,6 +10,8 @@ import pytest
 
 from moorage.api.filters import Filters
 from moorage.api.networks import IPAM, EndpointSettings, IPAMConfig, NetworkCreateRequest
+from moorage.networks import bridge
+from moorage.networks.bridge import BridgeError
 from moorage.networks.errors import (
     ActiveEndpointsError,
     AddressInUseError,
@@ -144,6 +146,60 @@ def test_a_running_container_joins_a_network_and_leaves_its_first_one(tmp_path: 
         assert "172.17.0.2" not in host.containers.read_file("web", "hosts")
         assert list(host.networks.lister.inspect("front").containers or ()) == ["web", "friend"]
         assert host.networks.lister.inspect("bridge").containers == {}
+
+    on_host(tmp_path, body)
+
+
+def test_connections_of_one_container_at_the_same_time_are_all_made(tmp_path: Path) -> None:
+    async def connect_all(host: Playground) -> None:
+        connector = host.networks.connector
+        await asyncio.gather(*(connector.connect(name, "web", None) for name in ("front", "back", "side")))
+
+    def body(host: Playground) -> None:
+        for name in ("front", "back", "side"):
+            create(host, name)
+        web, _ = host.run("web")
+        asyncio.run(connect_all(host))
+        sandbox = host.networks.service.sandbox("web")
+        assert sandbox is not None
+        assert [one.network_name for one in sandbox.endpoints] == ["bridge", "front", "back", "side"]
+        assert [one.network for one in host.containers.known["web"].attachments] == ["bridge", "front", "back", "side"]
+        assert in_namespace(web, devices) == {"lo", *(one.interface for one in sandbox.endpoints)}
+
+    on_host(tmp_path, body)
+
+
+def test_a_client_that_leaves_does_not_undo_half_a_removal(tmp_path: Path) -> None:
+    async def remove_and_leave(host: Playground) -> None:
+        request = asyncio.create_task(host.networks.remover.remove("front"))
+        while host.networks.lister.list(filters=Filters({"name": ("^front$",)})):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+    def body(host: Playground) -> None:
+        network = create(host, "front")
+        asyncio.run(remove_and_leave(host))
+        assert network.bridge not in devices()
+        assert network.id not in host.store.rows
+        assert host.events.events[-1] == ("network", "destroy", "front")
+
+    on_host(tmp_path, body)
+
+
+def test_a_network_whose_device_stays_goes_on_working(tmp_path: Path) -> None:
+    def refuse(name: str) -> None:
+        raise BridgeError(f"cannot delete bridge {name}: Device or resource busy")
+
+    def body(host: Playground) -> None:
+        create(host, "front")
+        # This is a child of the test's process: nobody else sees the change.
+        bridge.delete = refuse
+        with pytest.raises(BridgeError):
+            asyncio.run(host.networks.remover.remove("front"))
+        web, _ = host.run("web", attachments=(Attachment(network="front"),))
+        outside = in_namespace(host.neighbour_fd, lambda: listen(port=9000))
+        assert in_namespace(web, lambda: reaches(outside, NEIGHBOUR, 9000)) == HOST_ON_LAN
 
     on_host(tmp_path, body)
 

@@ -1,9 +1,11 @@
 """Volumes by Docker's rules, on a real database and real directories."""
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +19,8 @@ from moorage.volumes.models import ANONYMOUS_LABEL, Volume, VolumeInUseError, Vo
 from moorage.volumes.service import VolumeService
 from moorage.volumes.store import VolumeStore
 
+T = TypeVar("T")
+
 
 @dataclass
 class FakeHost:
@@ -24,12 +28,18 @@ class FakeHost:
 
     users: dict[str, tuple[str, ...]] = field(default_factory=dict)
     published: list[str] = field(default_factory=list)
+    jobs: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def using_volume(self, name: str) -> tuple[str, ...]:
         return self.users.get(name, ())
 
     def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None) -> None:
         self.published.append(f"{kind} {action} {actor_id}".strip())
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self.jobs.append(task)
+        return task
 
     async def remove_tree(self, path: Path) -> None:
         shutil.rmtree(path)
@@ -49,7 +59,7 @@ class Rig:
 
     async def restarted(self) -> VolumeService:
         store = VolumeStore(self.directory / "volumes", VolumeRows(self.database))
-        service = VolumeService(store, self.host, self.host, self.host)
+        service = VolumeService(store, self.host, self.host, self.host, self.host)
         await service.open()
         return service
 
@@ -59,7 +69,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     database = Database.open(tmp_path / "state.db", migrations=MIGRATIONS)
     host = FakeHost()
     store = VolumeStore(tmp_path / "volumes", VolumeRows(database))
-    service = VolumeService(store, host, host, host)
+    service = VolumeService(store, host, host, host, host)
     await service.open()
     yield Rig(tmp_path, database, host, service)
     await database.close()
@@ -176,3 +186,23 @@ def test_a_plain_volume_is_bound_and_one_with_a_device_is_mounted() -> None:
     assert (mount["type"], mount["source"], mount["options"]) == ("nfs", ":/x", ["addr=h", "ro"])
     bound = Volume(name="v3", created_at="", mountpoint="/v", options={"type": "none", "device": "/x", "o": "bind"})
     assert spec_mount(bound, destination="/d", options=["rbind"])["source"] == "/x"
+
+
+async def test_a_client_that_leaves_does_not_cut_a_removal(rig: Rig) -> None:
+    volume = await rig.service.create("data")
+    Path(volume.mountpoint, "file").write_text("x")
+    request = asyncio.create_task(rig.service.remove("data"))
+    await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await asyncio.gather(*rig.host.jobs)
+    assert list((rig.directory / "volumes").iterdir()) == []
+    assert rig.host.published[-1] == "volume destroy data"
+
+
+async def test_a_volume_that_cannot_be_recorded_is_not_listed(rig: Rig) -> None:
+    await rig.database.close()
+    with pytest.raises(MoorageError, match="closed"):
+        await rig.service.create("data")
+    assert rig.service.matching(Filters()) == []

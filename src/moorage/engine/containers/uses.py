@@ -5,10 +5,12 @@ One object implements the three narrow ports, because all answers are in the rec
 
 import dataclasses
 from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from moorage import faults
 from moorage.engine.bundles.mounts import MountKind
+from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import container_networks
@@ -59,6 +61,7 @@ class NetworkedContainers:
 
     registry: ContainerRegistry
     tasks: Tasks
+    locks: ContainerLocks
     paths: ContainerPaths
 
     def find(self, reference: str) -> ContainerNetworks:
@@ -68,6 +71,10 @@ class NetworkedContainers:
             ContainerNotFoundError: Nothing matches `reference`.
         """
         return container_networks(self.registry.resolve(reference))
+
+    def hold(self, container_id: str) -> AbstractAsyncContextManager[None]:
+        """Hold a container's lock for a block."""
+        return self.locks.hold(container_id)
 
     async def save_attachments(
         self, container_id: str, attachments: tuple[Attachment, ...], sandbox: Sandbox | None
