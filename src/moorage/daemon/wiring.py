@@ -237,6 +237,7 @@ class Wiring:
             mounts=self.mounts,
             host_paths=self.host_paths,
             events=base.bus,
+            jobs=base.jobs,
             host=self.facts,
             userns=self.userns,
             selinux=self.selinux,
@@ -356,6 +357,7 @@ class Wiring:
             locks=self.locks,
             tasks=base.tasks,
             events=base.bus,
+            jobs=base.jobs,
             on_paused=self.health.stop,
             on_resumed=self.health.start,
         )

@@ -321,7 +321,11 @@ def needs(record: ContainerRecord) -> set[str]:
 
 
 def _interfaces(pid: int) -> list[str]:
-    lines = Path(f"/proc/{pid}/net/dev").read_text(encoding="ascii", errors="replace").splitlines()[2:]
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text(encoding="ascii", errors="replace").splitlines()[2:]
+    except OSError:
+        # It ended this moment, and its network with it.
+        return []
     return [line.partition(":")[0].strip() for line in lines]
 
 

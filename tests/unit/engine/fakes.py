@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -209,11 +209,14 @@ class FakeShim:
 
     Attributes:
         requests: What was asked, in order.
-        lethal: Signals that end the container.
-        held: Requests of these kinds are not answered until `held` is emptied.
     """
 
     def __init__(self, connection: socket.socket, *, lethal: set[int], pid: int = 4242) -> None:
+        """Begin to listen.
+
+        Args:
+            lethal: Signals that end the container.
+        """
         connection.setblocking(False)
         self.requests: list[dict[str, Any]] = []
         self.clients = 0
@@ -437,9 +440,3 @@ async def fake_engine(root: Path) -> AsyncIterator[FakeEngine]:
 def changed(old: ContainerRecord, **state: Any) -> ContainerRecord:
     """Return a record with another state."""
     return dataclasses.replace(old, state=dataclasses.replace(old.state, **state))
-
-
-def all_of(events: Iterable[str], *wanted: str) -> Iterator[bool]:
-    """Tell for each wanted action whether it happened."""
-    happened = set(events)
-    return (action in happened for action in wanted)

@@ -4,6 +4,7 @@ Directories come before the row, so a crash leaves at most a directory without a
 which the next start of the daemon sweeps away; a container that was announced is whole.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -31,6 +32,7 @@ from moorage.engine.containers.records import ContainerDefinition, ContainerReco
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
 from moorage.engine.host_paths import HostPaths
+from moorage.engine.jobs import Jobs
 from moorage.engine.selinux.service import SELinux
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
@@ -76,6 +78,7 @@ class ContainerCreator:
     mounts: MountPreparer
     host_paths: HostPaths
     events: EventPublisher
+    jobs: Jobs
     host: Callable[[], HostFacts]
     userns: UserNamespaces
     selinux: SELinux
@@ -83,7 +86,7 @@ class ContainerCreator:
     defaults: Callable[[], CreateDefaults]
 
     async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
-        """Create a container and return its ID.
+        """Create a container and return its ID; a client that leaves does not undo it.
 
         Args:
             name: Empty for a random one.
@@ -138,13 +141,8 @@ class ContainerCreator:
             # the command line to a registry, for it means a missing image.
             with contextlib.suppress(NetworkNotFoundError):
                 self.networks.validate(sandbox_request(record))
-        with self.pins.hold(image.chain_ids if image else ()), self.userns.reserve(host_config) as mapping:
-            if mapping is not None:
-                record = dataclasses.replace(
-                    record, definition=dataclasses.replace(record.definition, id_mapping=mapping)
-                )
-            record = await self._make(record, name)
-        self.events.publish("container", "create", record.id, record.event_attributes())
+        # Its row cannot be called back once it is on its way: then its files must stay too.
+        await asyncio.shield(self.jobs.start(self._make(record, name)))
         return Created(id=record.id, warnings=(*warnings, *more))
 
     def _with_defaults(self, request: ContainerCreateRequest) -> HostConfig:
@@ -179,8 +177,17 @@ class ContainerCreator:
         inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
         return plan_mounts(config, host_config, inherited=inherited)
 
-    async def _make(self, record: ContainerRecord, name: str) -> ContainerRecord:
-        record = self._named(record, name)
+    async def _make(self, record: ContainerRecord, name: str) -> None:
+        chains = map(ChainID, record.definition.chain_ids)
+        with self.pins.hold(chains), self.userns.reserve(record.host_config) as mapping:
+            if mapping is not None:
+                record = dataclasses.replace(
+                    record, definition=dataclasses.replace(record.definition, id_mapping=mapping)
+                )
+            record = await self._make_files(self._named(record, name))
+        self.events.publish("container", "create", record.id, record.event_attributes())
+
+    async def _make_files(self, record: ContainerRecord) -> ContainerRecord:
         top = ChainID(record.definition.chain_ids[-1]) if record.definition.chain_ids else None
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(self.registry.release_name, record.name, record.id)

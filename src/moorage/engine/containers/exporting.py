@@ -3,6 +3,7 @@
 Spec: Engine API, GET /containers/{id}/changes and /export, POST /commit.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -154,11 +155,18 @@ class ContainerCommitter:
         except (NotRunningError, RestartingError):
             yield
             return
+        except asyncio.CancelledError:
+            # The client has left, and the container may be frozen all the same.
+            await self._thaw(container_id)
+            raise
         try:
             yield
         finally:
-            with contextlib.suppress(ContainerNotFoundError, NotPausedError, NotRunningError):
-                await self.pauser.unpause(container_id)
+            await self._thaw(container_id)
+
+    async def _thaw(self, container_id: str) -> None:
+        with contextlib.suppress(ContainerNotFoundError, NotPausedError, NotRunningError):
+            await self.pauser.unpause(container_id)
 
 
 def _committed_config(record: ContainerRecord, request: CommitRequest) -> ContainerDefaults:

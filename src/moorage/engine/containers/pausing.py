@@ -3,6 +3,7 @@
 Spec: Engine API, POST /containers/{id}/pause and /unpause.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,11 +14,12 @@ from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
+from moorage.engine.jobs import Jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPauser:
-    """Freezes and thaws containers.
+    """Freezes and thaws containers; what is frozen is shown so, also if the client has left meanwhile.
 
     Attributes:
         on_paused: Ends what runs beside a container: its health checks.
@@ -28,6 +30,7 @@ class ContainerPauser:
     locks: ContainerLocks
     tasks: Tasks
     events: EventPublisher
+    jobs: Jobs
     on_paused: Callable[[str], None]
     on_resumed: Callable[[ContainerRecord], None]
 
@@ -39,7 +42,9 @@ class ContainerPauser:
             NotRunningError: It does not run.
             ContainerStateError: It is paused already.
         """
-        container_id = self.registry.resolve(reference).id
+        await asyncio.shield(self.jobs.start(self._pause(self.registry.resolve(reference).id)))
+
+    async def _pause(self, container_id: str) -> None:
         async with self.locks.hold(container_id):
             state = self.registry.get(container_id).state
             if not state.running:
@@ -63,7 +68,9 @@ class ContainerPauser:
             ContainerNotFoundError: Nothing matches `reference`.
             NotPausedError: It is not paused.
         """
-        container_id = self.registry.resolve(reference).id
+        await asyncio.shield(self.jobs.start(self._unpause(self.registry.resolve(reference).id)))
+
+    async def _unpause(self, container_id: str) -> None:
         async with self.locks.hold(container_id):
             if not self.registry.get(container_id).state.paused:
                 raise NotPausedError(container_id)

@@ -123,10 +123,6 @@ class Task:
         """Take a container as started that an earlier daemon started."""
         self.started.set_result(Started(pid=pid, at_ns=at_ns))
 
-    async def wait_ended(self) -> Exit:
-        """Wait for the shim to announce the exit; recording it is the observer's business."""
-        return await asyncio.shield(self._end)
-
     async def state(self, *, seconds: float | None = None) -> Message:
         """Ask the shim what it knows."""
         return await self._call({"do": Do.STATE}, seconds=seconds)
@@ -163,7 +159,9 @@ class Task:
 
     async def checkpoint(self, directory: str, *, leave_running: bool) -> None:
         """Write all processes to a directory; unless they are left running, they are killed then."""
-        await self._call({"do": Do.CHECKPOINT, "directory": directory, "leave_running": leave_running})
+        request = {"do": Do.CHECKPOINT, "directory": directory, "leave_running": leave_running}
+        # As long as it takes to write the processes' memory.
+        await self._call(request, seconds=None)
 
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Apply new limits: the runtime-spec's `linux.resources`."""
