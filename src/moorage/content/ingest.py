@@ -65,7 +65,7 @@ class Ingest:
         self._hash = hashlib.sha256()
         self._forget_batch()
         self.offset = self._received = 0
-        await asyncio.to_thread(os.ftruncate, self._fd, 0)
+        await asyncio.to_thread(self._empty)
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes. Returns before they are on the disk.
@@ -192,7 +192,12 @@ class Ingest:
         with contextlib.suppress(OSError):
             await self._settle()
         self._forget_batch()
-        await asyncio.to_thread(os.ftruncate, self._fd, 0)
+        await asyncio.to_thread(self._empty)
+
+    def _empty(self) -> None:
+        os.ftruncate(self._fd, 0)
+        # What is written next would else stay behind a hole as long as what was there.
+        os.lseek(self._fd, 0, os.SEEK_SET)
 
     def _digest(self) -> Digest:
         return Digest("sha256:" + self._hash.hexdigest())

@@ -95,7 +95,12 @@ async def test_a_source_that_begins_anew_drops_what_was_kept(store: BlobStore) -
         await ingest.restart()
         await ingest.write(DATA)
         await ingest.commit()
-    assert store.contains(DIGEST)
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+async def test_a_small_blob_is_whole_whatever_was_kept_of_it(store: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "ingest" / f"{hashlib.sha256(DATA).hexdigest()}.partial").write_bytes(b"kept of another try")
+    assert store.path(await store.put(DATA)).read_bytes() == DATA
 
 
 async def test_a_write_that_fails_while_bytes_are_dropped_keeps_none(
