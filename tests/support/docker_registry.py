@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,14 +16,16 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 @contextlib.asynccontextmanager
-async def docker_registry(root: Path) -> AsyncIterator[str]:
-    """Run the registry; yield its host and port."""
+async def docker_registry(root: Path, **more: object) -> AsyncIterator[str]:
+    """Run the registry, with more sections of its configuration; yield its host and port."""
     root.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = root / "config.yml"
-    config.write_text(_CONFIG.format(root=root, port=port))
+    # JSON is YAML.
+    sections = "".join(f"{name}: {json.dumps(section)}\n" for name, section in more.items())
+    config.write_text(_CONFIG.format(root=root, port=port) + sections)
     process = await asyncio.create_subprocess_exec(
         "docker-registry", "serve", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )

@@ -51,6 +51,8 @@ class Settings:
         storage: Directory of objects; with S3, of uploads under way only.
         grace: Seconds that a blob lives without a manifest.
         gc_interval: Seconds between garbage collections; 0 for none.
+        access_list: File of rights; with one, this registry gives tokens to the users of `htpasswd`.
+        token_key: File of the key that signs them; None for one in `storage`.
         sparse: Take manifests whose blobs are not in the repository.
         upload_age: Seconds after which an unfinished upload is given up.
     """
@@ -73,6 +75,8 @@ class Settings:
     token_service: str = ""
     token_issuer: str = ""
     token_bundle: Path | None = None
+    access_list: Path | None = None
+    token_key: Path | None = None
     proxy: str = ""
     proxy_user: str = ""
     proxy_password: str = ""
@@ -130,15 +134,27 @@ def _typed(setting: str, text: str) -> object:
 def _check(settings: Settings) -> None:
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidParameterError("a certificate and its key go together")
+    _check_tokens(settings)
+    if settings.anonymous_pull and not settings.htpasswd:
+        raise InvalidParameterError("anonymous pull is an exception to passwords, and there are none")
+    if settings.s3_prefix and not settings.s3_bucket:
+        raise InvalidParameterError("an S3 prefix needs a bucket")
+
+
+def _check_tokens(settings: Settings) -> None:
+    if settings.access_list is not None:
+        if settings.htpasswd is None:
+            raise InvalidParameterError("an access list is about users of a password file: --htpasswd is needed")
+        if settings.token_bundle is not None or settings.anonymous_pull:
+            raise InvalidParameterError("the access list says it all: no token bundle, no anonymous pull beside it")
+        return
+    if settings.token_key is not None:
+        raise InvalidParameterError("a key for tokens needs an access list")
     token = (settings.token_realm, settings.token_service, settings.token_issuer, settings.token_bundle)
     if any(token) and not all(token):
         raise InvalidParameterError("token access needs a realm, a service, an issuer and a certificate bundle")
     if any(token) and settings.htpasswd:
         raise InvalidParameterError("access is either by passwords or by tokens")
-    if settings.anonymous_pull and not settings.htpasswd:
-        raise InvalidParameterError("anonymous pull is an exception to passwords, and there are none")
-    if settings.s3_prefix and not settings.s3_bucket:
-        raise InvalidParameterError("an S3 prefix needs a bucket")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,9 +191,13 @@ def _add_access(add: _Add) -> None:
     add("--htpasswd", type=Path, help="file of users and bcrypt hashes")
     add("--realm", default=_DEFAULTS.realm, help="what people are asked to log in to")
     add("--anonymous-pull", action="store_true", help="passwords are for pushing only")
-    add("--token-realm", help="URL of the server that gives tokens")
-    add("--token-service", help="this registry's name at that server")
-    add("--token-issuer", help="who must have issued the tokens")
+    add("--access-list", type=Path, help="file of who may do what with which repositories; gives tokens at /token")
+    add("--token-key", type=Path, help="key that signs the tokens, PEM, its certificate beside it as .crt; made if "
+        "missing (default: token.key in the storage)")  # fmt: skip
+    add("--token-realm", help="URL of the server that gives tokens; with an access list, the URL of /token if the "
+        "name in requests is not the right one")  # fmt: skip
+    add("--token-service", help="this registry's name at that server (default with an access list: registry)")
+    add("--token-issuer", help="who must have issued the tokens (default with an access list: moor registry)")
     add("--token-bundle", type=Path, help="certificates of the tokens' keys, PEM")
 
 

@@ -15,14 +15,17 @@ from typing import Final
 from aiohttp import web
 
 from moorage.distribution.access.control import AccessControl, Everybody
-from moorage.distribution.access.htpasswd import PasswordFile
-from moorage.distribution.access.tokens import TokenAccess, read_issuer
+from moorage.distribution.access.granting import RightsFile, TokenServer
+from moorage.distribution.access.htpasswd import PasswordFile, Users
+from moorage.distribution.access.signing_keys import signing_key
+from moorage.distribution.access.tokens import TOKEN_PATH, TokenAccess, TokenIssuer, read_issuer
 from moorage.distribution.collection import Collector
 from moorage.distribution.configuration import Settings
 from moorage.distribution.handlers.blobs import BlobHandlers
 from moorage.distribution.handlers.dispatch import Dispatcher, Table
 from moorage.distribution.handlers.lists import ListHandlers
 from moorage.distribution.handlers.manifests import ManifestHandlers
+from moorage.distribution.handlers.tokens import KEYS_PATH, TokenHandlers
 from moorage.distribution.handlers.uploads import UploadHandlers
 from moorage.distribution.metrics import CONTENT_TYPE, Metrics
 from moorage.distribution.proxy import PullThrough
@@ -31,6 +34,7 @@ from moorage.distribution.routes import Resource
 from moorage.distribution.storage.directory import DirectoryStore
 from moorage.distribution.storage.ports import ObjectStore
 from moorage.distribution.uploads import Uploads
+from moorage.errors import InvalidParameterError
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.endpoints import Endpoint, Trust
 from moorage.registry.transport import Transport
@@ -38,6 +42,9 @@ from moorage.registry.transport import Transport
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 _UPLOADS: Final = "uploads"
+_TOKEN_KEY: Final = "token.key"  # noqa: S105 - a file's name
+_ISSUER: Final = "moor registry"
+_SERVICE: Final = "registry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,7 @@ class Registry:
     dispatcher: Dispatcher
     collector: Collector
     metrics: Metrics
+    tokens: TokenHandlers | None = None
 
 
 @contextlib.asynccontextmanager
@@ -63,15 +71,18 @@ async def registry(settings: Settings) -> AsyncIterator[Registry]:
     transport = Transport(user_agent="moor-registry")
     upstream = _upstream(settings, transport, repositories, uploads, metrics) if settings.proxy else None
     table = _table(settings, repositories, uploads, upstream)
+    tokens = _token_server(settings) if settings.access_list is not None else None
+    access = _access(settings) if tokens is None else _access_by(tokens, realm=settings.token_realm)
     dispatcher = Dispatcher(
-        table=table, access=_access(settings), metrics=metrics, read_only=settings.read_only or upstream is not None
+        table=table, access=access, metrics=metrics, read_only=settings.read_only or upstream is not None
     )
     collector = Collector(
         repositories=repositories, uploads=uploads, grace=settings.grace, upload_age=settings.upload_age,
         untagged=settings.untagged,
     )  # fmt: skip
     try:
-        yield Registry(dispatcher=dispatcher, collector=collector, metrics=metrics)
+        handlers = TokenHandlers(server=tokens) if tokens is not None else None
+        yield Registry(dispatcher=dispatcher, collector=collector, metrics=metrics, tokens=handlers)
     finally:
         await transport.close()
 
@@ -81,6 +92,10 @@ async def listening(made: Registry, settings: Settings) -> AsyncIterator[list[in
     """Answer requests for a block; yield the ports, the one of the metrics last."""
     async with contextlib.AsyncExitStack() as stack:
         application = web.Application(client_max_size=0)
+        if made.tokens is not None:
+            application.router.add_get(TOKEN_PATH, made.tokens.get)
+            application.router.add_post(TOKEN_PATH, made.tokens.post)
+            application.router.add_get(KEYS_PATH, made.tokens.keys)
         application.router.add_route("*", "/{path:.*}", made.dispatcher.answer)
         ports = [await _listen(stack, application, settings.addr, tls=_tls(settings))]
         if settings.metrics_addr:
@@ -157,7 +172,7 @@ def _table(settings: Settings, repositories: Repositories, uploads: Uploads, ups
 
 def _access(settings: Settings) -> AccessControl:
     if settings.htpasswd is not None:
-        return PasswordFile(settings.htpasswd, realm=settings.realm, anonymous_pull=settings.anonymous_pull)
+        return PasswordFile(Users(settings.htpasswd), realm=settings.realm, anonymous_pull=settings.anonymous_pull)
     if settings.token_bundle is not None:
         issuer = read_issuer(
             realm=settings.token_realm, service=settings.token_service, issuer=settings.token_issuer,
@@ -165,6 +180,27 @@ def _access(settings: Settings) -> AccessControl:
         )  # fmt: skip
         return TokenAccess(issuer)
     return Everybody()
+
+
+def _token_server(settings: Settings) -> TokenServer:
+    if settings.htpasswd is None or settings.access_list is None:
+        raise InvalidParameterError("an access list is about users of a password file")
+    issuer = settings.token_issuer or _ISSUER
+    key = signing_key(settings.token_key or settings.storage / _TOKEN_KEY, issuer=issuer)
+    return TokenServer(
+        users=Users(settings.htpasswd), rights=RightsFile(settings.access_list), key=key, issuer=issuer,
+        service=settings.token_service or _SERVICE,
+    )  # fmt: skip
+
+
+def _access_by(tokens: TokenServer, *, realm: str) -> TokenAccess:
+    keys = (tokens.key.private.public_key(),)
+    # What is signed here needs no certificate to be believed, and what another certificate signed is not.
+    return TokenAccess(
+        TokenIssuer(
+            realm=realm, service=tokens.service, issuer=tokens.issuer, keys=keys, roots=(tokens.key.certificate,)
+        )
+    )
 
 
 async def _listen(

@@ -3,6 +3,7 @@
 Spec: distribution's "Token Authentication Specification" and "Docker Registry v2 Bearer token"; RFC 6750, RFC 7519.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,9 @@ from moorage.distribution.routes import Resource, Route
 from moorage.errors import InvalidParameterError
 
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")
+TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
+# It is repeated in a header between quotes.
+_HOST: Final = re.compile(r"[A-Za-z0-9.:_\[\]-]+")
 _LEEWAY: Final = 60
 """Seconds that the clocks of the two servers may differ."""
 
@@ -30,7 +34,8 @@ class TokenIssuer:
     """The server whose tokens count.
 
     Attributes:
-        realm: URL at which clients get tokens.
+        realm: URL at which clients get tokens; empty for the token server in this process, by whatever name the
+            client has reached it.
         service: The name of this registry there: the tokens' audience.
         issuer: Who must have issued them.
         keys: Any of these may have signed.
@@ -70,18 +75,24 @@ class TokenAccess:
         wanted = _scopes(request, route, action)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise self._challenge(wanted)
+            raise self._challenge(request, wanted)
         try:
             granted = granted_scopes(token.strip(), self._issuer)
         except (jwt.InvalidTokenError, InvalidSignature, ValueError) as error:
-            raise self._challenge(wanted, fault="invalid_token") from error
+            raise self._challenge(request, wanted, fault="invalid_token") from error
         if missing := wanted - granted:
-            raise self._challenge(wanted, fault="insufficient_scope", missing=missing)
+            raise self._challenge(request, wanted, fault="insufficient_scope", missing=missing)
 
     def _challenge(
-        self, wanted: set[tuple[str, str, str]], *, fault: str = "", missing: set[tuple[str, str, str]] | None = None
+        self,
+        request: web.Request,
+        wanted: set[tuple[str, str, str]],
+        *,
+        fault: str = "",
+        missing: set[tuple[str, str, str]] | None = None,
     ) -> RegistryRefusal:
-        parts = [f'realm="{self._issuer.realm}"', f'service="{self._issuer.service}"']
+        realm = self._issuer.realm or _own_realm(request)
+        parts = [f'realm="{realm}"', f'service="{self._issuer.service}"']
         by_name: dict[tuple[str, str], list[str]] = {}
         for kind, name, action in sorted(wanted):
             by_name.setdefault((kind, name), []).append(action)
@@ -95,6 +106,12 @@ class TokenAccess:
         # Clients get another token on a 401 only, so that is the answer to too narrow a one as well.
         headers = {"WWW-Authenticate": "Bearer " + ",".join(parts)}
         return RegistryRefusal("UNAUTHORIZED", message, detail=detail, headers=headers)
+
+
+def _own_realm(request: web.Request) -> str:
+    if not _HOST.fullmatch(request.host):
+        raise RegistryRefusal("UNSUPPORTED", "invalid host", status=400)
+    return f"{request.scheme}://{request.host}{TOKEN_PATH}"
 
 
 def granted_scopes(token: str, issuer: TokenIssuer) -> set[tuple[str, str, str]]:

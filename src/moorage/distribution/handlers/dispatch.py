@@ -17,6 +17,7 @@ from moorage.distribution.handlers.answers import API_HEADERS, answer_json, answ
 from moorage.distribution.metrics import Metrics
 from moorage.distribution.names import check_repository
 from moorage.distribution.routes import Resource, Route, find_route
+from moorage.errors import InvalidParameterError
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class Dispatcher:
             response = answer_refusal(refusal)
         except (ConnectionError, TimeoutError):
             raise  # the client is gone
-        except OSError as error:
+        except (OSError, InvalidParameterError) as error:
+            # A file of passwords or rights that can't be understood opens nothing.
             _log.exception("%s %s failed", request.method, request.path)
             response = _failure(str(error))
         self.metrics.answered(
