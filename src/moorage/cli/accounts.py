@@ -179,9 +179,9 @@ def _store(registry: str, username: str, password: str, *, token: str) -> None:
         settings.setdefault("auths", {})[registry] = {}
         _save(settings)
         return
-    entry = (
-        {"identitytoken": token} if token else {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
-    )
+    # An identity token stands for the password; the user's name is noted beside it.
+    pair = f"{username}:{'' if token else password}"
+    entry = {"auth": base64.b64encode(pair.encode()).decode(), **({"identitytoken": token} if token else {})}
     settings.setdefault("auths", {})[registry] = entry
     _save(settings)
     click.echo(f"\nWARNING! Your credentials are stored unencrypted in '{_file()}'.", err=True)

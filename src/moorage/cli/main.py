@@ -44,6 +44,7 @@ _CONTAINER: Final = {
     "wait": "containers:wait",
 }
 _IMAGE: Final = {
+    "copy": "copying_images:copy",
     "history": "images:history",
     "import": "transfer:import_",
     "inspect": "inspecting:image_inspect",

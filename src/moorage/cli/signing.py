@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import click
-import msgspec
 
-from moorage.cli.accounts import registry_of, stored_credentials
 from moorage.cli.grammar import Command
+from moorage.cli.registries import repository_of
 from moorage.errors import ConflictError, InvalidParameterError
 from moorage.oci.digest import Digest
 from moorage.oci.manifest import Index
 from moorage.oci.reference import Reference, parse_reference
-from moorage.registry.client import RegistryClient
-from moorage.registry.credentials import ANONYMOUS, Credentials
-from moorage.registry.endpoints import RegistrySettings
-from moorage.registry.errors import RegistryError, explain
 from moorage.registry.repository import Repository
 from moorage.signatures.claims import Claim
 from moorage.signatures.gate import read_key_file
@@ -129,18 +124,8 @@ async def _digests(repository: Repository, reference: Reference, *, recursive: b
 
 
 def _at_registry(reference: Reference, use: Callable[[Repository], Awaitable[T]], *, insecure: bool, actions: str) -> T:
-    settings = RegistrySettings(insecure=(reference.domain,) if insecure else ())
-    held = stored_credentials(registry_of(reference.repository))
-    credentials = msgspec.convert(held, Credentials) if held else ANONYMOUS
-
     async def run() -> T:
-        client = RegistryClient(settings=settings)
-        try:
-            repository = await client.connect(reference, credentials=credentials, actions=actions)
+        async with repository_of(reference, insecure=insecure, actions=actions) as repository:
             return await use(repository)
-        except RegistryError as error:
-            raise explain(error, reference=reference) from error
-        finally:
-            await client.close()
 
     return asyncio.run(run())

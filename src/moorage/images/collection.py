@@ -17,9 +17,9 @@ from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import explained_disk_errors
 from moorage.images.indexes import attestation_manifests
-from moorage.images.layers import together
 from moorage.images.ports import ImageUsers
 from moorage.oci.digest import ChainID, Digest
+from moorage.registry.together import together
 from moorage.snapshots.errors import SnapshotInUseError
 from moorage.snapshots.records import Snapshot
 from moorage.snapshots.store import SnapshotStore

@@ -15,12 +15,12 @@ import msgspec
 from moorage.content.compression import gzipped
 from moorage.content.store import BlobStore, Hold
 from moorage.images.catalog import ImageCatalog
-from moorage.images.layers import together
 from moorage.images.records import Image, ImageLayer
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import DiffID, digest_of
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Manifest, decode_manifest
 from moorage.oci.media_types import DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP
+from moorage.registry.together import together
 
 _COMPRESSED: Final = {OCI_LAYER: OCI_LAYER_GZIP, DOCKER_LAYER: DOCKER_LAYER_GZIP}
 _READ: Final = 1 << 20

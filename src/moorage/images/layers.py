@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from moorage.errors import InvalidParameterError, MoorageError
 from moorage.images.errors import short_id
@@ -16,9 +15,10 @@ from moorage.images.progress import Meter, Report, bar, step
 from moorage.images.slots import Slots
 from moorage.oci.digest import ChainID, DiffID, Digest, chain_ids
 from moorage.registry.errors import RegistryAnswerError, RegistryError, RegistryUnreachableError
+from moorage.registry.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from moorage.content.store import BlobStore
     from moorage.oci.descriptor import Descriptor
@@ -211,18 +211,3 @@ async def unpack_layers(
         )
 
     await together([unpack(layer) for layer in layers if not snapshots.contains(layer.chain_id)])
-
-
-async def together(work: list[Coroutine[Any, Any, None]]) -> None:
-    """Do all of the work at once; the first failure stops the rest and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
-    except BaseExceptionGroup as failures:
-        raise _first(failures) from None
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -29,11 +29,11 @@ from moorage.oci.manifest import Index, Manifest
 from moorage.oci.media_types import CONFIGS
 from moorage.oci.platform import Platform, host_platform, matches, select
 from moorage.oci.reference import Reference
+from moorage.oci.referrer_tags import is_tag_of_referrers
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.errors import ManifestNotFoundError, RegistryError, explain
 from moorage.registry.gateway import RegistryGateway
 from moorage.signatures.gate import SignatureGate
-from moorage.signatures.tags import is_tag_of_referrers
 
 if TYPE_CHECKING:
     from moorage.content.store import BlobStore

@@ -18,7 +18,6 @@ from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import short_id
 from moorage.images.events import publish_image_event
 from moorage.images.indexes import EntryKind, KeptIndex, kind_of
-from moorage.images.layers import together
 from moorage.images.ports import EventPublisher
 from moorage.images.progress import Meter, Report, status, step
 from moorage.images.records import Image, ImageLayer
@@ -30,6 +29,7 @@ from moorage.oci.reference import Reference
 from moorage.registry.credentials import ANONYMOUS, Credentials
 from moorage.registry.errors import NoBasicCredentialsError
 from moorage.registry.gateway import RegistryGateway
+from moorage.registry.together import together
 from moorage.signatures.gate import SignatureGate
 
 if TYPE_CHECKING:

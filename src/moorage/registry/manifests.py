@@ -3,6 +3,7 @@
 Spec: distribution-spec, "Pulling manifests" and "Listing Tags".
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,11 +17,14 @@ from moorage.oci.digest import Digest, digest_of
 from moorage.oci.distribution import next_link
 from moorage.oci.manifest import MANIFEST_SIZE_LIMIT, Index, Manifest, decode_manifest
 from moorage.oci.reference import is_digest
+from moorage.oci.referrer_tags import referrers_tag
 from moorage.registry.connection import Connection, read_bounded
 from moorage.registry.errors import RegistryAnswerError
 
 _ACCEPT: Final = ", ".join(media_types.ACCEPTED_MANIFESTS)
-_TAG_PAGES_LIMIT: Final = 1000
+_PAGES_LIMIT: Final = 1000
+# Lists have no natural end, and a registry may make one up as it goes.
+_NAMES_LIMIT: Final = 1_000_000
 # Registries that are older than the list of referrers do not know its path, and say so in different ways.
 _REFERRERS_ANSWERS: Final = frozenset({200, 400, 404, 405, 501})
 
@@ -77,22 +81,38 @@ async def fetch_referrers(connection: Connection, digest: Digest) -> tuple[Descr
 
     Spec: distribution-spec, "Listing Referrers" and "Referrers Tag Schema".
     """
-    for path in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}"):
-        async with connection.call(
-            "GET", path, headers={"Accept": media_types.OCI_INDEX}, accept=_REFERRERS_ANSWERS
-        ) as response:
-            raw = await read_bounded(response, limit=MANIFEST_SIZE_LIMIT)
-            if response.status == 200:
-                document = decode_manifest(raw, media_type=media_types.OCI_INDEX)
-                return document.manifests if isinstance(document, Index) else ()
-    return ()
+    found: list[Descriptor] = []
+    path: str | None = f"referrers/{digest}"
+    for _ in range(_PAGES_LIMIT):
+        page, path = await _fetch_referrers_page(connection, path or "")
+        if page is None:
+            break
+        found += page
+        if path is None:
+            return tuple(found)
+        _check_length(found)
+    listed, _ = await _fetch_referrers_page(connection, f"manifests/{referrers_tag(digest)}")
+    return (*found, *(listed or ()))
+
+
+async def _fetch_referrers_page(connection: Connection, path: str) -> tuple[tuple[Descriptor, ...] | None, str | None]:
+    """Return one page of a list, None if there is none, and where the next one is."""
+    headers = {"Accept": media_types.OCI_INDEX}
+    async with connection.call("GET", path, headers=headers, accept=_REFERRERS_ANSWERS) as response:
+        raw = await read_bounded(response, limit=MANIFEST_SIZE_LIMIT)
+        if response.status != 200:
+            return None, None
+        link = next_link(response.headers.get("Link", ""))
+    document = decode_manifest(raw, media_type=media_types.OCI_INDEX)
+    page = document.manifests if isinstance(document, Index) else ()
+    return page, _next_path(link, directory="referrers") if link else None
 
 
 async def fetch_tags(connection: Connection) -> list[str]:
     """List all tags of the repository, page by page."""
     tags: list[str] = []
     path = "tags/list"
-    for _ in range(_TAG_PAGES_LIMIT):
+    for _ in range(_PAGES_LIMIT):
         async with connection.call("GET", path) as response:
             raw = await read_bounded(response, limit=MANIFEST_SIZE_LIMIT)
             link = next_link(response.headers.get("Link", ""))
@@ -100,9 +120,19 @@ async def fetch_tags(connection: Connection) -> list[str]:
             tags += msgspec.json.decode(raw, type=_Tags).tags or []
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RegistryAnswerError(f"invalid list of tags: {error}") from error
+        _check_length(tags)
         if link is None:
             break
-        parts = urlsplit(link)
-        # Only path and query count: a page on another host would be given our token.
-        path = (parts.path if parts.path.startswith("/") else f"tags/{parts.path}") + f"?{parts.query}"
+        path = _next_path(link, directory="tags")
     return tags
+
+
+def _check_length(found: Sized) -> None:
+    if len(found) > _NAMES_LIMIT:
+        raise RegistryAnswerError(f"a list of the registry is longer than {_NAMES_LIMIT} entries")
+
+
+def _next_path(link: str, *, directory: str) -> str:
+    parts = urlsplit(link)
+    # Only path and query count: a page on another host would be given our token.
+    return (parts.path if parts.path.startswith("/") else f"{directory}/{parts.path}") + f"?{parts.query}"

@@ -110,9 +110,9 @@ class Repository:
         """Ask whether the repository has a manifest."""
         return await uploads.has_manifest(self._connection, digest)
 
-    async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> None:
-        """Store a manifest under a tag."""
-        await uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)
+    async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> bool:
+        """Store a manifest under a tag or its digest; tell whether the registry has noted what it refers to."""
+        return await uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)
 
     def also_pull(self, repositories: Sequence[str]) -> None:
         """Ask for the right to read other repositories too, to take blobs over from them."""

@@ -131,11 +131,11 @@ async def _where(connection: Connection, location: str, blob: Descriptor) -> tup
     return (place, reached) if reached <= blob.size else (await start_upload(connection), 0)
 
 
-async def put_manifest(connection: Connection, raw: bytes, *, target: str, media_type: str) -> None:
-    """Store a manifest under a tag or its digest."""
+async def put_manifest(connection: Connection, raw: bytes, *, target: str, media_type: str) -> bool:
+    """Store a manifest under a tag or its digest; tell whether the registry has noted what it refers to."""
     headers = {"Content-Type": media_type}
-    async with connection.call("PUT", f"manifests/{target}", headers=headers, body=raw, accept=_STORED):
-        pass
+    async with connection.call("PUT", f"manifests/{target}", headers=headers, body=raw, accept=_STORED) as response:
+        return "OCI-Subject" in response.headers
 
 
 def _location(response: Response) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
 from moorage.oci.manifest import InvalidManifestError, Manifest
+from moorage.oci.referrer_tags import signature_tag
 from moorage.registry.errors import BlobAnswerError, RegistryAnswerError, RegistryError
 from moorage.registry.repository import Repository
 from moorage.signatures.claims import (
@@ -23,7 +24,6 @@ from moorage.signatures.claims import (
     decode_statement,
 )
 from moorage.signatures.errors import MalformedSignatureError
-from moorage.signatures.tags import signature_tag
 
 SIGNATURE: Final = "dev.cosignproject.cosign/signature"
 _ARTIFACT: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"

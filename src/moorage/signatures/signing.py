@@ -19,12 +19,12 @@ from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest, digest_of
 from moorage.oci.manifest import Manifest
 from moorage.oci.reference import Reference
+from moorage.oci.referrer_tags import signature_tag
 from moorage.registry.repository import Repository
 from moorage.registry.uploads import Content
 from moorage.signatures.claims import SIMPLE_SIGNING, Claim, encode_claim
 from moorage.signatures.finding import SIGNATURE, find_signatures, manifest_of
 from moorage.signatures.keys import PrivateKey
-from moorage.signatures.tags import signature_tag
 from moorage.signatures.verifying import Demand, judge
 
 _CREATOR: Final = "moorage"

@@ -15,12 +15,12 @@ import pytest
 from moorage.images.errors import ImageNotFoundError
 from moorage.oci.digest import Digest
 from moorage.oci.reference import parse_reference
+from moorage.oci.referrer_tags import signature_tag
 from moorage.signatures.claims import Claim, encode_claim
 from moorage.signatures.errors import ImageRefusedError, KeyFileError, PolicyFileError
 from moorage.signatures.finding import SIGNATURE
 from moorage.signatures.keys import make_key_pair, read_private_key
 from moorage.signatures.settings import SignatureSettings, SigningKey
-from moorage.signatures.tags import signature_tag
 from tests.support.bundles import BUNDLE, bundle
 from tests.support.docker_registry import docker_registry, run
 from tests.support.images import Engine, open_engine, tree

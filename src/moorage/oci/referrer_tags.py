@@ -10,12 +10,23 @@ from typing import Final
 
 from moorage.oci.digest import Digest, hex_of
 
+_SUFFIXES: Final = (".sig", ".att", ".sbom")
 _OF_REFERRERS: Final = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")
+
+
+def referrers_tag(digest: Digest) -> str:
+    """Return the tag of the list of what refers to a manifest, on registries that keep no such list themselves."""
+    return f"sha256-{hex_of(digest)}"
 
 
 def signature_tag(digest: Digest) -> str:
     """Return the tag under which the signatures of a manifest are."""
-    return f"sha256-{hex_of(digest)}.sig"
+    return referrers_tag(digest) + _SUFFIXES[0]
+
+
+def attached_tags(digest: Digest) -> tuple[str, ...]:
+    """Return the tags under which cosign keeps what belongs to a manifest: signatures, attestations, SBOMs."""
+    return tuple(referrers_tag(digest) + suffix for suffix in _SUFFIXES)
 
 
 def is_tag_of_referrers(tag: str) -> bool:
