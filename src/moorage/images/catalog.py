@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -254,17 +254,20 @@ class ImageCatalog:
             ImageNameRow(name=key, image_id=image_id, tagged_ns=now, target=digest)
             for key, image_id in primaries.items()
         )
-        await self._table.apply(ImageChange(put_images=(image.row,), put_names=rows))
-        self._put(image)
-        self._names.update(primaries)
-        if target is not None:
-            self._indexes[target.digest] = target
-        for key in primaries:
-            if target is None:
-                self._targets.pop(key, None)
-            else:
-                self._targets[key] = target.digest
-        self._forget_indexes()
+
+        def show() -> None:
+            self._put(image)
+            self._names.update(primaries)
+            if target is not None:
+                self._indexes[target.digest] = target
+            for key in primaries:
+                if target is None:
+                    self._targets.pop(key, None)
+                else:
+                    self._targets[key] = target.digest
+            self._forget_indexes()
+
+        await self._record(ImageChange(put_images=(image.row,), put_names=rows), show)
         return image
 
     def _primary(self, key: str, image: Image, target: KeptIndex | None) -> Digest:
@@ -283,9 +286,27 @@ class ImageCatalog:
         rows = tuple(
             ImageNameRow(name=key, image_id=image.id, tagged_ns=now, target=self._targets.get(key)) for key in keys
         )
-        await self._table.apply(ImageChange(put_names=rows))
-        self._names.update(dict.fromkeys(keys, image.id))
-        self._references = None
+
+        def show() -> None:
+            self._names.update(dict.fromkeys(keys, image.id))
+            self._references = None
+
+        await self._record(ImageChange(put_names=rows), show)
+
+    async def _record(self, change: ImageChange, show: Callable[[], None]) -> None:
+        """Store a change, and show it; a request that is given up meanwhile waits for both."""
+
+        async def record() -> None:
+            await self._table.apply(change)
+            show()
+
+        # What was stored and not shown would be an image that nobody finds, and whose content is collected.
+        recorded = asyncio.ensure_future(record())
+        try:
+            await asyncio.shield(recorded)
+        except asyncio.CancelledError:
+            await asyncio.wait({recorded})
+            raise
 
     def _put(self, image: Image) -> None:
         if (known := self._images.get(image.id)) is not None:
@@ -302,15 +323,20 @@ class ImageCatalog:
     async def remove_names(self, references: Iterable[Reference]) -> None:
         """Forget names; call it while `changing`."""
         keys = tuple(_key(reference) for reference in references)
-        await self._table.apply(ImageChange(delete_names=keys))
-        for key in keys:
-            self._names.pop(key, None)
-            self._targets.pop(key, None)
-        self._forget_indexes()
+
+        def show() -> None:
+            for key in keys:
+                self._names.pop(key, None)
+                self._targets.pop(key, None)
+            self._forget_indexes()
+
+        await self._record(ImageChange(delete_names=keys), show)
 
     async def remove(self, image_id: Digest) -> None:
         """Forget an image and all its names; call it while `changing`. Its content is for the collector."""
-        await self._table.apply(ImageChange(delete_images=(image_id,)))
+        await self._record(ImageChange(delete_images=(image_id,)), lambda: self._forget(image_id))
+
+    def _forget(self, image_id: Digest) -> None:
         self._unread.pop(image_id, None)
         if (image := self._images.pop(image_id, None)) is not None:
             self._by_manifest.pop(image.manifest, None)
