@@ -15,6 +15,7 @@ import pytest
 from moorage.api.endpoint import Endpoint
 from moorage.api.endpoints import ENDPOINTS
 from moorage.api.versions import MAXIMUM, MINIMUM, Version
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay")
 
@@ -30,14 +31,14 @@ NOT_BUILT = frozenset(
 #: Parameters that keep an operation from waiting or from leaving this machine.
 QUERIES = {"SystemEvents": "?until=0s"}
 BODIES = {"SystemAuth": b'{"serveraddress":"127.0.0.1:1"}'}
-STARTUP_LIMIT = 20.0
+STARTUP_LIMIT = stretched(20.0)
 
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=stretched(20))
         self.path = path
 
     def connect(self) -> None:
@@ -139,6 +140,6 @@ def test_docker_cli_knows_what_it_talks_to(api: Path) -> None:
         "--format",
         "{{.Server.Platform.Name}} {{.Server.APIVersion}}",
     ]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=stretched(20)).stdout
     assert text.startswith("Moorage ")
     assert text.strip().endswith(str(MAXIMUM))

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import IMAGE, CommandError, Daemon
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay", "docker-cli", "busybox")
 
 
 def get(moord: Daemon, path: str, **headers: str) -> tuple[str, bytes]:
-    connection = http.client.HTTPConnection("docker", timeout=20)
+    connection = http.client.HTTPConnection("docker", timeout=stretched(20))
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
         connection.sock.connect(str(moord.socket))

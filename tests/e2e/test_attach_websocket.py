@@ -10,6 +10,7 @@ import pytest
 
 from moorage.server.websocket import Opcode
 from tests.support.daemon import Daemon
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(60)]
 
@@ -19,7 +20,7 @@ class WebSocket:
 
     def __init__(self, daemon: Daemon, target: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(stretched(10))
         self.socket.connect(str(daemon.socket))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -114,7 +115,7 @@ def test_what_is_read_only_takes_no_copies(moord: Daemon, source: Path) -> None:
 
 def ask(moord: Daemon, method: str, path: str, body: bytes = b"") -> tuple[int, str, str]:
     """Return the status, the description of a path in the head, and the body."""
-    connection = http.client.HTTPConnection("docker", timeout=20)
+    connection = http.client.HTTPConnection("docker", timeout=stretched(20))
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(moord.socket))
     connection.request(method, path, body=body)

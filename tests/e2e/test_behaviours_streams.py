@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -14,7 +15,7 @@ def test_details_of_a_log_and_both_streams_in_the_order_of_time(moord: Daemon) -
     options = ("--log-opt", "labels=a", "--log-opt", "env=E", "--log-opt", "tag={{.Name}}", "-l", "a=1", "-e", "E=2")
     moord.docker("run", "--name", "told", *options, "busybox", "sh", "-c", script)
     client = moord.popen("logs", "told")
-    assert client.communicate(timeout=20)[0].split() == ["out1", "err1", "out2", "err2", "out3", "err3"]
+    assert client.communicate(timeout=stretched(20))[0].split() == ["out1", "err1", "out2", "err2", "out3", "err3"]
     assert moord.docker("logs", "--details", "--tail", "2", "told") == "E=2,a=1,tag=told out3"
 
 

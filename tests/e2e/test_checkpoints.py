@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
@@ -122,7 +123,7 @@ def test_checkpoints_are_an_experimental_feature(own: Daemon) -> None:
 def test_moor_makes_lists_uses_and_removes_them(moord: Daemon) -> None:
     def moor(*arguments: str) -> str:
         command = [str(Path(sys.executable).with_name("moor")), "-H", f"unix://{moord.socket}", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=stretched(60)).stdout
 
     moord.docker("run", "-d", "--name", "c1", "busybox", "sleep", "60")
     assert moor("checkpoint", "create", "c1", "first") == "first\n"

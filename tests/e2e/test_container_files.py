@@ -10,6 +10,7 @@ import pytest
 from moorage.oci.tar import END, HARD_LINK, SYMLINK, Member
 from moorage.oci.tar_writing import encode_header
 from tests.support.daemon import Daemon, busybox_archive
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
 
@@ -43,7 +44,7 @@ def test_a_hostile_archive_is_copied_to_nowhere_else(moord: Daemon, tmp_path: Pa
         with archive.open("rb") as source:
             done = subprocess.run(
                 ["docker", "-H", f"unix://{moord.socket}", "cp", "-", "target:/tmp"],
-                stdin=source, capture_output=True, text=True, timeout=60, check=False,
+                stdin=source, capture_output=True, text=True, timeout=stretched(60), check=False,
             )  # fmt: skip
         return done.stderr.strip()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -245,7 +246,7 @@ def ask(moord: Daemon, method: str, target: str, body: Any = None) -> tuple[int,
     data = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/json\r\n"
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(stretched(20))
         connection.connect(str(moord.socket))
         connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -270,7 +271,7 @@ def test_the_head_of_a_wait_says_that_it_counts(moord: Daemon) -> None:
 def waiting(moord: Daemon, condition: str) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
     """Begin to wait for a container; have the head of the answer, and what gives the rest."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(stretched(20))
         connection.connect(str(moord.socket))
         request = f"POST /containers/soon/wait?condition={condition} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"
         connection.sendall(request.encode())

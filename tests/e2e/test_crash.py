@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -133,7 +134,7 @@ def test_a_client_that_waits_hears_of_the_crash(own: Daemon) -> None:
     own.docker("run", "-d", "--name", "slow", *SLEEP)
     client = own.popen("wait", "slow")
     own.kill()
-    output, _ = client.communicate(timeout=20)
+    output, _ = client.communicate(timeout=stretched(20))
     assert client.returncode != 0, output
     own.start()
     assert own.inspect("slow", ".State.Running") == "true"
@@ -143,7 +144,7 @@ def test_an_attached_client_outlives_the_daemon(own: Daemon) -> None:
     script = "read a; echo got $a; read b; echo and $b"
     own.docker("create", "-i", "--name", "talk", "busybox", "sh", "-c", script)
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(stretched(20))
         client.connect(str(own.socket))
         request = "POST /containers/talk/attach?stream=1&stdin=1&stdout=1 HTTP/1.1"
         client.sendall(f"{request}\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
@@ -179,7 +180,7 @@ def test_two_daemons_do_not_share_a_data_root(own: Daemon) -> None:
     options = ["--data-root", str(own.data_root), "--exec-root", str(own.base / "other")]
     done = subprocess.run(
         [sys.executable, "-c", "from moorage.daemon.main import main; main()", *options],
-        capture_output=True, text=True, check=False, timeout=20,
+        capture_output=True, text=True, check=False, timeout=stretched(20),
     )  # fmt: skip
     assert done.returncode == 1
     assert "another moord is using the data root" in done.stderr

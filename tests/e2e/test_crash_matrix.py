@@ -17,6 +17,7 @@ import pytest
 
 from moorage.shim.faults import Point
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -201,7 +202,7 @@ def test_cut(crashing: Daemon, rules: str, operation: str, point: str) -> None:
     crashing.start(fault=point)
     client = crashing.popen(*case.command)
     if point.startswith("shim:"):
-        client.wait(timeout=30)
+        client.wait(timeout=stretched(30))
         crashing.kill()
     else:
         crashing.wait_crashed()
@@ -272,7 +273,7 @@ def test_a_part_of_a_shim_dies(crashing: Daemon, rules: str) -> None:
     wait_until(lambda: crashing.run("exec", "it", "true").returncode == 0, what="the next attendant", log=crashing.log)
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: state(crashing) == "exited", what="the end", log=crashing.log)
-    execute.wait(timeout=20)
+    execute.wait(timeout=stretched(20))
     assert crashing.inspect("it", ".State.ExitCode") == "137"
     crashing.docker("start", "it")
     leaves_nothing(crashing, rules)

@@ -9,13 +9,14 @@ import pytest
 from docker.errors import APIError, ImageNotFound, NotFound  # type: ignore[import-untyped]
 
 from tests.support.daemon import Daemon
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
 
 @pytest.fixture
 def client(moord: Daemon) -> Iterator[docker.DockerClient]:
-    made = docker.DockerClient(base_url=f"unix://{moord.socket}", version="1.41", timeout=20)
+    made = docker.DockerClient(base_url=f"unix://{moord.socket}", version="1.41", timeout=stretched(20))
     with contextlib.closing(made):
         yield made
 

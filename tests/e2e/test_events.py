@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import IMAGE, Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "docker-cli", "busybox"),
@@ -100,7 +101,7 @@ def test_an_end_that_lies_ahead(moord: Daemon) -> None:
     wait_until(lambda: "name=before" in next(lines), what="the past")
     moord.docker("create", "--name", "meanwhile", IMAGE)
     wait_until(lambda: "name=meanwhile" in next(lines), what="the present")
-    assert client.wait(timeout=20) == 0
+    assert client.wait(timeout=stretched(20)) == 0
 
 
 def test_the_next_daemon_remembers(own: Daemon) -> None:

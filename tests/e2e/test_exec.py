@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "docker-cli", "busybox"),
@@ -36,7 +37,7 @@ def show(moord: Daemon, exec_id: str) -> dict[str, Any]:
 def started(moord: Daemon, exec_id: str, *, tty: bool = False, version: str = "v1.50") -> Iterator[socket.socket]:
     """Start an exec over a raw connection, whose head has been read."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(stretched(20))
         client.connect(str(moord.socket))
         body = json.dumps({"Tty": tty}).encode()
         head = f"POST /{version}/exec/{exec_id}/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -50,7 +51,7 @@ def started(moord: Daemon, exec_id: str, *, tty: bool = False, version: str = "v
 
 def status(moord: Daemon, method: str, path: str, body: Any = None) -> tuple[int, str]:
     """Send a request that may fail."""
-    connection = http.client.HTTPConnection("docker", timeout=20)
+    connection = http.client.HTTPConnection("docker", timeout=stretched(20))
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(moord.socket))
     with contextlib.closing(connection):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -22,7 +23,7 @@ def fsck(daemon: Daemon, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run the command."""
     program = [sys.executable, "-c", "from moorage.cli.main import main; main()"]
     command = [*program, "-H", f"unix://{daemon.socket}", "system", "fsck", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=stretched(60))
 
 
 def findings(daemon: Daemon, query: str = "") -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import tarfile
 import pytest
 
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pyt
 def gc(moord: Daemon, *options: str) -> str:
     program = [sys.executable, "-c", "from moorage.cli.main import main; main()"]
     command = [*program, "-H", f"unix://{moord.socket}", "system", "gc", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=stretched(60)).stdout
 
 
 def make_image(moord: Daemon, name: str, *changes: str) -> None:

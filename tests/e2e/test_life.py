@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -156,5 +157,5 @@ def test_files(moord: Daemon) -> None:
 def test_attach(moord: Daemon) -> None:
     moord.docker("run", "-d", "-i", "--name", "ears", "busybox", "sh", "-c", 'read a; echo "got $a"; exit 6')
     client = moord.popen("attach", "ears")
-    output, _ = client.communicate("word\n", timeout=20)
+    output, _ = client.communicate("word\n", timeout=stretched(20))
     assert (output, client.returncode) == ("got word\n", 6)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.certificates import make_certificate
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(180)]
 SAY = ("busybox", "sh", "-c", "echo hello; echo oops >&2")
@@ -95,7 +96,7 @@ def test_start_that_waits_for_a_server_keeps_nobody_else_waiting(moord: Daemon) 
         assert "waiting" in moord.docker("ps", "-a")
         assert start.poll() is None
         moord.docker("rm", "-f", "waiting", timeout=5)
-        assert start.wait(timeout=5) == 1
+        assert start.wait(timeout=stretched(5)) == 1
 
 
 @pytest.mark.needs("rsyslogd")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, readable
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -22,7 +23,13 @@ def moor(daemon: Daemon, *words: str, data: str | None = None) -> subprocess.Com
     # The docker command at hand speaks this version; with a newer one, the same engine shows other fields.
     environment = {**os.environ, "MOORAGE_HOST": f"unix://{daemon.socket}", "DOCKER_API_VERSION": "1.50"}
     return subprocess.run(
-        [*MOOR, *words], input=data or "", capture_output=True, text=True, env=environment, timeout=60, check=False
+        [*MOOR, *words],
+        input=data or "",
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=stretched(60),
+        check=False,
     )
 
 
@@ -118,7 +125,7 @@ def talk(daemon: Daemon, words: list[str], lines: list[bytes]) -> tuple[bytes, i
         termios.tcsetwinsize(0, (24, 80))
         os.execv(MOOR[0], [*MOOR, *words])  # noqa: S606 - a terminal needs the fork above
     output, quiet_since = b"", time.monotonic()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + stretched(30)
     while time.monotonic() < deadline:
         if readable(fd, seconds=0.05):
             try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -27,7 +28,7 @@ def sample(moord: Daemon, name: str, query: str = "stream=0&one-shot=1", version
 def streamed(moord: Daemon, name: str) -> Iterator[Iterator[dict[str, Any]]]:
     """Have the samples of a stream, as they come."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(stretched(20))
         connection.connect(str(moord.socket))
         connection.sendall(f"GET /containers/{name}/stats HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n".encode())
         lines = connection.makefile("rb")

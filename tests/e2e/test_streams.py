@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.daemon import Daemon, readable, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "docker-cli", "busybox"),
@@ -27,7 +28,7 @@ def attached(
 ) -> Iterator[tuple[socket.socket, str]]:
     """Attach over a raw connection; yield it and the answer's head."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(stretched(20))
         client.connect(str(moord.socket))
         fields = "Connection: Upgrade\r\nUpgrade: tcp\r\n" if upgrade else ""
         client.sendall(
@@ -183,7 +184,7 @@ def test_signals_and_sizes_of_the_real_command(moord: Daemon) -> None:
     assert client.stdout is not None
     assert client.stdout.readline() == "up\n"
     client.send_signal(signal.SIGUSR1)
-    assert client.wait(timeout=20) == 9
+    assert client.wait(timeout=stretched(20)) == 9
     pid, fd = pty.fork()
     if pid == 0:
         termios.tcsetwinsize(0, (31, 91))
@@ -203,7 +204,7 @@ def test_signals_and_sizes_of_the_real_command(moord: Daemon) -> None:
 
 def _answer(fd: int, word: bytes) -> bytes:
     """Ask the shell for the terminal's size until it is as expected."""
-    found, deadline = b"", time.monotonic() + 20
+    found, deadline = b"", time.monotonic() + stretched(20)
     while word not in found and time.monotonic() < deadline:
         os.write(fd, b"stty size\n")
         while word not in found and readable(fd, seconds=0.5):

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, DyingDisk, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox", "fuse"), pytest.mark.timeout(150)]
 
 SLEEP = ("busybox", "sleep", "1000")
 # Far more than any of these takes, and less than any limit that something may run into.
-AT_ONCE = 8.0
+AT_ONCE = stretched(8.0)
 NO_EXIT = "tried to kill container, but did not receive an exit event"
 
 
@@ -57,9 +58,9 @@ def test_an_unkillable_process(own: Daemon) -> None:
         stopping = own.popen("stop", "-t", "1", "stuck")
         removing = own.popen("rm", "-f", "stuck")
         answers_everything(own)
-        output, _ = stopping.communicate(timeout=40)
+        output, _ = stopping.communicate(timeout=stretched(40))
         assert f"cannot stop container: stuck: {NO_EXIT}" in output
-        output, _ = removing.communicate(timeout=40)
+        output, _ = removing.communicate(timeout=stretched(40))
         assert f'cannot remove container "stuck": could not kill container: {NO_EXIT}' in output
         assert own.inspect("stuck", ".State.Status") == "running"
         answers_everything(own)
@@ -118,7 +119,7 @@ def test_a_stopped_launcher_is_replaced(own: Daemon) -> None:
     starting = own.popen("run", "-d", "--name", "after", *SLEEP)
     own.docker("ps")
     own.docker("stop", "-t", "0", "before")
-    assert starting.wait(timeout=40) != 0
+    assert starting.wait(timeout=stretched(40)) != 0
     wait_until(lambda: own.run("start", "after").returncode == 0, what="another launcher", log=own.log)
     own.docker("rm", "-f", "before", "after")
     own.assert_no_leaks()
@@ -156,7 +157,7 @@ def test_host_paths_on_a_dead_disk(own: Daemon) -> None:
         own.docker("rm", "-f", "kept", timeout=20)
         disk.recover()
         for client in waiting:
-            client.wait(timeout=60)
+            client.wait(timeout=stretched(60))
     own.docker("volume", "rm", "volume")
     wait_until(lambda: own.docker("ps", "-aq") == "", what="all containers to go", log=own.log)
     assert kept not in str(own.processes())
@@ -179,7 +180,7 @@ def test_a_volume_on_a_dead_disk(own: Daemon) -> None:
         own.docker("diff", "holder")
         own.docker("export", "-o", str(own.base / "exported"), "holder")
         disk.recover()
-        assert all(client.wait(timeout=30) == 0 for client in clients)
+        assert all(client.wait(timeout=stretched(30)) == 0 for client in clients)
         own.docker("rm", "-f", "-v", "holder", "user")
     own.docker("volume", "rm", "dead")
     own.assert_no_leaks()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import CommandError, Daemon, daemon
+from tests.support.slowness import stretched
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "idmap", "docker-cli", "busybox"),
@@ -54,7 +55,7 @@ def _owners(archive: bytes) -> dict[str, tuple[int, int]]:
 
 def _docker_bytes(moord: Daemon, *words: str) -> bytes:
     return subprocess.run(
-        ["docker", "-H", f"unix://{moord.socket}", *words], check=True, capture_output=True, timeout=60
+        ["docker", "-H", f"unix://{moord.socket}", *words], check=True, capture_output=True, timeout=stretched(60)
     ).stdout
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
 
@@ -31,7 +32,7 @@ def test_two_first_users_of_a_volume_in_memory_get_the_same_one(moord: Daemon) -
     for name in names:
         moord.docker("create", "--name", name, "-v", "raced:/v", "busybox", "sleep", "1000")
     starts = [moord.popen("start", name) for name in names]
-    assert [start.wait(timeout=30) for start in starts] == [0, 0, 0, 0]
+    assert [start.wait(timeout=stretched(30)) for start in starts] == [0, 0, 0, 0]
     moord.docker("exec", names[0], "touch", "/v/seen")
     assert {moord.docker("exec", name, "ls", "/v") for name in names} == {"seen"}
     moord.docker("rm", "-f", *names)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.log_servers import LogServer, rsyslog_configuration
+from tests.support.slowness import stretched
 
 _HOLDER: Final = """
 import signal
@@ -31,6 +32,7 @@ from moorage.kernel.mount import MountFlag, mount
 from moorage.kernel.namespaces import CloneFlag, unshare
 from moorage.netlink import link
 from moorage.netlink.socket import NetlinkSocket
+from tests.support.slowness import stretched
 unshare(CloneFlag.NEWNET | CloneFlag.NEWNS)
 mount(None, "/", flags=MountFlag.REC | MountFlag.PRIVATE)
 with NetlinkSocket() as socket:
@@ -108,13 +110,13 @@ class Daemon:
     def wait_crashed(self) -> None:
         """Wait until an armed fault has killed the daemon."""
         assert self._process is not None
-        assert self._process.wait(timeout=20) == -signal.SIGKILL, self.log.read_text()
+        assert self._process.wait(timeout=stretched(20)) == -signal.SIGKILL, self.log.read_text()
 
     def stop(self) -> None:
         """End the daemon politely."""
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=stretched(30))
 
     def restart(self, *options: str) -> None:
         """Kill the daemon and start another one."""
@@ -135,7 +137,7 @@ class Daemon:
     def run(self, *arguments: str, data: str | None = None, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
         """Run the docker command line, whatever comes of it."""
         return subprocess.run(
-            ["docker", *arguments], input=data, capture_output=True, text=True, timeout=timeout, check=False,
+            ["docker", *arguments], input=data, capture_output=True, text=True, timeout=stretched(timeout), check=False,
             env=os.environ | {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.base)},
         )  # fmt: skip
 
@@ -154,7 +156,7 @@ class Daemon:
 
     def api(self, method: str, path: str, body: Any = None, *, check: bool = True) -> str:
         """Send one request and return the answer's body."""
-        connection = http.client.HTTPConnection("docker", timeout=20)
+        connection = http.client.HTTPConnection("docker", timeout=stretched(20))
         connection.sock = socket.socket(socket.AF_UNIX)
         try:
             connection.sock.connect(str(self.socket))
@@ -175,7 +177,7 @@ class Daemon:
     def in_network(self, *command: str) -> str:
         """Run a command in the daemon's network namespace."""
         return subprocess.run(
-            [*self.entering(), *command], capture_output=True, text=True, check=True, timeout=20
+            [*self.entering(), *command], capture_output=True, text=True, check=True, timeout=stretched(20)
         ).stdout
 
     @contextlib.contextmanager
@@ -405,10 +407,10 @@ def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 20,
     Raises:
         CommandError: It did not come true.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + stretched(seconds)
     while not condition():
         if time.monotonic() > deadline:
-            raise CommandError(f"waited {seconds} s for {what}\n{log.read_text() if log else ''}")
+            raise CommandError(f"waited {stretched(seconds):g} s for {what}\n{log.read_text() if log else ''}")
         time.sleep(0.02)
 
 

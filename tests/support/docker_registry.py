@@ -7,6 +7,8 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from tests.support.slowness import stretched
+
 _CONFIG = """\
 version: 0.1
 log: {{level: error}}
@@ -53,7 +55,7 @@ async def run(*command: str, fails: bool = False, input: bytes | None = None) ->
 
 async def wait_listening(port: int) -> None:
     """Wait until somebody listens on a port of the loopback interface."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -17,6 +17,7 @@ from typing import Final
 
 import moorage.runtime
 from tests.support.daemon import busybox_archive, wait_until
+from tests.support.slowness import stretched
 
 _HOLDER: Final = """
 import signal
@@ -65,7 +66,7 @@ class Place:
     def run(self, *command: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a command, whatever comes of it."""
         return subprocess.run(
-            [*self._enter(), *command], capture_output=True, text=True, timeout=seconds, check=False,
+            [*self._enter(), *command], capture_output=True, text=True, timeout=stretched(seconds), check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -94,7 +95,7 @@ class Place:
         for server in reversed(self._servers):
             server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(timeout=15)
+                server.wait(timeout=stretched(15))
         wait_until(self._all_ended, what="the engine's processes to end")
         with self._holder:
             self._holder.kill()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.distribution.conftest import MANIFEST, Client, digest_of, serving
+from tests.support.slowness import stretched
 
 DATA = bytes(range(256)) * 64
 
@@ -180,7 +181,7 @@ async def test_an_upload_that_breaks_off_is_kept_as_far_as_it_came(client: Clien
     await writer.drain()
     await asyncio.sleep(0.1)
     writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         while True:
             headers, _ = await client.call("GET", place, status=204)
             if headers["range"] != "0-0":

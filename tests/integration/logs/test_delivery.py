@@ -16,6 +16,7 @@ import pytest
 from moorage.logs import patience
 from moorage.logs.delivery import READY, REFUSED, TROUBLE, data_packet, deliver, end_packet
 from tests.support.certificates import make_certificate
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.timeout(60)
 AT = 1_700_000_000_000_000_000
@@ -26,7 +27,7 @@ class Running:
 
     def __init__(self, plan: dict[str, Any], *, must_connect: bool = True) -> None:
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(20)
+        self.sock.settimeout(stretched(20))
         self._thread = threading.Thread(target=self._run, args=(theirs, plan, must_connect), daemon=True)
         self._thread.start()
 
@@ -64,7 +65,7 @@ def start(plan: dict[str, Any], *, must_connect: bool = True) -> Running:
 
 def accept(server: socket.socket) -> socket.socket:
     connection, _ = server.accept()
-    connection.settimeout(20)
+    connection.settimeout(stretched(20))
     return _OPENED.enter_context(connection)
 
 
@@ -93,7 +94,7 @@ def gelf_tcp(port: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as server:
-        server.settimeout(20)
+        server.settimeout(stretched(20))
         server.bind(str(path))
         server.listen()
         yield server
@@ -210,7 +211,7 @@ def test_fluentd_sends_again_what_was_not_confirmed(tmp_path: Path) -> None:
 def test_journal_gets_long_entries_as_files(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.settimeout(20)
+        server.settimeout(stretched(20))
         server.bind(str(path))
         running = start({"driver": "journald", "path": str(path), "fields": {"A": "x" * 300_000}})
         assert running.note() == READY

@@ -11,6 +11,7 @@ from moorage.logs.decoding import Selection
 from moorage.logs.json_file import JSONFileLog
 from moorage.logs.reading import LogTimeError, parse_selection, read_log
 from moorage.logs.rotation import RotatingFile
+from tests.support.slowness import stretched
 
 RAW = Selection(multiplexed=False)
 
@@ -122,7 +123,7 @@ async def test_following_ends_by_itself_at_until(tmp_path: Path) -> None:
     log.write("stdout", b"long ago\n")
     log.close()
     selection = parse_selection(stdout=True, stderr=True, until="1700000001.5", multiplexed=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(stretched(5)):
         assert await read(path, selection, stopped=asyncio.Event()) == b"long ago\n"
 
 

@@ -19,6 +19,7 @@ from moorage.networks.assembly import Networks
 from moorage.networks.models import Attachment, ContainerNetworks, NetworkOptions, PortBinding, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.state.networks import NetworkRow
+from tests.support.slowness import stretched
 
 T = TypeVar("T")
 HOST_ON_LAN = "198.51.100.1"
@@ -226,14 +227,14 @@ def listen(ip: str = "0.0.0.0", port: int = 80, *, kind: int = socket.SOCK_STREA
     server.bind((ip, port))
     if kind == socket.SOCK_STREAM:
         server.listen()
-    server.settimeout(2)
+    server.settimeout(stretched(2))
     return server
 
 
 def reaches(server: socket.socket, ip: str, port: int) -> str:
     """Connect to a published port, and return the address the server sees; "" if nothing came through."""
     with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM) as client:
-        client.settimeout(1)
+        client.settimeout(stretched(1))
         try:
             client.connect((ip, port))
         except OSError:

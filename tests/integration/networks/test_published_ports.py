@@ -23,6 +23,7 @@ from tests.integration.networks.playground import (
     reaches,
 )
 from tests.support.isolation import in_network_namespace
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -89,7 +90,7 @@ def test_udp_is_published_too(tmp_path: Path) -> None:
         dns, _ = host.run("dns", ports={"53/udp": (PortBinding(host_port="5353"),)})
         server = in_namespace(dns, lambda: listen(port=53, kind=socket.SOCK_DGRAM))
         with inside(host.neighbour_fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(2)
+            client.settimeout(stretched(2))
             client.sendto(b"question", (HOST_ON_LAN, 5353))
             question, peer = server.recvfrom(100)
             server.sendto(b"answer to " + question, peer)

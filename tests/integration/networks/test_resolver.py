@@ -17,6 +17,7 @@ from moorage.shim.resolver.server import Resolver
 from moorage.shim.resolver.sockets import DATAGRAMS, NAMESPACE, STREAMS, open_sockets
 from tests.integration.networks.playground import inside, new_namespace
 from tests.support.isolation import in_network_namespace
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -58,7 +59,7 @@ class Sandbox:
         with inside(self.namespace_fd):
             client = socket.socket(socket.AF_INET, how)
         with client:
-            client.settimeout(2)
+            client.settimeout(stretched(2))
             client.connect(("127.0.0.11", 53))
             client.send(framed(question(name, kind), stream=stream))
             for _ in range(2 if stream else 1):
@@ -105,7 +106,7 @@ def test_another_name_is_asked_of_the_hosts_servers_in_turn(tmp_path: Path) -> N
     def body(sandbox: Sandbox) -> None:
         upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         upstream.bind((UPSTREAM, 53))
-        upstream.settimeout(2)
+        upstream.settimeout(stretched(2))
 
         def answer() -> None:
             # The first server refused, which is an event of its own.

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.runtime.bundles import remove_cgroups
 from tests.integration.runtime.test_command_line import PROGRAM, CommandLine
 from tests.support.daemon import wait_until
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i >> /count; sleep 0.1; done"
@@ -39,7 +40,13 @@ def start(calls: CommandLine, command: str, *arguments: str) -> int:
     reader, writer = os.pipe()
     try:
         done = subprocess.run(
-            words, cwd=calls.bundle, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, timeout=60, check=False
+            words,
+            cwd=calls.bundle,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=writer,
+            timeout=stretched(60),
+            check=False,
         )
     finally:
         os.close(writer)

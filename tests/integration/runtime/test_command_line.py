@@ -15,6 +15,7 @@ import pytest
 
 import moorage.runtime
 from tests.integration.runtime.bundles import cgroup_path, make_rootfs, remove_cgroups, spec_of
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -44,7 +45,13 @@ class CommandLine:
         # Files, not pipes: a created container keeps them open.
         with output.open("w") as out, (self.directory / "errors").open("w") as err:
             done = subprocess.run(  # noqa: PLW1510 - the test looks at the code
-                command, cwd=self.bundle, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=20, **options
+                command,
+                cwd=self.bundle,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                timeout=stretched(20),
+                **options,
             )
         errors = (self.directory / "errors").read_text()
         return subprocess.CompletedProcess(command, done.returncode, output.read_text(), errors)
@@ -56,7 +63,7 @@ class CommandLine:
 
     def wait_for(self, status: str) -> None:
         """Wait until c1 is in a status."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + stretched(10)
         while self.state()["status"] != status:
             assert time.monotonic() < deadline
 

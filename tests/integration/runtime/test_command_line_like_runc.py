@@ -19,6 +19,7 @@ from moorage.runtime.main import COMMANDS
 from tests.integration.runtime.bundles import cgroup_path, remove_cgroups
 from tests.integration.runtime.test_command_line import PROGRAM, CommandLine
 from tests.support.daemon import wait_until
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "cgroup")
 # As runc 1.1 lists them in its help.
@@ -115,7 +116,7 @@ def test_an_exec_in_a_paused_container_waits_until_it_goes_on(runtime: CommandLi
         time.sleep(0.3)
         assert waiting.poll() is None
         runtime("resume", "c1")
-        assert waiting.wait(timeout=20) == 5
+        assert waiting.wait(timeout=stretched(20)) == 5
 
 
 def test_an_exec_may_be_put_into_a_cgroup_below(runtime: CommandLine) -> None:

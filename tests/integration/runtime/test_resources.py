@@ -11,6 +11,7 @@ from moorage.cgroups.group import detect
 from moorage.cgroups.paths import Layout
 from moorage.runtime import containment
 from tests.integration.runtime.bundles import Bundle, Spec, isolated
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -80,7 +81,7 @@ def test_processes_left_behind_are_ended(bundle: Bundle) -> None:
     def body() -> list[Any]:
         init = bundle.start_here("sh", "-c", "sleep 60 & sleep 60", change=change)
         directories = set(init.cgroup.directories.values())
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + stretched(10)
         while len(init.cgroup.procs()) < 2:
             assert time.monotonic() < deadline
         bundle.end_here(init)

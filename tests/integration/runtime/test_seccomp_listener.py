@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.runtime.bundles import remove_cgroups
 from tests.integration.runtime.test_command_line import PROGRAM, CommandLine
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 # linux/seccomp.h
@@ -47,7 +48,7 @@ def write(calls: CommandLine, listener: str, *arguments: str) -> None:
 
 
 def receive(listener: socket.socket) -> tuple[dict[str, Any], int]:
-    listener.settimeout(20)
+    listener.settimeout(stretched(20))
     connection, _ = listener.accept()
     with connection:
         data, fds, _, _ = socket.recv_fds(connection, 65536, 1)
@@ -85,7 +86,7 @@ def test_the_listener_gets_the_state_and_decides(runtime: CommandLine, tmp_path:
             assert told["pid"] == told["state"]["pid"]
             assert refuse_one(notify_fd, errno.EXDEV) >= told["pid"]
             os.close(notify_fd)
-            output, _ = running.communicate(timeout=20)
+            output, _ = running.communicate(timeout=stretched(20))
     assert "Cross-device link" in output or "Invalid cross-device link" in output
     assert "code 1" in output
 

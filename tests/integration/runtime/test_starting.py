@@ -11,6 +11,7 @@ from moorage.runtime import process
 from moorage.runtime.containers import start_time
 from moorage.runtime.containment import open_cgroup
 from tests.integration.runtime.bundles import Bundle, Spec, isolated
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -158,7 +159,7 @@ def test_created_container_ends_with_the_process_that_would_start_it(bundle: Bun
             os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(creator, 0)
         pid = int(os.read(reader, 20))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + stretched(5)
         while alive := bool(start_time(pid)):
             assert time.monotonic() < deadline
         gone = open_cgroup(launch.spec, container_id="c1").delete(patience=2)

@@ -15,10 +15,11 @@ from typing import Any
 
 import moorage
 from moorage.api.shim import ANCILLARY_SPACE, MAX_PACKET, MSG_CMSG_CLOEXEC, frames, unframe
+from tests.support.slowness import stretched
 
 LAUNCHER = Path(moorage.__file__).parent / "launcher"
 BUSYBOX = Path("/bin/busybox")
-PATIENCE = 10.0
+PATIENCE = stretched(10.0)
 EXPECTED = ("started", "exited", "oom", "exec_exited", "detached", "log_failed")
 NAMESPACES = ("pid", "mount", "ipc", "uts", "network")
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"]

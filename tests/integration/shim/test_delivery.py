@@ -10,6 +10,7 @@ import pytest
 
 from moorage.shim.delivery import Delivery
 from moorage.shim.loop import Loop
+from tests.support.slowness import stretched
 
 if TYPE_CHECKING:
     from moorage.api.shim import DeliveryPlan
@@ -33,7 +34,7 @@ class Told:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.settimeout(20)
+        listener.settimeout(stretched(20))
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         yield listener
@@ -60,7 +61,7 @@ class Reader:
     """Reads all that comes on a connection, meanwhile."""
 
     def __init__(self, connection: socket.socket) -> None:
-        connection.settimeout(20)
+        connection.settimeout(stretched(20))
         self._connection = connection
         self._received = b""
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.shim.harness import Bundle, Control, Launcher, attach, demultiplex, read_exactly, read_to_end
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -48,7 +49,7 @@ def test_client_learns_of_the_end_only_when_the_daemon_has_recorded_it(sleeper: 
     with pytest.raises(TimeoutError):
         ours.recv(1)
     control.call("exec_release", id="e1")
-    ours.settimeout(5)
+    ours.settimeout(stretched(5))
     assert ours.recv(1) == b""
 
 

@@ -19,6 +19,7 @@ from moorage.snapshots.paths import ChangeKind
 from moorage.snapshots.rootfs import DirectoryRootfs, OverlayRootfs, Rootfs
 from tests.integration.snapshots.conftest import MOUNT_POINTS, Stand, stream
 from tests.support.archives import archive, directory, file, hard_link, symlink, tree
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay")
 
@@ -315,7 +316,7 @@ async def test_a_running_container_shows_its_volumes_but_exports_none(stand: Sta
 
 async def test_a_reader_that_leaves_early_ends_the_worker(stand: Stand) -> None:
     files = ContainerFiles(root=await stand.container([*IMAGE, file("big", bytes(20 << 20))]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         async with stand.jobs.archive_get(files, "/") as found:
             async for _ in found:
                 break

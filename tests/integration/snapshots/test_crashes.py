@@ -15,6 +15,7 @@ from moorage.snapshots.store import SnapshotStore
 from moorage.snapshots.workers import DirectWorkers, Worker
 from tests.integration.snapshots.conftest import stream
 from tests.support.archives import archive, file
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay")
 
@@ -35,7 +36,7 @@ class WatchedWorkers(DirectWorkers):
 
 async def written(root: Path, count: int) -> None:
     """Wait until a staging directory holds some files."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         # Another process writes there.
         while len(list(root.glob("snapshots/.staging-*/diff/d/*"))) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -92,7 +93,7 @@ async def test_a_killed_daemon_takes_its_workers_along_and_leaves_no_half_layer(
     # The worker goes by the signal that the closed socket sends; only then can all be removed.
     store = await SnapshotStore.open(tmp_path, workers=DirectWorkers())
     assert store.list() == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         while len(list((tmp_path / "snapshots").iterdir())) > 1:
             store = await SnapshotStore.open(tmp_path, workers=DirectWorkers())
     assert (await store.apply(parent=None, diff_id=None, source=stream(LAYER))).size > 0

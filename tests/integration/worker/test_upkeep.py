@@ -12,6 +12,7 @@ from moorage.snapshots.errors import JobNotSupportedError, PathNotFoundError
 from moorage.snapshots.jobs import FileJobs
 from moorage.snapshots.pumping import make_pipe
 from moorage.snapshots.workers import DirectWorkers, working
+from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root")
 
@@ -81,7 +82,7 @@ async def test_a_worker_that_is_let_go_is_killed_wherever_it_is(tmp_path: Path) 
     worker = await DirectWorkers().start("unpack", {"target": str(tmp_path), "whiteouts": "overlay"}, [reader, writer])
     os.close(reader)
     # It waits for an archive that never comes, and holds the pipe's only reading end.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(stretched(10)):
         await worker.stop()
     with pytest.raises(BrokenPipeError):
         os.write(writer, b"x")
