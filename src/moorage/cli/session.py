@@ -20,7 +20,10 @@ from moorage.errors import MoorageError, NotFoundError
 
 ResultT = TypeVar("ResultT")
 
-_START_TIMEOUT: Final = 30.0
+# A process that lives is starting: slow machines and a first start, which compiles everything, take
+# their time. The limit is there for one that hangs.
+_START_TIMEOUT: Final = 300.0
+_START_IS_LONG: Final = 10.0
 _POLL: Final = 0.02
 
 
@@ -115,13 +118,23 @@ def start_engine(connection: Connection) -> None:
                 start_new_session=True,
                 cwd="/",
             )
-        deadline = time.monotonic() + _START_TIMEOUT
-        while time.monotonic() < deadline and process.poll() is None:
-            if _answers(connection):
-                return
-            time.sleep(_POLL)
+        if _comes_up(connection, ended=lambda: process.poll() is not None, log=log):
+            return
     click.echo(f"moor: moord did not start; its log is {log}", err=True)
     raise EngineUnreachableError(connection.address.text)
+
+
+def _comes_up(connection: Connection, *, ended: Callable[[], bool], log: Path) -> bool:
+    began = time.monotonic()
+    told = False
+    while (passed := time.monotonic() - began) < _START_TIMEOUT and not ended():
+        if _answers(connection):
+            return True
+        if passed > _START_IS_LONG and not told:
+            click.echo(f"moor: moord is still starting; its log is {log}", err=True)
+            told = True
+        time.sleep(_POLL)
+    return False
 
 
 def _daemon_command() -> list[str]:
