@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import IMAGE, Daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -90,3 +92,18 @@ def test_a_configuration_can_be_checked_alone(own: Daemon) -> None:
     done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "iptables=false is not supported by Moorage" in done.stderr
+
+
+def test_who_started_the_daemon_hears_when_it_serves(own: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.stop()
+    address = str(own.base / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(stretched(20))
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        own.start(wait=False)
+        assert listener.recv(100) == b"READY=1"
+        assert own.api("GET", "/_ping") == "OK"
+        os.kill(own.pid, signal.SIGTERM)
+        assert listener.recv(100) == b"STOPPING=1"
+        own.stop()

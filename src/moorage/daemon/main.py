@@ -13,6 +13,7 @@ from moorage.daemon import config as configuration
 from moorage.daemon import logging as logs
 from moorage.daemon.config import DaemonConfig
 from moorage.daemon.lock import only_daemon, pid_file
+from moorage.daemon.notification import READY, STOPPING, Notification
 from moorage.daemon.options import parse
 from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
+    notification = Notification()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,4 +65,6 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     async with serving(config, launcher=launcher) as wiring:
         reloader = Reloader(options=options, wiring=wiring, set_level=logs.set_level)
         loop.add_signal_handler(signal.SIGHUP, reloader.reload)
+        notification.tell(READY)
         await stop.wait()
+        notification.tell(STOPPING)
