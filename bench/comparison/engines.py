@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -232,11 +231,3 @@ def _import_image(engine: RunningEngine) -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(f"{engine.name} can't import the image: {done.stderr.decode()}")
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

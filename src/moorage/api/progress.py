@@ -52,9 +52,3 @@ class PushResult(Model):
     tag: str = always(default="")
     digest: str = always(default="")
     size: int = always(default=0)
-
-
-class BuildResult(Model):
-    """The `aux` object that carries a built image's ID."""
-
-    id: str = field(name="ID")

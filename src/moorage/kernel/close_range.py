@@ -5,7 +5,6 @@ from __future__ import annotations
 from moorage.kernel.libc import check, syscall
 
 _CLOSE_RANGE = 436
-CLOSE_RANGE_UNSHARE = 2
 CLOSE_RANGE_CLOEXEC = 4
 LAST = 0xFFFFFFFF
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # attribute in it must not point elsewhere.
 SELF_CONTAINED = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
 """Options of every overlay, by name."""
+OPAQUE = "trusted.overlay.opaque"
+"""The attribute of a directory that hides those below it; its value is then "y"."""
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 

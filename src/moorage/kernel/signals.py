@@ -21,13 +21,3 @@ def reset_for_exec() -> None:
     for number in IGNORED_AT_START:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def block_all() -> set[int]:
-    """Block every signal and return the former mask, for `restore_mask`."""
-    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())}
-
-
-def restore_mask(mask: set[int]) -> None:
-    """Set the mask that `block_all` returned."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)

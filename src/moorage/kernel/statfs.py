@@ -10,13 +10,6 @@ from moorage.kernel.libc import check, libc
 libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 
 PROC_SUPER_MAGIC = 0x9FA0
-SYSFS_MAGIC = 0x62656572
-TMPFS_MAGIC = 0x01021994
-DEVPTS_SUPER_MAGIC = 0x1CD1
-CGROUP_SUPER_MAGIC = 0x27E0EB
-CGROUP2_SUPER_MAGIC = 0x63677270
-OVERLAYFS_SUPER_MAGIC = 0x794C7630
-NSFS_MAGIC = 0x6E736673
 
 
 def file_system_type(fd: int) -> int:

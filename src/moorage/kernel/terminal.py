@@ -7,7 +7,6 @@ import os
 import struct
 import termios
 
-_TIOCGPTN = 0x80045430
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
 _WINSIZE = struct.Struct("=HHHH")
@@ -35,12 +34,6 @@ def open_peer(master_fd: int) -> int:
     By descriptor, not by /dev/pts/N: that name may belong to another devpts instance.
     """
     return fcntl.ioctl(master_fd, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-
-
-def pts_number(master_fd: int) -> int:
-    """Return N of the other end's name /dev/pts/N."""
-    (number,) = struct.unpack("=i", fcntl.ioctl(master_fd, _TIOCGPTN, bytes(4)))
-    return int(number)
 
 
 def window_size(fd: int) -> tuple[int, int]:

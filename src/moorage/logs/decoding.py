@@ -294,12 +294,6 @@ def _decode(text: bytes) -> bytes:
         return text
 
 
-def whole_lines(data: bytes) -> tuple[bytes, bytes]:
-    """Return the whole lines of `data`, and the beginning of another one."""
-    end = data.rfind(b"\n") + 1
-    return data[:end], data[end:]
-
-
 def cut_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the stream and the text of each frame in multiplexed output; for tests and tools."""
     position = 0

@@ -22,10 +22,7 @@ NLM_F_REPLACE: Final = 0x100
 NLM_F_EXCL: Final = 0x200
 NLM_F_CREATE: Final = 0x400
 NLM_F_APPEND: Final = 0x800
-# Of a delete request; the bit means REPLACE in a new request.
-NLM_F_NONREC: Final = 0x100
 
-NLMSG_NOOP: Final = 1
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
 
@@ -34,7 +31,6 @@ _NLA_TYPE_MASK: Final = 0x3FFF
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
-_U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _S32 = struct.Struct("=i")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -86,11 +82,6 @@ def text(kind: int, value: str) -> bytes:
 def u8(kind: int, value: int) -> bytes:
     """Return an attribute of one byte."""
     return attribute(kind, bytes((value,)))
-
-
-def u16(kind: int, value: int) -> bytes:
-    """Return an attribute of 16 bits in host order."""
-    return attribute(kind, _U16.pack(value))
 
 
 def u32(kind: int, value: int) -> bytes:

@@ -24,13 +24,11 @@ FAMILY_INET: Final = 1
 FAMILY_IPV4: Final = 2
 
 HOOK_PREROUTING: Final = 0
-HOOK_INPUT: Final = 1
 HOOK_FORWARD: Final = 2
 HOOK_OUTPUT: Final = 3
 HOOK_POSTROUTING: Final = 4
 
 # Sizes in a key are those of the registers: every field is padded to four bytes.
-SET_CONSTANT: Final = 0x02
 SET_INTERVAL: Final = 0x04
 SET_MAP: Final = 0x08
 SET_CONCATENATION: Final = 0x80

@@ -114,10 +114,6 @@ class Router:
         if route.handler is not None:
             route.handler = around(route.handler)
 
-    def unbound(self) -> list[Endpoint[Any, Any, Any]]:
-        """Return the endpoints that answer "not implemented"."""
-        return [route.endpoint for route in self._routes.values() if route.handler is None]
-
     def match(self, method: str, path: str) -> Match | None:
         """Find the route of a request; None: there is no such page."""
         version, path = _split_version(path)

@@ -10,7 +10,7 @@ import enum
 import os
 import stat
 
-from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.kernel import overlay
 from moorage.worker.walking import allow_depth, names, open_directory, status_of
 from moorage.worker.whiteouts import is_whiteout
 
@@ -166,6 +166,6 @@ def _alike(status: os.stat_result, before: os.stat_result) -> bool:
 
 def _is_opaque(fd: int) -> bool:
     try:
-        return os.getxattr(fd, OVERLAY_OPAQUE) == b"y"
+        return os.getxattr(fd, overlay.OPAQUE) == b"y"
     except OSError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.kernel import overlay
 from moorage.runtime.errors import StartError
 from moorage.runtime.launch import OverlayRootfs
 from moorage.runtime.mapped_root import open_mapped_directory, open_mapped_overlay
@@ -75,7 +75,7 @@ def _try(place: str) -> Result:
     lower, upper, work = _make_parts(place)
     os.close(os.open(f"{lower}/file", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     # What marks an opaque directory: not every file system that overlay stands on has it.
-    os.setxattr(upper, OVERLAY_OPAQUE, b"n")
+    os.setxattr(upper, overlay.OPAQUE, b"n")
     root_fd = open_root({"lower": [lower], "upper": upper, "work": work}, writable=True)
     try:
         os.unlink("file", dir_fd=root_fd)

@@ -23,19 +23,6 @@ def remove_tree(parent_fd: int, name: bytes | str) -> None:
         raise removal.failure
 
 
-def empty_directory(directory_fd: int) -> None:
-    """Remove everything in a directory, but not itself.
-
-    Raises:
-        OSError: As for `remove_tree`.
-    """
-    removal = _Removal()
-    for name in os.listdir(directory_fd):
-        removal.remove(directory_fd, os.fsencode(name))
-    if removal.failure is not None:
-        raise removal.failure
-
-
 class _Removal:
     """One removal.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.kernel import overlay
 from moorage.worker.archive_input import ArchiveInput
 from moorage.worker.expected_tree import ExpectedTree
 from moorage.worker.failures import printable
@@ -101,7 +101,7 @@ def _difference(entry: Entry, node: Node) -> str:
 def _is_opaque(entry: Entry) -> bool:
     fd = os.open(entry.name, OPEN_DIRECTORY, dir_fd=entry.parent_fd)
     try:
-        return os.getxattr(fd, OVERLAY_OPAQUE) == b"y"
+        return os.getxattr(fd, overlay.OPAQUE) == b"y"
     except OSError:
         return False  # it has no such attribute
     finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from moorage.kernel.xattr import OVERLAY_OPAQUE
+from moorage.kernel import overlay
 from moorage.worker.directories import clean
 from moorage.worker.failures import invalid, quoted
 from moorage.worker.removal import remove_tree
@@ -70,7 +70,7 @@ def make_opaque(parent_fd: int, name: bytes) -> None:
     """Mark a directory so that overlay shows nothing of those below it."""
     fd = os.open(name, _OPEN, dir_fd=parent_fd)
     try:
-        os.setxattr(fd, OVERLAY_OPAQUE, b"y")
+        os.setxattr(fd, overlay.OPAQUE, b"y")
     finally:
         os.close(fd)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.kernel import close_range, eventfd, inotify, memfd, openat, reflink, statfs, terminal, xattr
+from moorage.kernel import close_range, eventfd, inotify, memfd, openat, reflink, statfs, terminal
 from moorage.kernel.idmap import id_map
 
 
@@ -118,11 +118,6 @@ def test_a_copy_has_the_same_bytes_on_any_file_system(tmp_path: Path) -> None:
     with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
         assert reflink.copy(source.fileno(), target.fileno()) == len(content)
     assert (tmp_path / "b").read_bytes() == content
-
-
-def test_an_attribute_that_is_not_set_is_none(tmp_path: Path) -> None:
-    assert xattr.lgetxattr(str(tmp_path), "user.nothing") is None
-    xattr.lremovexattr(str(tmp_path), "user.nothing")
 
 
 def test_proc_is_known_by_its_number() -> None:

@@ -67,7 +67,7 @@ def test_what_python_ignores_has_its_default_again_before_exec() -> None:
     assert {signal.SIGPIPE, signal.SIGXFSZ} <= set(signals.IGNORED_AT_START)
     pid, fd = clone3()
     if pid == 0:
-        signals.block_all()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         signals.reset_for_exec()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         os._exit(0 if not blocked and signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL else 1)

@@ -7,51 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from moorage.errors import InvalidParameterError
-
-ALL_CAPABILITIES: Final[tuple[str, ...]] = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-)
-"""In the kernel's order: the index is the number in linux/capability.h."""
+from moorage.kernel.capabilities import NAMES
 
 DEFAULT_CAPABILITIES: Final[tuple[str, ...]] = (
     "CAP_CHOWN",
@@ -72,7 +28,7 @@ DEFAULT_CAPABILITIES: Final[tuple[str, ...]] = (
 """What an unprivileged container gets; the order is the one `docker inspect` users know."""
 
 _ALL: Final = "ALL"
-_KNOWN: Final = frozenset(ALL_CAPABILITIES)
+_KNOWN: Final = frozenset(NAMES)
 
 
 class UnknownCapabilityError(InvalidParameterError):
@@ -115,11 +71,11 @@ def effective_capabilities(*, add: Sequence[str] | None, drop: Sequence[str] | N
         UnknownCapabilityError: A name is no capability.
     """
     if privileged:
-        return list(ALL_CAPABILITIES)
+        return list(NAMES)
     added = normalize(add or (), field="CapAdd")
     dropped = frozenset(normalize(drop or (), field="CapDrop"))
     if _ALL in added:
-        return [name for name in ALL_CAPABILITIES if name not in dropped]
+        return [name for name in NAMES if name not in dropped]
     start: Sequence[str] = () if _ALL in dropped else DEFAULT_CAPABILITIES
     kept = [name for name in start if name not in dropped and name not in added]
     return kept + [name for name in added if name != _ALL]

@@ -3,11 +3,11 @@
 import pytest
 
 from moorage.engine.bundles.capabilities import (
-    ALL_CAPABILITIES,
     DEFAULT_CAPABILITIES,
     UnknownCapabilityError,
     effective_capabilities,
 )
+from moorage.kernel.capabilities import NAMES
 
 
 def test_nothing_asked_gives_the_default_set() -> None:
@@ -26,11 +26,11 @@ def test_drop_all_keeps_only_what_is_added() -> None:
 
 def test_add_all_without_the_dropped() -> None:
     names = effective_capabilities(add=["ALL"], drop=["SYS_ADMIN"], privileged=False)
-    assert set(ALL_CAPABILITIES) - set(names) == {"CAP_SYS_ADMIN"}
+    assert set(NAMES) - set(names) == {"CAP_SYS_ADMIN"}
 
 
 def test_privileged_has_everything_whatever_is_dropped() -> None:
-    assert effective_capabilities(add=None, drop=["ALL"], privileged=True) == list(ALL_CAPABILITIES)
+    assert effective_capabilities(add=None, drop=["ALL"], privileged=True) == list(NAMES)
 
 
 def test_unknown_names_are_refused() -> None:
