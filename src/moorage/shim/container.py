@@ -60,6 +60,7 @@ class Container:
         "_errands",
         "_faults",
         "_forwards",
+        "_kills_told",
         "_loop",
         "_memory",
         "_pidfd",
@@ -109,6 +110,7 @@ class Container:
         self._memory: MemoryWatch | None = None
         self._resolver: Resolver | None = None
         self._shares_pids = False
+        self._kills_told = 0
         self.pid = 0
         self.started_at = 0
         self.status = Status.CREATING
@@ -179,6 +181,8 @@ class Container:
         self.pid, self.started_at = state["pid"], state["started_at"]
         self.status = Status(state["status"])
         self._shares_pids = state["shares_pids"]
+        # A container that an older version has started has none.
+        self._kills_told = state.get("kills_told", 0)
         if state["record"] is not None:
             self.record = state["record"]
             self.log.close()
@@ -200,6 +204,7 @@ class Container:
             "started_at": self.started_at,
             "status": self.status,
             "shares_pids": self._shares_pids,
+            "kills_told": self._memory.count if self._memory else 0,
             "record": self.record,
             "held": {stream: base64.b64encode(text).decode() for stream, text in held.items() if text},
             "torn": torn,
@@ -219,7 +224,7 @@ class Container:
     def is_quiet(self) -> bool:
         """Tell whether it runs, and nothing is under way with it."""
         return (
-            self.status in {Status.RUNNING, Status.PAUSED}
+            self.is_alive
             and self.session.is_quiet
             and self.log.is_quiet
             and not len(self.execs)
@@ -244,7 +249,7 @@ class Container:
 
     def take_resolver(self, descriptors: Mapping[str, int]) -> None:
         """Serve names from now on, for a container that joined its first such network."""
-        if self._resolver is None and self.status in {Status.RUNNING, Status.PAUSED}:
+        if self._resolver is None and self.is_alive:
             self._resolver = Resolver(self._loop, self.resolver_path, descriptors)
             self._changed()
         else:
@@ -266,6 +271,11 @@ class Container:
             "ended_execs": [{"id": one.id, "exit_code": one.exit_code} for one in self.execs.ended()],
         }
         return message | self.record if self.record else message
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the init process runs or is paused."""
+        return self.status in {Status.RUNNING, Status.PAUSED}
 
     @property
     def is_over(self) -> bool:
@@ -306,7 +316,11 @@ class Container:
         if "oom" in descriptors:
             announce = self._announce
             self._memory = MemoryWatch(
-                self._loop, descriptors["oom"], descriptors["oom_count"], killed=lambda: announce({"event": Event.OOM})
+                self._loop,
+                descriptors["oom"],
+                descriptors["oom_count"],
+                killed=lambda: announce({"event": Event.OOM}),
+                count=self._kills_told,
             )
         if DATAGRAMS in descriptors:
             self._resolver = Resolver(self._loop, self.resolver_path, descriptors)
@@ -317,11 +331,11 @@ class Container:
 
     def _log_changed(self) -> None:
         # Before there is a container the keeper must not go on with one.
-        if self.status in {Status.RUNNING, Status.PAUSED}:
+        if self.is_alive:
             self._changed()
 
     def _input_closed(self) -> None:
-        if self.status in {Status.RUNNING, Status.PAUSED}:
+        if self.is_alive:
             self._changed()
 
     def _undo(self, told: Problem) -> None:

@@ -58,10 +58,10 @@ class DatagramForward:
             data, client = self._listener.recvfrom(_LARGEST)
         except OSError:
             return
-        flow = self._flows.get(client) or self._open(client)
-        flow.used = time.monotonic()
         with contextlib.suppress(OSError):
-            # Nobody listens there yet, or the buffer is full: a datagram may be lost.
+            # No way there, nobody listens yet, or the buffer is full: a datagram may be lost.
+            flow = self._flows.get(client) or self._open(client)
+            flow.used = time.monotonic()
             flow.socket.send(data)
 
     def _open(self, client: Any) -> _Flow:
@@ -69,7 +69,11 @@ class DatagramForward:
             self._drop(min(self._flows, key=lambda one: self._flows[one].used))
         family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
         flow = _Flow(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK))
-        flow.socket.connect(self._target)
+        try:
+            flow.socket.connect(self._target)
+        except OSError:
+            flow.socket.close()
+            raise
         self._flows[client] = flow
         self._loop.watch(flow.socket.fileno(), READ, lambda _events: self._answer(client))
         if self._timer is None:

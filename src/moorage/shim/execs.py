@@ -70,12 +70,17 @@ class Execs:
 
         Raises:
             RequestError: Its name is taken.
+            OSError: It cannot have streams, or no process can be forked for it.
         """
         identifier = request["id"]
-        one = Exec(self, request, client_fd)
         if identifier in self._execs:
-            one.session.close()
+            _close(client_fd)
             raise RequestError(ErrorKind.CONFLICT, f"exec {identifier} is there already")
+        try:
+            one = Exec(self, request, client_fd)
+        except OSError:
+            _close(client_fd)
+            raise
         self._execs[identifier] = one
         message = {
             "work": Work.EXEC,
@@ -83,21 +88,32 @@ class Execs:
             "process_file": request["process_file"],
             "console_size": request.get("console_size"),
         }
-        self._errands.run(
-            message, fds=[init[1], *one.stdio.child], done=lambda result, fds: self._started(one, result, fds, answer)
-        )
+        try:
+            self._errands.run(
+                message,
+                fds=[init[1], *one.stdio.child],
+                done=lambda result, fds: self._started(one, result, fds, answer),
+            )
+        except OSError:
+            # The container's end waits for every exec it knows.
+            self._drop(one)
+            raise
         one.stdio.close_child_ends()
 
     def _started(self, one: Exec, result: Message, fds: list[int], answer: Callable[[Message], None]) -> None:
         if "error" in result:
-            del self._execs[one.id]
-            one.stdio.close()
-            one.session.close()
-            self._tell_if_last()
+            self._drop(one)
         else:
             one.started(result["pid"], pidfd=fds[0], console_fd=fds[1] if len(fds) > 1 else -1)
             self._children.expect(one.pid, fds[0], one.reaped)
         answer(result)
+
+    def _drop(self, one: Exec) -> None:
+        """Forget one that never ran."""
+        del self._execs[one.id]
+        one.stdio.close()
+        one.session.close()
+        self._tell_if_last()
 
     def get(self, identifier: str) -> Exec:
         """Return one that has not been released.
@@ -179,9 +195,9 @@ class Exec:
             input_closed=_do_nothing,
             idle=self._forget_when_done,
         )
+        self.stdio = Stdio(terminal=request["terminal"], takes_input=self._takes_input, discard=attach is None)
         if attach is not None:
             self.session.attach(client_fd, attach)
-        self.stdio = Stdio(terminal=request["terminal"], takes_input=self._takes_input, discard=attach is None)
 
     def started(self, pid: int, *, pidfd: int, console_fd: int) -> None:
         """Take over the process, which runs."""
@@ -244,6 +260,11 @@ class Exec:
     def _forget_when_done(self) -> None:
         if self.released and self._drained and not self.session.has_clients:
             self._owner.forget(self.id)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _do_nothing() -> None:

@@ -35,27 +35,29 @@ class MemoryWatch:
 
     Args:
         killed: Called each time that more processes were found killed for want of memory.
+        count: How many have been told of already.
 
     Attributes:
         has_killed: Whether that has happened.
+        count: How many were killed, as far as was told.
         event_fd, count_fd: As given.
     """
 
-    __slots__ = ("_count", "_killed", "_loop", "_timer", "count_fd", "event_fd")
+    __slots__ = ("_killed", "_loop", "_timer", "count", "count_fd", "event_fd")
 
-    def __init__(self, loop: Loop, event_fd: int, count_fd: int, *, killed: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, event_fd: int, count_fd: int, *, killed: Callable[[], None], count: int = 0) -> None:
         self._loop = loop
         self.event_fd = event_fd
         self.count_fd = count_fd
         self._killed = killed
-        self._count = 0
+        self.count = count
         self._timer: Timer | None = None
         loop.watch(event_fd, READ, self._ready)
 
     @property
     def has_killed(self) -> bool:
         """Whether any process was killed."""
-        return self._count > 0
+        return self.count > 0
 
     def check(self) -> bool:
         """Look at the count and tell whether it rose: the kernel tells of a kill and of the exit in either order."""
@@ -64,7 +66,7 @@ class MemoryWatch:
         except OSError:
             return False  # The cgroup is gone.
         count = events.oom_kills_v2(text.decode())
-        rose, self._count = count > self._count, count
+        rose, self.count = count > self.count, count
         if rose:
             self._killed()
         return rose

@@ -190,14 +190,15 @@ class Requests:
 
         def done(result: Message, fds: list[int]) -> None:
             close_all(fds)
-            if then and "error" not in result and not self._container.is_over:
+            # The init process may have ended meanwhile, and that is final.
+            if then and "error" not in result and self._container.is_alive:
                 self._container.status = then
             answer(result)
 
         self._errands.run(message | {"pid": pid}, fds=[pidfd], done=done)
 
     def _check_alive(self) -> None:
-        if self._container.status not in {Status.RUNNING, Status.PAUSED}:
+        if not self._container.is_alive:
             raise RequestError(ErrorKind.NOT_RUNNING, f"the container is {self._container.status}")
 
     def _check_status(self, wanted: Status) -> None:

@@ -33,6 +33,7 @@ _RECURSION_AVAILABLE: Final = 0x0080
 # "The name of the question", which begins right after the header.
 _POINTER_TO_QUESTION: Final = b"\xc0\x0c"
 _PLAIN_LIMIT: Final = 512
+_LONGEST_NAME: Final = 255
 
 _HEADER = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HH")
@@ -99,7 +100,11 @@ def addresses(query: Query, found: Sequence[str], *, ttl: int, stream: bool) -> 
 
 
 def pointer(query: Query, name: str, *, ttl: int) -> bytes:
-    """Return the answer that an address belongs to a name."""
+    """Return the answer that an address belongs to a name.
+
+    Raises:
+        ValueError: The name does not fit into a message.
+    """
     return _answer(query, [(PTR, encode_name(name))], ttl=ttl, stream=True)
 
 
@@ -112,7 +117,7 @@ def encode_name(name: str) -> bytes:
     """Return a name as labels with their lengths.
 
     Raises:
-        ValueError: A label is empty or too long.
+        ValueError: It, or a label of it, is empty or too long.
     """
     encoded = b""
     for label in name.rstrip(".").split("."):
@@ -120,6 +125,8 @@ def encode_name(name: str) -> bytes:
         if not 0 < len(raw) < 64:
             raise ValueError(f"not a name: {name!r}")
         encoded += bytes((len(raw),)) + raw
+    if len(encoded) >= _LONGEST_NAME:
+        raise ValueError(f"not a name: {name!r}")
     return encoded + b"\0"
 
 

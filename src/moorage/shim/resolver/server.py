@@ -106,7 +106,10 @@ class Resolver:
         if query.kind == message.PTR:
             address = message.address_of_pointer(query.name)
             owner = self._directory.owner(address) if address else None
-            return message.pointer(query, owner, ttl=_TTL) if owner else None
+            try:
+                return message.pointer(query, owner, ttl=_TTL) if owner else None
+            except ValueError:
+                return None  # a container may have a name that no DNS message can hold
         found = self._directory.lookup(query.name)
         if found is None:
             return None
