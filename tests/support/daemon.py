@@ -247,6 +247,11 @@ class Daemon:
             return
         self.docker("import", "--change", 'CMD ["sh"]', str(busybox_archive()), IMAGE)
 
+    @property
+    def root(self) -> Path:
+        """The root directory as the daemon and its containers' mounts see it."""
+        return Path(f"/proc/{self._holder.pid}/root")
+
     # What it leaves
 
     def reboot(self) -> None:
@@ -275,7 +280,7 @@ class Daemon:
     def leaks(self) -> list[str]:
         """Return what is left although no container should be."""
         # By way of the holder, because its data root may be a mount of its own.
-        data_root = Path(f"/proc/{self._holder.pid}/root{self.data_root}")
+        data_root = self.root / self.data_root.relative_to("/")
         found = [f"directory {entry.name}" for entry in (data_root / "containers").iterdir()]
         found += [f"row {row}" for row in self._rows()]
         found += [f"directory {path}" for path in (*data_root.glob("volumes/.*"), *data_root.glob("snapshots/.[!m]*"))]

@@ -40,6 +40,7 @@ RUNNING_MARK: Final = "/run/systemd/system"
 _SOCKETS: Final = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 _MANAGER: Final = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _BUS: Final = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello")
+_GET: Final = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.DBus.Properties", "Get")
 _INFINITY: Final = (1 << 64) - 1
 _SECOND: Final = 1_000_000
 # systemd keeps whole percents of a processor: rounding up never starves the container.
@@ -132,6 +133,18 @@ class Connection:
 def is_running() -> bool:
     """Tell whether systemd manages this host."""
     return files.exists(RUNNING_MARK)
+
+
+def host_is_going_down() -> bool:
+    """Tell whether systemd shuts the host down or reboots it now; False where nobody can be asked."""
+    if not is_running():
+        return False
+    try:
+        with Connection() as systemd:
+            ((_, state),) = systemd.call(_GET, "ss", (_MANAGER[2], "SystemState"))
+    except (SystemdError, OSError):
+        return False
+    return bool(state == "stopping")
 
 
 def properties(resources: Mapping[str, Any]) -> list[Property]:

@@ -1,7 +1,7 @@
 """The daemon's life: open, recover, serve, and go.
 
-Containers are not stopped at the end. Their shims live on, and the next daemon finds
-them.
+Containers are not stopped at the end, unless the host goes down too. Their shims live on,
+and the next daemon finds them.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from moorage.api.versions import DOCKER_RELEASE
+from moorage.cgroups import systemd
 from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations, lay_foundations
 from moorage.daemon.handlers import make_router, system_service
@@ -64,6 +65,8 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
         gc.freeze()
         _log.info("API listens on %s", ", ".join(config.hosts))
         yield wiring
+        if await asyncio.to_thread(systemd.host_is_going_down):
+            await wiring.host_shutdown.stop_all()
     finally:
         await _close(base, wiring, listeners)
 

@@ -46,6 +46,7 @@ from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.device_requests import DeviceRequests
 from moorage.engine.health import HealthMonitor
 from moorage.engine.host_paths import HostPaths
+from moorage.engine.host_shutdown import HostShutdown
 from moorage.engine.recovery import Recovery
 from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.selinux.service import SELinux, read_defaults
@@ -333,6 +334,11 @@ class Wiring:
             jobs=base.jobs,
             default_grace=lambda: self.live.config.default_stop_timeout,
         )
+
+    @cached_property
+    def host_shutdown(self) -> HostShutdown:
+        """What the end of the host means for containers."""
+        return HostShutdown(registry=self.base.registry, stopper=self.stopper, restarts=self.restarts)
 
     @cached_property
     def checkpointer(self) -> Checkpointer:

@@ -71,12 +71,17 @@ def next_backoff(previous: float, *, ran_seconds: float) -> float:
 
 
 class RestartSupervisor:
-    """Starts containers again after their wait."""
+    """Starts containers again after their wait.
+
+    Attributes:
+        resting: The host goes down: what is stopped now is not stopped by a user.
+    """
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._waiting: dict[str, asyncio.Event] = {}
         self._held = False
+        self.resting = False
 
     def hold(self) -> None:
         """Schedule nothing until `release`: who starts when a daemon starts is a matter of order."""
@@ -85,6 +90,11 @@ class RestartSupervisor:
     def release(self) -> None:
         """Schedule from now on."""
         self._held = False
+
+    def rest(self) -> None:
+        """Schedule nothing any more: the host goes down, and what ends now comes back with it."""
+        self._held = self.resting = True
+        self.cancel_all()
 
     def schedule(self, container_id: str, *, seconds: float, start: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Call `start` after `seconds`, unless the restart is cancelled first."""

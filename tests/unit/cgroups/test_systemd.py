@@ -1,11 +1,8 @@
 """Messages to systemd, and the conversation with one that is played by a thread."""
 
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +11,7 @@ from hypothesis import strategies as st
 from moorage.cgroups import dbus_codec, systemd
 from moorage.cgroups.paths import Hierarchy
 from moorage.cgroups.systemd_paths import UnitPath
+from tests.support.systemd import FakeSystemd
 
 VALUES = {
     "y": st.integers(0, 255),
@@ -92,55 +90,6 @@ def test_a_quota_is_rounded_up_to_whole_percents() -> None:
     assert dict(systemd.properties({"cpu": {"quota": 1001}}))["CPUQuotaPerSecUSec"] == ("t", 20_000)
 
 
-class FakeSystemd:
-    """Answers on a socket as systemd's private one does, and makes scopes as directories."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.calls: list[tuple[str, list[Any]]] = []
-        self.failures: dict[str, str] = {}
-        self.cgroups = tmp_path / "cgroups"
-        self.path = str(tmp_path / "private")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                self._talk(connection)
-
-    def _talk(self, connection: socket.socket) -> None:
-        assert connection.recv(4096).startswith(b"\0AUTH EXTERNAL ")
-        connection.sendall(b"OK 0123\r\n")
-        buffer = bytearray()
-        while received := connection.recv(4096):
-            buffer += received.removeprefix(b"BEGIN\r\n")
-            while message := dbus_codec.take_message(buffer):
-                connection.sendall(self._answer(message))
-
-    def _answer(self, message: dbus_codec.Message) -> bytes:
-        self.calls.append((message.member, message.body))
-        if failure := self.failures.pop(message.member, None):
-            return dbus_codec.answer(9, reply_to=message.sender_serial, signature="s", values=("no",), error=failure)
-        if message.member == "StartTransientUnit":
-            properties = dict(message.body[2])
-            scope = self.cgroups / properties["Slice"][1] / message.body[0]
-            scope.mkdir(parents=True)
-            (scope / "cgroup.procs").write_text(f"{properties['PIDs'][1][0]}\n")
-        return dbus_codec.answer(9, reply_to=message.sender_serial, signature="o", values=("/job/1",))
-
-
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystemd]:
     served = FakeSystemd(tmp_path)
@@ -192,3 +141,20 @@ def test_a_host_without_systemd_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(systemd, "_SOCKETS", (str(tmp_path / "nothing"),))
     with pytest.raises(systemd.SystemdError, match="nothing answers"), systemd.Connection():
         pass
+
+
+@pytest.mark.parametrize(("state", "expected"), [("running", False), ("degraded", False), ("stopping", True)])
+def test_a_host_that_goes_down_is_known(
+    state: str, expected: bool, fake: FakeSystemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "RUNNING_MARK", str(tmp_path))
+    fake.state = state
+    assert systemd.host_is_going_down() == expected
+    assert fake.calls == [("Get", ["org.freedesktop.systemd1.Manager", "SystemState"])]
+
+
+def test_a_host_that_says_nothing_is_taken_to_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(systemd, "_SOCKETS", (str(tmp_path / "nothing"),))
+    for mark in (tmp_path, tmp_path / "nothing"):
+        monkeypatch.setattr(systemd, "RUNNING_MARK", str(mark))
+        assert not systemd.host_is_going_down()

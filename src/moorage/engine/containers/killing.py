@@ -189,6 +189,8 @@ class ContainerKiller:
         # Without a policy nothing ever asks, so that commit can be saved.
         if record.state.manually_stopped or record.host_config.restart_policy.name in {"", "no"}:
             return record
+        if self.restarts.resting:
+            return record
         try:
             return await self.registry.change_state(record.id, manually_stopped=True)
         except SystemFailureError as error:
