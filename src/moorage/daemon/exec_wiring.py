@@ -48,6 +48,7 @@ class ExecWiring:
             paths=base.paths,
             files=self.files,
             events=base.bus,
+            expect_move=base.moves.expect,
         )
 
     @cached_property

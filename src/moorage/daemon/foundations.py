@@ -23,6 +23,7 @@ from moorage.daemon.remapping import daemon_mapping
 from moorage.daemon.runtimes import NATIVE_ALIAS, NATIVE_RUNTIME
 from moorage.engine.apparmor.loading import DefaultProfile, apparmor_available
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules, kernel_has_selinux, read_host_facts
+from moorage.engine.cgroup_moves import CgroupMoves
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.paths import ContainerPaths
@@ -83,6 +84,7 @@ class Foundations:
     tasks: Tasks
     uses: ContainerUses
     groups: ContainerGroups
+    moves: CgroupMoves
     host: Host
     facts: HostFacts
     blobs: BlobStore
@@ -132,6 +134,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
         tasks=tasks,
         uses=uses,
         groups=container_groups(config, layout),
+        moves=CgroupMoves(layout),
         host=read_host(),
         facts=read_host_facts(
             layout=layout,

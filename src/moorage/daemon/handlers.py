@@ -133,7 +133,9 @@ def exec_handlers(wiring: Wiring) -> ExecHandlers:
     """Return the handlers of added processes."""
     base = wiring.base
     return ExecHandlers(
-        creator=ExecCreator(registry=base.registry, table=wiring.execs.table, events=base.bus),
+        creator=ExecCreator(
+            registry=base.registry, table=wiring.execs.table, events=base.bus, expect_move=base.moves.expect
+        ),
         starter=wiring.execs.starter,
         resizer=ExecResizer(table=wiring.execs.table, tasks=base.tasks),
         inspector=ExecInspector(registry=base.registry, table=wiring.execs.table),

@@ -243,6 +243,7 @@ class Wiring:
             userns=self.userns,
             selinux=self.selinux,
             modules=base.modules,
+            expect_move=base.moves.expect,
             defaults=self._create_defaults,
         )
 
@@ -268,6 +269,7 @@ class Wiring:
         return ContainerStarter(
             registry=base.registry,
             checkpoints=self.checkpointer,
+            expect_move=base.moves.expect,
             locks=self.locks,
             tasks=base.tasks,
             observer=self.exits,

@@ -6,6 +6,7 @@ the same process ID meanwhile.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from moorage.cgroups import files, group
@@ -82,10 +83,15 @@ class ExecProcess:
 
 
 class Joining:
-    """One process being added."""
+    """One process being added.
+
+    Attributes:
+        is_contained: It began in the container's cgroup, and need not be moved there.
+    """
 
     __slots__ = (
         "console_size",
+        "is_contained",
         "log",
         "preserve_fds",
         "process",
@@ -106,6 +112,7 @@ class Joining:
         self.log: Warn = drop_warning
         self.seccomp_cache = SECCOMP_CACHE
         self.root_fd = -1
+        self.is_contained = False
 
 
 def exec_process(  # noqa: PLR0913 - what runc's exec takes
@@ -170,7 +177,7 @@ def _start(joining: Joining) -> ExecProcess:
 
 def _clone(joining: Joining, parent: Channel, child: Channel) -> ExecProcess:
     if os.geteuid() == 0:
-        pid, pidfd = clone_into(_pid_namespace(joining.target))
+        pid, pidfd = _clone_into_cgroup(joining)
         if pid == 0:
             parent.close()
             _run(joining, child, stage=False)
@@ -179,6 +186,24 @@ def _clone(joining: Joining, parent: Channel, child: Channel) -> ExecProcess:
         stage = Stage(parent, child, join=lambda: _join(joining.target), run=lambda: _run(joining, child, stage=True))
         pid, pidfd = stage.clone()
     return ExecProcess(pid=pid, pidfd=pidfd)
+
+
+def _clone_into_cgroup(joining: Joining) -> tuple[int, int]:
+    """Clone, where version 2 allows it right into the container's cgroup: that saves moving the process."""
+    pid_namespace_fd, cgroup = _pid_namespace(joining.target), joining.target.cgroup
+    if isinstance(cgroup, V2Group) and not joining.sub_cgroups:
+        cgroup_fd = cgroup.open_fd()
+        joining.is_contained = True
+        try:
+            return clone_into(pid_namespace_fd, cgroup_fd=cgroup_fd)
+        except OSError as error:
+            # A group that was divided takes no processes; to move one knows a way round.
+            if error.errno not in {errno.EBUSY, errno.EOPNOTSUPP}:
+                raise
+            joining.is_contained = False
+        finally:
+            os.close(cgroup_fd)
+    return clone_into(pid_namespace_fd)
 
 
 def _pid_namespace(target: Target) -> int:
@@ -192,7 +217,8 @@ def _provide(joining: Joining, added: ExecProcess, parent: Channel) -> None:
         cgroup = group.open_group(f"{cgroup.path}/{path}", layout=host_layout())
         if not cgroup.exists():
             raise StartError(f"there is no cgroup {path} in the container's")
-    cgroup.add(added.pid)
+    if not joining.is_contained:
+        cgroup.add(added.pid)
     for controller, path in joining.sub_cgroups.items():
         if controller:
             _enter_sub_cgroup(joining.target.cgroup, controller, path, pid=added.pid)

@@ -9,6 +9,7 @@ import pytest
 
 from moorage.cgroups.group import detect
 from moorage.cgroups.paths import Layout
+from moorage.cgroups.v2 import V2Group
 from moorage.runtime import containment
 from tests.integration.runtime.bundles import Bundle, Spec, isolated
 from tests.support.slowness import stretched
@@ -119,6 +120,23 @@ def test_child_begins_in_its_cgroup_of_the_unified_hierarchy(bundle: Bundle) -> 
     output, path, exists = on_the_unified_hierarchy(body)
     assert output.splitlines().count(f"0::{path}") == 2
     assert not exists
+
+
+def test_an_added_process_is_not_moved_into_its_cgroup_of_the_unified_hierarchy(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_group: V2Group, _pid: int) -> None:
+        raise AssertionError("a move waits for the kernel")
+
+    def body() -> Any:
+        init = bundle.start_here("sleep", "60")
+        monkeypatch.setattr(V2Group, "add", refuse)
+        facts = bundle.add_here(init, "cat", "/proc/self/cgroup")
+        bundle.end_here(init)
+        return [facts["output"], init.spec["linux"]["cgroupsPath"]]
+
+    output, path = on_the_unified_hierarchy(body)
+    assert f"0::{path}" in output.splitlines()
 
 
 def test_unified_hierarchy_is_shown_from_the_containers_cgroup_on(bundle: Bundle) -> None:

@@ -382,7 +382,7 @@ class FakeEngine:
             events=self.bus, enabled=True,
         )  # fmt: skip
         self.starter = ContainerStarter(
-            checkpoints=self.checkpointer,
+            checkpoints=self.checkpointer, expect_move=lambda: None,
             registry=self.registry, locks=self.locks, tasks=self.tasks, observer=self.exits, attaches=self.pending,
             networks=self.networks, bundler=FakeBundler(),  # type: ignore[arg-type]  # it has the one method needed
             paths=self.paths, launcher=self.launcher, host_paths=HostPaths(FakeFiles()),

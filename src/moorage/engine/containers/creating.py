@@ -83,6 +83,7 @@ class ContainerCreator:
     userns: UserNamespaces
     selinux: SELinux
     modules: SecurityModules
+    expect_move: Callable[[], None]
     defaults: Callable[[], CreateDefaults]
 
     async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
@@ -106,6 +107,8 @@ class ContainerCreator:
         # Without an image it begins with nothing but what is mounted.
         image = self.images.resolve(request.image, platform=wanted) if request.image else None
         warnings = [] if wanted or image is None else _platform_warnings(image)
+        # A start mostly follows at once.
+        self.expect_move()
         container_id = new_id()
         config = merge_image_config(asked, image.config.config if image else None)
         host_config, more = check_create(

@@ -78,6 +78,7 @@ class ContainerStarter:
     jobs: Jobs
     restarts: RestartSupervisor
     checkpoints: Checkpointer
+    expect_move: Callable[[], None]
     on_started: Callable[[ContainerRecord], None]
     auto_remove: Callable[[str], Coroutine[Any, Any, None]]
 
@@ -141,6 +142,7 @@ class ContainerStarter:
             await self._start(_fresh(record), checkpoint=checkpoint)
 
     async def _start(self, record: ContainerRecord, *, checkpoint: str = "") -> None:
+        self.expect_move()
         try:
             await self._launch(record, checkpoint)
         except MoorageError as error:

@@ -4,6 +4,7 @@ Spec: Engine API, POST /containers/{id}/exec.
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from moorage.api.exec import ExecCreateRequest
@@ -28,6 +29,7 @@ class ExecCreator:
     registry: ContainerRegistry
     table: ExecTable
     events: EventPublisher
+    expect_move: Callable[[], None]
 
     def create(self, reference: str, request: ExecCreateRequest) -> str:
         """Check a request and return the new ID; nothing runs yet.
@@ -41,6 +43,7 @@ class ExecCreator:
         check_active(record, reference)
         if not request.cmd:
             raise RequestRefusedError("no exec command specified")
+        self.expect_move()
         keys = parse_detach_keys(request.detach_keys)
         added = ExecRecord(
             id=secrets.token_hex(32),

@@ -6,6 +6,7 @@ Spec: Engine API, POST /exec/{id}/start.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ class ExecStarter:
     paths: ContainerPaths
     files: ExecFiles
     events: EventPublisher
+    expect_move: Callable[[], None]
 
     def prepare(self, exec_id: str) -> ExecRecord:
         """Check that a process can be started, before its client's connection is taken over.
@@ -123,6 +125,7 @@ class ExecStarter:
         fds: tuple[int, ...],
         console_size: tuple[int, int] | None,
     ) -> None:
+        self.expect_move()
         record = self.registry.get(added.container_id)
         self.table.change(added.id, running=True)
         publish(self.events, record, "exec_start", added)
