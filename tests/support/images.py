@@ -181,6 +181,7 @@ async def open_engine(root: Path, settings: RegistrySettings | None = None) -> A
         await engine.catalog.load()
         yield engine
     finally:
+        await engine.snapshots.removals.finish()
         await engine.registries.close()
         await database.close()
 

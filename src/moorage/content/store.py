@@ -33,6 +33,8 @@ _UNNAMED: Final = "unnamed-"
 _BLOB_NAME: Final = re.compile("[0-9a-f]{64}")
 _PARTIAL: Final = ".partial"
 _PIECE: Final = 1 << 20
+_LARGE: Final = 1 << 20
+"""Bytes of a file whose end takes the kernel long enough to be worth a thread."""
 _PARTIAL_SECONDS: Final = 7 * 86400.0
 
 
@@ -56,6 +58,7 @@ class BlobStore:
         self._damaged = root / "damaged"
         self._unnamed: set[str] = set()
         self._holds: list[Hold] = []
+        self._freeing: set[asyncio.Future[None]] = set()
         self._locks: weakref.WeakValueDictionary[Digest, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @classmethod
@@ -130,8 +133,20 @@ class BlobStore:
         return digest
 
     async def delete(self, digest: Digest) -> None:
-        """Remove a blob and what was kept of it; one that is not here is no error."""
-        await asyncio.to_thread(self._delete, digest)
+        """Remove a blob and what was kept of it; one that is not here is no error.
+
+        The room of a large one is given back afterwards: see `wait_freed`.
+        """
+        last_fd = await asyncio.to_thread(self._delete, digest)
+        if last_fd is not None:
+            freeing = asyncio.get_running_loop().run_in_executor(None, os.close, last_fd)
+            self._freeing.add(freeing)
+            freeing.add_done_callback(self._freeing.discard)
+
+    async def wait_freed(self) -> None:
+        """Wait until the room of what was removed so far is given back."""
+        if self._freeing:
+            await asyncio.wait(set(self._freeing))
 
     @contextlib.asynccontextmanager
     async def ingest(self, digest: Digest | None, *, size: int | None = None) -> AsyncIterator[Ingest]:
@@ -238,6 +253,14 @@ class BlobStore:
             raise BlobTooLargeError(digest, limit)
         return data
 
-    def _delete(self, digest: Digest) -> None:
-        self.path(digest).unlink(missing_ok=True)
+    def _delete(self, digest: Digest) -> int | None:
+        """Remove a blob's names; return a descriptor whose end gives back the room, which takes some time."""
+        path = self.path(digest)
+        last_fd = None
+        # Without one, because there are too many, the room is given back at once.
+        with contextlib.suppress(OSError):
+            if path.stat().st_size >= _LARGE:
+                last_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        path.unlink(missing_ok=True)
         (self._ingest / f"{hex_of(digest)}{_PARTIAL}").unlink(missing_ok=True)
+        return last_fd

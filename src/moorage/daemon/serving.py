@@ -126,6 +126,7 @@ async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -
     await wiring.health.close()
     await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
     await base.jobs.finish(timeout=wiring.live.config.shutdown_timeout)
+    await base.snapshots.removals.finish(timeout=wiring.live.config.shutdown_timeout)
     base.tasks.close()
     base.launcher.stop()
     base.networks.close()

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from moorage.content.collection import collect, unneeded
 from moorage.content.ingest import Blob
@@ -23,6 +24,9 @@ from moorage.registry.together import together
 from moorage.snapshots.errors import SnapshotInUseError
 from moorage.snapshots.records import Snapshot
 from moorage.snapshots.store import SnapshotStore
+
+_LARGE: Final = 1 << 30
+"""Bytes for whose room is waited: who removes as much may want to store as much next."""
 
 
 class ChainPins:
@@ -82,15 +86,19 @@ class ImageCollector:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def collect(self) -> Reclaimed:
-        """Remove every snapshot and blob without a user."""
+        """Remove every snapshot and blob without a user.
+
+        Nothing of them can be seen any more at the end; the room of less than a gigabyte is given back a moment later.
+        """
         async with self._lock:
             removed: list[Snapshot] = []
             await together([self._remove_snapshots(removed), self._remove_blobs()])
             self.blobs.expire_partials(now=time.time())
-        return Reclaimed(
-            chains=tuple(snapshot.chain_id for snapshot in removed),
-            size=sum(snapshot.size for snapshot in removed),
-        )
+        size = sum(snapshot.size for snapshot in removed)
+        if size >= _LARGE:
+            await self.snapshots.removals.finish()
+            await self.blobs.wait_freed()
+        return Reclaimed(chains=tuple(snapshot.chain_id for snapshot in removed), size=size)
 
     def unneeded_snapshots(self) -> list[Snapshot]:
         """Return the snapshots that nobody needs."""

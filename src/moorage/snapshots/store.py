@@ -20,7 +20,6 @@ from moorage.oci.digest import ChainID, DiffID, hex_of, stack
 from moorage.snapshots.drivers import CopyDriver, Driver, OverlayDriver
 from moorage.snapshots.errors import (
     DiffIDMismatchError,
-    JobFailedError,
     JobNotSupportedError,
     SnapshotInUseError,
     SnapshotNotFoundError,
@@ -29,9 +28,10 @@ from moorage.snapshots.mount_points import make_mount_points
 from moorage.snapshots.placement import spread
 from moorage.snapshots.pumping import Pumped, Source, Verified, make_pipe, pump
 from moorage.snapshots.records import DIFF, IMPLIED, REMOVED, STAGING, Comparison, Snapshot, scan
+from moorage.snapshots.removals import Removals
 from moorage.snapshots.rootfs import Rootfs
 from moorage.snapshots.syncing import FileSystemSync
-from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
+from moorage.snapshots.workers import Worker, WorkerPool, working
 
 Progress = Callable[[int], None]
 
@@ -40,7 +40,11 @@ _log = logging.getLogger(__name__)
 
 
 class SnapshotStore:
-    """The layers of one data root, and the containers' own. Made by `open`."""
+    """The layers of one data root, and the containers' own. Made by `open`.
+
+    Attributes:
+        removals: The layers that were removed, and still take room on the disk.
+    """
 
     def __init__(self, data_root: Path, *, driver: Driver, workers: WorkerPool) -> None:
         # Each driver has its own directory: one's layers mean nothing to the other.
@@ -54,6 +58,7 @@ class SnapshotStore:
         self._unadopted: set[ChainID] = set()
         self._adopting = asyncio.Lock()
         self._sync = FileSystemSync(data_root)
+        self.removals = Removals(workers)
         # Directories that are no layers, and that somebody works on.
         self._busy: set[str] = set()
         self._mapping_obstacle: str | None = None
@@ -74,7 +79,7 @@ class SnapshotStore:
         store = cls(data_root, driver=await _choose_driver(data_root, workers, driver), workers=workers)
         leftovers = await asyncio.to_thread(store._load)
         for path in leftovers:
-            await store._remove_leftover(path)
+            await store.removals.remove_leftover(path)
         return store
 
     @property
@@ -173,7 +178,7 @@ class SnapshotStore:
         return found if self._driver.stacked else found[:1]
 
     async def remove(self, chain_id: ChainID) -> None:
-        """Remove a layer; one that is not here is no error.
+        """Remove a layer; one that is not here is no error. Its files go afterwards: see `removals`.
 
         Raises:
             SnapshotInUseError: Another layer stands on it.
@@ -185,10 +190,11 @@ class SnapshotStore:
         self._unadopted.discard(chain_id)
         doomed = self._root / f"{REMOVED}{uuid.uuid4().hex}"
         with self._working_on(doomed):
-            # Somebody may have removed it by hand.
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 await asyncio.to_thread(self._directory(chain_id).rename, doomed)
-            await self._remove_tree(doomed)
+            except FileNotFoundError:
+                return  # somebody has removed it by hand
+            self.removals.begin(doomed)
 
     async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
         """Make a container's own layer below `containers/<id>`.
@@ -217,7 +223,7 @@ class SnapshotStore:
                 await asyncio.to_thread((self._containers / container_id).rename, doomed)
             except FileNotFoundError:
                 return
-            await self._remove_tree(doomed)
+            await self.removals.remove(doomed)
 
     @property
     def can_compare(self) -> bool:
@@ -279,7 +285,7 @@ class SnapshotStore:
             finally:
                 for path in (staging, doomed):
                     if path.exists():
-                        await asyncio.shield(self._remove_tree(path))
+                        await asyncio.shield(self.removals.remove(path))
         self._snapshots[chain_id] = fresh
         if adoptable:
             self._unadopted.add(chain_id)
@@ -290,12 +296,13 @@ class SnapshotStore:
         """Return what lies among the layers and is none, and what is left of containers; blocks."""
         _, others = scan(self._root)
         known = {hex_of(chain_id) for chain_id in self._snapshots} | self._busy | {_BOTTOM}
+        known |= {path.name for path in self.removals.paths}
         found = [path for path in others if path.name not in known]
         return [*found, *(path for path in self._containers.glob(f"{REMOVED}*") if path.name not in self._busy)]
 
     async def remove_stray(self, path: Path) -> None:
         """Remove what `strays` found."""
-        await self._remove_tree(path)
+        await self.removals.remove(path)
 
     @contextlib.contextmanager
     def _working_on(self, *paths: Path) -> Iterator[None]:
@@ -316,7 +323,7 @@ class SnapshotStore:
                 await self._publish(staging, snapshot)
             finally:
                 if staging.exists():
-                    await asyncio.shield(self._remove_tree(staging))
+                    await asyncio.shield(self.removals.remove(staging))
         await self._adopt_ready()
         return self._snapshots[snapshot.chain_id]
 
@@ -445,16 +452,6 @@ class SnapshotStore:
             if (self._directory(snapshot.chain_id) / IMPLIED).exists():
                 self._unadopted.add(snapshot.chain_id)
         return [*(path for path in leftovers if path.name != _BOTTOM), *self._containers.glob(f"{REMOVED}*")]
-
-    async def _remove_leftover(self, path: Path) -> None:
-        try:
-            await self._remove_tree(path)
-        except JobFailedError as error:
-            # Not worth a daemon that doesn't start: the next start tries again.
-            _log.warning("leftover %s was not removed: %s", path, error)
-
-    async def _remove_tree(self, path: Path) -> None:
-        await run_insistently(self._workers, "remove_tree", {"path": str(path)})
 
 
 async def pump_to(worker: Worker, source: Source, *, out_fd: int) -> Pumped:

@@ -50,5 +50,7 @@ async def stream(data: bytes, *, size: int = 30_000) -> AsyncIterator[bytes]:
 
 
 @pytest.fixture(params=DRIVERS)
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
-    return Stand(await SnapshotStore.open(tmp_path, workers=DirectWorkers(), driver=request.param), tmp_path)
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
+    store = await SnapshotStore.open(tmp_path, workers=DirectWorkers(), driver=request.param)
+    yield Stand(store, tmp_path)
+    await store.removals.finish()

@@ -204,9 +204,20 @@ async def test_a_layer_goes_when_nothing_stands_on_it(stand: Stand) -> None:
     await stand.store.remove(top)
     await stand.store.remove(base)
     assert stand.store.list() == []
-    assert left(stand) == [".mount-points"]
     with pytest.raises(SnapshotNotFoundError):
         stand.store.lower_dirs(top)
+    await stand.store.removals.finish()
+    assert left(stand) == [".mount-points"]
+
+
+async def test_a_layer_that_is_being_removed_is_no_stray_and_may_come_again(stand: Stand) -> None:
+    top = await stand.stack(BASE)
+    await stand.store.remove(top)
+    assert [path.name for path in stand.store.removals.paths] == left(stand)[1:]
+    assert stand.store.strays() == []
+    assert await stand.stack(BASE) == top
+    await stand.store.removals.finish()
+    assert left(stand) == sorted([".mount-points", top[7:]])
 
 
 async def test_an_image_without_layers_makes_a_container(stand: Stand) -> None:

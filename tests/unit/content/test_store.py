@@ -172,6 +172,16 @@ async def test_small_blobs_are_read_within_a_limit(store: BlobStore) -> None:
         await store.read(digest, limit=1)
 
 
+async def test_a_large_blob_is_gone_at_once_and_its_room_given_back_afterwards(store: BlobStore) -> None:
+    await store.put(DATA)
+    path = str(store.path(DIGEST))
+    await store.delete(DIGEST)
+    assert not store.contains(DIGEST)
+    assert store.list() == []
+    await store.wait_freed()
+    assert not [fd for fd in Path("/proc/self/fd").iterdir() if str(fd.resolve()).startswith(path)]
+
+
 async def test_what_is_not_there_has_its_error(store: BlobStore) -> None:
     with pytest.raises(BlobNotFoundError, match="not found"):
         await store.read(DIGEST)
