@@ -26,6 +26,9 @@ MINIMUM: Final = Version(1, 24)
 MAXIMUM: Final = Version(1, 56)
 #: The Docker release that speaks MAXIMUM; clients which look at the engine's version find it.
 DOCKER_RELEASE: Final = "29.8.0"
+#: Moorage's own release, as in pyproject.toml: asking for the installed package's metadata would import a mail
+#: parser and an archive reader, which stay in the daemon's memory.
+RELEASE: Final = "0.1.0"
 
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 

@@ -1,6 +1,5 @@
 """``moor version`` and ``moor info``."""
 
-import importlib.metadata
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ import msgspec
 
 from moorage.api import endpoints
 from moorage.api.system import SystemInfo, SystemVersion
-from moorage.api.versions import MAXIMUM
+from moorage.api.versions import MAXIMUM, RELEASE
 from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import binary_size
@@ -28,7 +27,7 @@ def _client(session: Session, *, reached: bool) -> dict[str, Any]:
     machine = platform.machine()
     return {
         "Platform": {"Name": "Moorage"},
-        "Version": importlib.metadata.version("moorage"),
+        "Version": RELEASE,
         "ApiVersion": agreed,
         "APIVersion": agreed,
         "DefaultAPIVersion": str(MAXIMUM),
@@ -115,7 +114,7 @@ def _version_lines(client: Mapping[str, Any], server: SystemVersion | None) -> I
 def info(session: Session, /, *, format_text: str, unexpected: object) -> None:
     """Display system-wide information."""
     del unexpected  # there are none: `maximum` saw to it
-    client = {"Version": importlib.metadata.version("moorage"), "Context": "default", "Debug": False, "Plugins": []}
+    client = {"Version": RELEASE, "Context": "default", "Debug": False, "Plugins": []}
     found = session.perform(call(endpoints.SYSTEM_INFO))
     if format_text:
         values = {**msgspec.to_builtins(found), "ClientInfo": client}

@@ -1,7 +1,6 @@
 """`moord`, the daemon."""
 
 import asyncio
-import importlib.metadata
 import os
 import signal
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moorage import faults
+from moorage.api.versions import RELEASE
 from moorage.daemon import config as configuration
 from moorage.daemon import logging as logs
 from moorage.daemon.config import DaemonConfig
@@ -17,11 +17,12 @@ from moorage.daemon.notification import READY, STOPPING, Notification
 from moorage.daemon.options import parse
 from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
+from moorage.kernel.malloc import use_one_heap
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the daemon until a signal ends it; the exit status is 1 if it cannot start."""
-    version = f"Moorage version {importlib.metadata.version('moorage')}"
+    version = f"Moorage version {RELEASE}"
     options = parse(sys.argv[1:] if arguments is None else arguments, version=version)
     validate = options.pop("validate", False)
     try:
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise configuration.ConfigurationError("moord needs to be started with root privileges")
         pidfile = config.pidfile or config.exec_root / "moord.pid"
         with only_daemon(config.data_root), pid_file(pidfile):
+            # Before there are threads.
+            use_one_heap()
             asyncio.run(_run(config, options))
     except MoorageError as error:
         sys.exit(f"failed to start daemon: {error}")

@@ -5,7 +5,6 @@ Spec: Engine API, tag "System".
 
 import asyncio
 import dataclasses
-import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from moorage.api.system import (
     SystemVersion,
 )
 from moorage.api.timestamps import format_time
-from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM, Version
+from moorage.api.versions import DOCKER_RELEASE, MAXIMUM, MINIMUM, RELEASE, Version
 from moorage.engine import host
 from moorage.engine.bundles.host_facts import HostFacts, host_architecture
 from moorage.engine.cdi import CDIRegistry, Discovery
@@ -154,7 +153,6 @@ class SystemService:
 
     def version(self) -> SystemVersion:
         """Return the versions of the engine and of its host."""
-        moorage = importlib.metadata.version("moorage")
         # Clients print the field as the language the engine was built with.
         language = f"python{platform.python_version()}"
         details = {
@@ -168,10 +166,10 @@ class SystemService:
             "Os": "linux",
         }
         return SystemVersion(
-            platform=PlatformName(name=f"Moorage {moorage}"),
+            platform=PlatformName(name=f"Moorage {RELEASE}"),
             components=[
                 ComponentVersion(name="Engine", version=DOCKER_RELEASE, details=details),
-                ComponentVersion(name="moorage", version=moorage, details={"GitCommit": ""}),
+                ComponentVersion(name="moorage", version=RELEASE, details={"GitCommit": ""}),
             ],
             version=DOCKER_RELEASE,
             api_version=str(MAXIMUM),

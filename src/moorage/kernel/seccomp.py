@@ -16,9 +16,11 @@ import hashlib
 import json
 import os
 import struct
-from pathlib import Path
 
 from moorage.kernel.libc import MACHINE, check, syscall, syscall_number
+
+# pathlib would be in memory beside every container.
+# ruff: noqa: PTH103, PTH104, PTH108, PTH120, PTH123
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,9 +105,9 @@ def compile_cached(profile: Mapping[str, Any], *, directory: str) -> bytes:
     Raises:
         SeccompError: The profile can't be compiled.
     """
-    path = Path(directory, f"{profile_digest(profile)}.bpf")
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
+    path = f"{directory}/{profile_digest(profile)}.bpf"
+    with contextlib.suppress(OSError), open(path, "rb") as stored:
+        return stored.read()
     # Loading libseccomp is work that a warm cache saves.
     from moorage.kernel.libseccomp import compile_profile  # noqa: PLC0415
 
@@ -114,16 +116,16 @@ def compile_cached(profile: Mapping[str, Any], *, directory: str) -> bytes:
     return bpf
 
 
-def _store(path: Path, bpf: bytes) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}")
+def _store(path: str, bpf: bytes) -> None:
+    temporary = f"{path.removesuffix('.bpf')}.{os.getpid()}"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with temporary.open("wb") as stored:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(temporary, "wb") as stored:
             stored.write(bpf)
             # Without it a crash of the machine may leave an empty file under the final name.
             stored.flush()
             os.fsync(stored.fileno())
-        temporary.rename(path)
+        os.rename(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)

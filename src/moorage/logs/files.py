@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -69,7 +68,7 @@ class LogFile:
         return missing - 1
 
     def _is_real(self) -> bool:
-        return not isinstance(self.file, tempfile.SpooledTemporaryFile)
+        return isinstance(self.file, io.FileIO)
 
     def _read_copy(self, size: int) -> bytes:
         self.file.seek(self.position)
@@ -123,6 +122,10 @@ def open_rotated(path: Path, number: int) -> LogFile | None:
         return LogFile(path.with_name(f"{path.name}.{number}").open("rb", buffering=0))
     except FileNotFoundError:
         pass
+    # Few logs are compressed.
+    import gzip  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
     try:
         with gzip.open(path.with_name(f"{path.name}.{number}.gz")) as packed:
             copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed with the LogFile

@@ -5,7 +5,7 @@ Spec: runtime-spec, config-linux.md "Network Devices".
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 
 from moorage.netlink import address, link
 from moorage.netlink.socket import NetlinkSocket
@@ -14,7 +14,11 @@ from moorage.runtime.errors import StartError, describe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Final
+
+_LOOPBACK: Final = bytes(15) + b"\1"
+_LINK_LOCAL: Final = 0xFE80
+"""The first ten bits of such addresses, RFC 4291 section 2.5.6."""
 
 
 def move_devices(devices: Mapping[str, Mapping[str, Any]], *, namespace_fd: int) -> None:
@@ -42,5 +46,8 @@ def _move(outside: NetlinkSocket, inside: NetlinkSocket, name: str, new_name: st
 
 
 def _is_global(text: str) -> bool:
-    one = ipaddress.ip_interface(text).ip
-    return not (one.is_link_local or one.is_loopback)
+    address = text.partition("/")[0]
+    if ":" not in address:
+        return not address.startswith(("127.", "169.254."))
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    return packed != _LOOPBACK and int.from_bytes(packed[:2], "big") & 0xFFC0 != _LINK_LOCAL

@@ -4,7 +4,6 @@ Spec: Engine API notes, "Headers"; RFC 9112, "Status Line".
 """
 
 import dataclasses
-import email.utils
 import http
 import time
 import types
@@ -86,7 +85,7 @@ class HeadWriter:
         now = int(time.time())
         if now != self._date_second:
             self._date_second = now
-            date = email.utils.formatdate(now, usegmt=True)
+            date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
             self._date = self._identity + f"Date: {date}\r\n".encode()
         return self._date
 

@@ -19,11 +19,11 @@ def pipe() -> Iterator[tuple[int, int]]:
 def test_timers_fire_in_their_order_and_not_when_cancelled() -> None:
     loop = Loop()
     fired: list[str] = []
-    loop.after(0.002, lambda: fired.append("second"))
-    cancelled = loop.after(0.001, lambda: fired.append("never"))
+    loop.after(0.3, lambda: fired.append("second"))
+    cancelled = loop.after(0.2, lambda: fired.append("never"))
     loop.after(0, lambda: fired.append("first"))
     cancelled.cancel()
-    loop.after(0.003, loop.stop)
+    loop.after(0.4, loop.stop)
     loop.run()
     assert fired == ["first", "second"]
 

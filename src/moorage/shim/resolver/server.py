@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import socket
 
 from moorage.shim.loop import READ
@@ -114,7 +113,7 @@ class Resolver:
         if found is None:
             return None
         # Several holders of a name share the load.
-        random.shuffle(found)
+        found.sort(key=lambda _address: os.urandom(4))
         return message.addresses(query, found, ttl=_TTL, stream=stream)
 
     def _datagram(self, _events: int) -> None:
