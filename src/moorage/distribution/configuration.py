@@ -1,7 +1,4 @@
-"""How a registry is told what to be: options of the command, and the environment variables of Docker's image.
-
-Spec: distribution's "Configuring a registry", for the names of the variables.
-"""
+"""How a registry is told what to be: options of the command, and what `variables` reads."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -9,37 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from moorage.api.timestamps import read_duration
+from moorage.distribution.variables import CONFIGURATION_PATH, read_configuration, settings_of
 from moorage.errors import InvalidParameterError
-
-_PREFIX: Final = "REGISTRY_"
-_VARIABLES: Final[Mapping[str, str]] = {
-    "REGISTRY_HTTP_ADDR": "addr",
-    "REGISTRY_HTTP_TLS_CERTIFICATE": "tls_cert",
-    "REGISTRY_HTTP_TLS_KEY": "tls_key",
-    "REGISTRY_HTTP_DEBUG_ADDR": "metrics_addr",
-    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "storage",
-    "REGISTRY_STORAGE_S3_BUCKET": "s3_bucket",
-    "REGISTRY_STORAGE_S3_REGION": "s3_region",
-    "REGISTRY_STORAGE_S3_REGIONENDPOINT": "s3_endpoint",
-    "REGISTRY_STORAGE_S3_ROOTDIRECTORY": "s3_prefix",
-    "REGISTRY_STORAGE_S3_ACCESSKEY": "s3_access_key",
-    "REGISTRY_STORAGE_S3_SECRETKEY": "s3_secret_key",
-    "REGISTRY_STORAGE_DELETE_ENABLED": "delete",
-    "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED": "read_only",
-    "REGISTRY_AUTH_HTPASSWD_PATH": "htpasswd",
-    "REGISTRY_AUTH_HTPASSWD_REALM": "realm",
-    "REGISTRY_AUTH_TOKEN_REALM": "token_realm",
-    "REGISTRY_AUTH_TOKEN_SERVICE": "token_service",
-    "REGISTRY_AUTH_TOKEN_ISSUER": "token_issuer",
-    "REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE": "token_bundle",
-    "REGISTRY_PROXY_REMOTEURL": "proxy",
-    "REGISTRY_PROXY_USERNAME": "proxy_user",
-    "REGISTRY_PROXY_PASSWORD": "proxy_password",
-    "REGISTRY_LOG_LEVEL": "log_level",
-}
-# These choose what the others then describe.
-_CHOICES: Final = frozenset({"REGISTRY_AUTH", "REGISTRY_STORAGE"})
-_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +44,7 @@ class Settings:
     token_service: str = ""
     token_issuer: str = ""
     token_bundle: Path | None = None
+    token_jwks: Path | None = None
     access_list: Path | None = None
     token_key: Path | None = None
     proxy: str = ""
@@ -95,39 +65,41 @@ class Settings:
 
 
 _DEFAULTS: Final = Settings()
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _Add = Callable[..., argparse.Action]
 
 
 def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[str, Settings]:
-    """Return what to do, ``serve`` or ``garbage-collect``, and with which settings; options win over variables.
+    """Return what to do, ``serve`` or ``garbage-collect``, and with which settings.
+
+    Options win over variables, and variables over a configuration file.
 
     Raises:
-        InvalidParameterError: A variable is unknown, or settings contradict each other.
+        InvalidParameterError: A variable or a key of the file is unknown, or settings contradict each other.
+        OSError: The file can't be read.
     """
     parser = _parser()
-    parser.set_defaults(**_from_environment(environment))
+    file = parser.parse_args(list(arguments)).config or environment.get(CONFIGURATION_PATH)
+    if file is not None:
+        parser.set_defaults(**_given(read_configuration(Path(file))))
+    parser.set_defaults(**_given(environment))
     values = vars(parser.parse_args(list(arguments)))
-    command = values.pop("command")
+    command, _ = values.pop("command"), values.pop("config")
     settings = Settings(**{name: value for name, value in values.items() if value is not None})
     _check(settings)
     return command, settings
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for name, text in environment.items():
-        if not name.startswith(_PREFIX) or name in _CHOICES:
-            continue
-        if (setting := _VARIABLES.get(name)) is None:
-            raise InvalidParameterError(f"the environment variable {name} is not supported by this registry")
-        values[setting] = _typed(setting, text)
-    return values
+def _given(variables: Mapping[str, str]) -> dict[str, object]:
+    return {setting: _typed(setting, text) for setting, text in settings_of(variables).items()}
 
 
 def _typed(setting: str, text: str) -> object:
     field = next(field for field in fields(Settings) if field.name == setting)
     if isinstance(field.default, bool):
         return text.lower() not in _FALSE
+    if isinstance(field.default, float):
+        return read_duration(text) / 1e9
     return Path(text) if "Path" in str(field.type) else text
 
 
@@ -145,14 +117,15 @@ def _check_tokens(settings: Settings) -> None:
     if settings.access_list is not None:
         if settings.htpasswd is None:
             raise InvalidParameterError("an access list is about users of a password file: --htpasswd is needed")
-        if settings.token_bundle is not None or settings.anonymous_pull:
-            raise InvalidParameterError("the access list says it all: no token bundle, no anonymous pull beside it")
+        if settings.token_bundle or settings.token_jwks or settings.anonymous_pull:
+            raise InvalidParameterError("the access list says it all: no keys of others, no anonymous pull beside it")
         return
     if settings.token_key is not None:
         raise InvalidParameterError("a key for tokens needs an access list")
-    token = (settings.token_realm, settings.token_service, settings.token_issuer, settings.token_bundle)
+    keys = settings.token_bundle or settings.token_jwks
+    token = (settings.token_realm, settings.token_service, settings.token_issuer, keys)
     if any(token) and not all(token):
-        raise InvalidParameterError("token access needs a realm, a service, an issuer and a certificate bundle")
+        raise InvalidParameterError("token access needs a realm, a service, an issuer, and certificates or a key set")
     if any(token) and settings.htpasswd:
         raise InvalidParameterError("access is either by passwords or by tokens")
 
@@ -163,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
     parser.add_argument("command", nargs="?", choices=("serve", "garbage-collect"), default="serve", help="what to do")
+    parser.add_argument(
+        "config", nargs="?", help="configuration file in the form of Docker's registry, YAML; variables and options win"
+    )
     _add_storage(parser.add_argument_group("storage").add_argument)
     _add_access(parser.add_argument_group("access").add_argument)
     _add_proxy(parser.add_argument_group("pull-through cache").add_argument)
@@ -199,6 +175,7 @@ def _add_access(add: _Add) -> None:
     add("--token-service", help="this registry's name at that server (default with an access list: registry)")
     add("--token-issuer", help="who must have issued the tokens (default with an access list: moor registry)")
     add("--token-bundle", type=Path, help="certificates of the tokens' keys, PEM")
+    add("--token-jwks", type=Path, help="the tokens' keys, as a JSON web key set")
 
 
 def _add_proxy(add: _Add) -> None:

@@ -173,10 +173,10 @@ def _table(settings: Settings, repositories: Repositories, uploads: Uploads, ups
 def _access(settings: Settings) -> AccessControl:
     if settings.htpasswd is not None:
         return PasswordFile(Users(settings.htpasswd), realm=settings.realm, anonymous_pull=settings.anonymous_pull)
-    if settings.token_bundle is not None:
+    if settings.token_issuer:
         issuer = read_issuer(
             realm=settings.token_realm, service=settings.token_service, issuer=settings.token_issuer,
-            bundle=settings.token_bundle,
+            bundle=settings.token_bundle, jwks=settings.token_jwks,
         )  # fmt: skip
         return TokenAccess(issuer)
     return Everybody()

@@ -214,6 +214,22 @@ async def _push(user: RegistryClient, name: str, credentials: Credentials, data:
     )
 
 
+async def test_another_of_our_registries_believes_them_by_the_key_set(
+    client: Client, user: RegistryClient, tmp_path: Path
+) -> None:
+    _, keys = await client.call("GET", "/.well-known/jwks.json", status=200)
+    (tmp_path / "keys.json").write_bytes(keys)
+    settings = {
+        "token_realm": f"http://127.0.0.1:{client.port}/token", "token_service": "registry",
+        "token_issuer": "moor registry", "token_jwks": tmp_path / "keys.json",
+    }  # fmt: skip
+    async with serving(tmp_path / "other", **settings) as other:
+        held = Credentials(username="alice", password=PASSWORDS["alice"])
+        await _push(user, f"127.0.0.1:{other.port}/team/app", held)
+        with pytest.raises(RegistryError, match="denied"):
+            await _push(user, f"127.0.0.1:{other.port}/other/app", held)
+
+
 @pytest.mark.needs("docker-registry")
 async def test_another_registry_believes_the_tokens_by_their_certificate(
     client: Client, user: RegistryClient, tmp_path: Path

@@ -1,5 +1,6 @@
 """Options and variables of the registry."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,11 @@ def test_defaults_are_those_people_expect() -> None:
     ("arguments", "environment", "reason"),
     [
         ([], {"REGISTRY_NOTIFICATIONS_ENDPOINTS": "x"}, "REGISTRY_NOTIFICATIONS_ENDPOINTS is not supported"),
+        ([], {"REGISTRY_AUTH": "silly"}, "REGISTRY_AUTH can't be 'silly' here"),
+        ([], {"REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE": "long"}, 'invalid duration "long"'),
+        (["--access-list", "a"], {}, "--htpasswd is needed"),
+        (["--access-list", "a", "--htpasswd", "b", "--anonymous-pull"], {}, "says it all"),
+        (["--token-key", "a"], {}, "needs an access list"),
         (["--tls-cert", "a"], {}, "go together"),
         (["--token-realm", "a"], {}, "token access needs"),
         (["--anonymous-pull"], {}, "there are none"),
@@ -38,6 +44,61 @@ def test_defaults_are_those_people_expect() -> None:
 def test_what_contradicts_itself_is_refused(arguments: list[str], environment: dict[str, str], reason: str) -> None:
     with pytest.raises(InvalidParameterError, match=reason):
         settings_from(arguments, environment)
+
+
+USUAL = """
+version: 0.1
+log:
+  fields:
+    service: registry
+storage:
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: /var/lib/other
+  delete:
+    enabled: false
+  maintenance:
+    uploadpurging: {enabled: true, age: 168h, interval: 24h, dryrun: false}
+http:
+  addr: :5001
+  headers:
+    X-Content-Type-Options: [nosniff]
+  debug: {addr: ":5002", prometheus: {enabled: true, path: /metrics}}
+auth:
+  htpasswd: {realm: here, path: /etc/users}
+health:
+  storagedriver: {enabled: true, interval: 10s, threshold: 3}
+"""
+
+
+def test_configuration_file_of_the_usual_image_is_understood_and_variables_win(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(USUAL)
+    command, settings = settings_from(["serve", str(file), "--realm", "there"], {"REGISTRY_HTTP_ADDR": ":7000"})
+    assert (command, settings.addr, settings.storage, settings.delete) == (
+        "serve", ":7000", Path("/var/lib/other"), False,
+    )  # fmt: skip
+    assert (settings.realm, settings.htpasswd, settings.metrics_addr) == ("there", Path("/etc/users"), ":5002")
+    assert settings.upload_age == 7 * 86400
+    assert settings_from([], {"REGISTRY_CONFIGURATION_PATH": str(file)})[1].addr == ":5001"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("version: 0.1\nstorage: {filesystem: }\nnotifications: {endpoints: [x]}", "REGISTRY_NOTIFICATIONS_ENDPOINTS"),
+        ("storage: {inmemory: }", "REGISTRY_STORAGE_INMEMORY is not supported"),
+        ("http: {headers: {Access-Control-Allow-Origin: ['*']}}", "ACCESS-CONTROL-ALLOW-ORIGIN is not supported"),
+        ("version: 0.2", "REGISTRY_VERSION can't be '0.2'"),
+        ("a: [", "while parsing"),
+        ("just text", "not the configuration of a registry"),
+    ],
+)
+def test_keys_that_are_not_known_are_refused_by_name(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(text)
+    with pytest.raises(InvalidParameterError, match=re.escape(reason)):
+        settings_from(["serve", str(tmp_path / "config.yml")], {})
 
 
 def test_secrets_do_not_show() -> None:

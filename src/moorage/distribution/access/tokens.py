@@ -49,19 +49,36 @@ class TokenIssuer:
     roots: tuple[x509.Certificate, ...] = ()
 
 
-def read_issuer(*, realm: str, service: str, issuer: str, bundle: Path) -> TokenIssuer:
-    """Read the certificates or public keys that tokens are checked with.
+def read_issuer(
+    *, realm: str, service: str, issuer: str, bundle: Path | None = None, jwks: Path | None = None
+) -> TokenIssuer:
+    """Read what tokens are checked with.
+
+    Args:
+        bundle: File of certificates, PEM.
+        jwks: File of a JSON web key set.
 
     Raises:
-        InvalidParameterError: The file has none.
+        InvalidParameterError: A file has none.
     """
-    raw = bundle.read_bytes()
+    certificates = _read_certificates(bundle) if bundle is not None else ()
+    keys = [each.public_key() for each in certificates] + (_read_key_set(jwks) if jwks is not None else [])
+    usable = tuple(key for key in keys if isinstance(key, PublicKey))
+    return TokenIssuer(realm=realm, service=service, issuer=issuer, keys=usable, roots=certificates)
+
+
+def _read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     try:
-        certificates = tuple(x509.load_pem_x509_certificates(raw))
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
     except ValueError as error:
-        raise InvalidParameterError(f"{bundle}: no certificate for tokens in it: {error}") from error
-    keys = tuple(key for each in certificates if isinstance(key := each.public_key(), PublicKey))
-    return TokenIssuer(realm=realm, service=service, issuer=issuer, keys=keys, roots=certificates)
+        raise InvalidParameterError(f"{path}: no certificate for tokens in it: {error}") from error
+
+
+def _read_key_set(path: Path) -> list[Any]:
+    try:
+        return [key.key for key in jwt.PyJWKSet.from_json(path.read_text(encoding="utf-8")).keys]
+    except (ValueError, jwt.PyJWTError) as error:
+        raise InvalidParameterError(f"{path}: no key set: {error}") from error
 
 
 class TokenAccess:
