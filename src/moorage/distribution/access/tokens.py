@@ -39,7 +39,8 @@ class TokenIssuer:
         service: The name of this registry there: the tokens' audience.
         issuer: Who must have issued them.
         keys: Any of these may have signed.
-        roots: Certificates that may have signed the certificate in a token's header.
+        roots: Certificates that may have signed the certificate in a token's header; without any, that counts for
+            nothing.
     """
 
     realm: str
@@ -157,7 +158,7 @@ def granted_scopes(token: str, issuer: TokenIssuer) -> set[tuple[str, str, str]]
 
 def _keys(token: str, issuer: TokenIssuer) -> list[PublicKey]:
     chain = jwt.get_unverified_header(token).get("x5c")
-    if not chain:
+    if not chain or not issuer.roots:
         return list(issuer.keys)
     leaf = x509.load_der_x509_certificate(jwt.utils.base64url_decode(str(chain[0]).replace("+", "-").replace("/", "_")))
     key = leaf.public_key()
