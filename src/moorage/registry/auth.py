@@ -7,7 +7,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -15,20 +15,21 @@ import msgspec
 
 from moorage.oci.distribution import Challenge, parse_challenges, parse_faults
 from moorage.registry.credentials import Credentials
-from moorage.registry.endpoints import Endpoint
+from moorage.registry.endpoints import Endpoint, Trust
 from moorage.registry.errors import (
     LoginRefusedError,
     NoBasicCredentialsError,
     RegistryAnswerError,
     RegistryError,
 )
-from moorage.registry.transport import Response, Transport
+from moorage.registry.transport import Response, Transport, is_same_origin
 
 _CLIENT_ID: Final = "docker"
 _SHORTEST_LIFE: Final = 60.0
 # A token is renewed this long before its end, so that it does not expire on the way.
 _MARGIN: Final = 10.0
 _TOKEN_LIMIT: Final = 1 << 20
+_TOKEN_TIMEOUT: Final = 60.0
 
 
 class _TokenBody(msgspec.Struct):
@@ -62,6 +63,8 @@ class Authenticator:
         self._endpoint = endpoint
         self._credentials = credentials
         self._challenges: list[Challenge] = []
+        # Whether the registry that named the token server is on this machine.
+        self._here = False
         self._tokens: dict[tuple[str, ...], _Token] = {}
         self._lock = asyncio.Lock()
         self.refresh_token: str | None = None
@@ -71,6 +74,7 @@ class Authenticator:
         found = [one for header in response.headers.getall("WWW-Authenticate", []) for one in parse_challenges(header)]
         if found:
             self._challenges = found
+            self._here = self._transport.is_from_here(response)
         return found
 
     def forget(self, scopes: Sequence[str]) -> None:
@@ -107,12 +111,11 @@ class Authenticator:
     async def _fetch(self, challenge: Challenge, *, scopes: tuple[str, ...]) -> _Token:
         realm = challenge.parameters.get("realm", "")
         self._check_realm(realm)
-        guarded = not await self._transport.is_local(self._endpoint.url)
         service = challenge.parameters.get("service", "")
         if self._credentials.identity_token:
-            body = await self._post_token(realm, service=service, scopes=scopes, guarded=guarded)
+            body = await self._post_token(realm, service=service, scopes=scopes)
         else:
-            body = await self._get_token(realm, service=service, scopes=scopes, guarded=guarded)
+            body = await self._get_token(realm, service=service, scopes=scopes)
         text = body.token or body.access_token
         if not text:
             raise RegistryAnswerError("authorization server did not include a token in the response")
@@ -129,7 +132,12 @@ class Authenticator:
                 f'token server "{realm}" of {self._endpoint.host} is plain HTTP: no credentials sent'
             )
 
-    async def _get_token(self, realm: str, *, service: str, scopes: tuple[str, ...], guarded: bool) -> _TokenBody:
+    def _trust(self, realm: str) -> Trust:
+        # What was found out about the registry's addresses says nothing about another host's.
+        trust = self._endpoint.trust
+        return trust if is_same_origin(realm, self._endpoint.url) else replace(trust, networks=())
+
+    async def _get_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
         login = self._credentials.login
         query = [("service", service)] if service else []
         query += [("scope", scope) for scope in scopes]
@@ -140,11 +148,11 @@ class Authenticator:
         separator = "&" if "?" in realm else "?"
         url = f"{realm}{separator}{urlencode(query)}" if query else realm
         async with self._transport.request(
-            "GET", url, headers=headers, trust=self._endpoint.trust, guarded=guarded
+            "GET", url, headers=headers, trust=self._trust(realm), guarded=not self._here
         ) as response:
             return await _read_token(response)
 
-    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...], guarded: bool) -> _TokenBody:
+    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._credentials.identity_token or "",
@@ -157,16 +165,17 @@ class Authenticator:
             realm,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            trust=self._endpoint.trust,
-            guarded=guarded,
+            trust=self._trust(realm),
+            guarded=not self._here,
         ) as response:
             return await _read_token(response)
 
 
 async def _read_token(response: Response) -> _TokenBody:
-    raw = await response.content.read(_TOKEN_LIMIT)
-    while len(raw) < _TOKEN_LIMIT and (more := await response.content.read(_TOKEN_LIMIT - len(raw))):
-        raw += more
+    async with asyncio.timeout(_TOKEN_TIMEOUT):
+        raw = await response.content.read(_TOKEN_LIMIT)
+        while len(raw) < _TOKEN_LIMIT and (more := await response.content.read(_TOKEN_LIMIT - len(raw))):
+            raw += more
     if response.status in {401, 403}:
         faults = parse_faults(raw, status=response.status)
         if faults and response.status == 403:

@@ -6,6 +6,7 @@ Spec: distribution-spec, "Pulling blobs".
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -20,6 +21,9 @@ from moorage.registry.transport import Response
 
 # An attempt that brought this much was not in vain, so it does not count towards giving up.
 _PROGRESS: Final = 1 << 20
+# Seconds, and the bytes that must come in them: less than a modem brings, and enough to tell who only keeps us waiting.
+_WINDOW: Final = 60.0
+_LEAST: Final = 16 << 10
 
 OnRetry = Callable[[float], None]
 """Told how many seconds pass before the next attempt."""
@@ -86,7 +90,7 @@ async def _fetch_once(connection: Connection, descriptor: Descriptor, *, positio
             raise RegistryAnswerError(f'Get "{response.url}": the answer begins after the range asked for')
         left = descriptor.size - position
         # Pieces as they were received: iter_any() would copy them into one.
-        async for chunk, _ in response.content.iter_chunks():
+        async for chunk in _in_time(response):
             wanted = memoryview(chunk)[skip:] if skip else chunk
             skip = max(0, skip - len(chunk))
             left -= len(wanted)
@@ -94,6 +98,29 @@ async def _fetch_once(connection: Connection, descriptor: Descriptor, *, positio
                 raise BlobAnswerError(f"blob {descriptor.digest} is longer than the {descriptor.size} bytes promised")
             if wanted:
                 yield bytes(wanted)
+
+
+async def _in_time(response: Response) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives, unless it trickles.
+
+    Raises:
+        RegistryUnreachableError: So little came for so long that another connection can only be better.
+    """
+    chunks = aiter(response.content.iter_chunks())
+    waited, arrived = 0.0, 0
+    while True:
+        # Only the wait for the other side counts, not what is done with the bytes.
+        began = time.monotonic()
+        try:
+            chunk, _ = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        waited, arrived = waited + time.monotonic() - began, arrived + len(chunk)
+        if waited >= _WINDOW:
+            if arrived < _LEAST:
+                raise RegistryUnreachableError(f'Get "{response.url}": too slow: {arrived} bytes in {waited:.0f} s')
+            waited, arrived = 0.0, 0
+        yield chunk
 
 
 def _first_byte(response: Response, *, position: int) -> int:

@@ -1,7 +1,9 @@
 """One repository at one endpoint: authorised requests, and answers checked before anyone reads them."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -11,9 +13,11 @@ from moorage.registry.credentials import Credentials
 from moorage.registry.endpoints import Endpoint
 from moorage.registry.errors import RegistryAnswerError, RegistryError
 from moorage.registry.retrying import parse_retry_after
-from moorage.registry.transport import Body, Response, Transport
+from moorage.registry.transport import Body, Response, Transport, is_same_origin
 
 _ERROR_BODY_LIMIT: Final = 64 << 10
+# What is read as a whole is short: who takes longer sends it byte by byte.
+_READ_TIMEOUT: Final = 120.0
 
 
 class Connection:
@@ -38,6 +42,8 @@ class Connection:
         self.authenticator = Authenticator(transport, endpoint=endpoint, credentials=credentials, offline=offline)
         self._transport = transport
         self._path = repository
+        # Whether the registry is on this machine, as its last answer showed.
+        self._here = False
         self._scopes = [f"repository:{repository}:{actions}"] if repository else []
 
     async def ping(self) -> None:
@@ -51,7 +57,8 @@ class Connection:
         url = f"{self.endpoint.api}/"
         async with self._transport.request("GET", url, headers=headers, trust=self.endpoint.trust) as response:
             if response.status == HTTPStatus.UNAUTHORIZED:
-                self.authenticator.learn(response)
+                if is_same_origin(str(response.url), self.endpoint.url):
+                    self.authenticator.learn(response)
             elif response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= 500:
                 raise await answer_error(response)
 
@@ -90,7 +97,9 @@ class Connection:
         async with contextlib.AsyncExitStack() as stack:
             response = await self._send(stack, method, path, headers=headers, body=body)
             # The token ran out, or the registry wants another way than its ping said. A stream can't be sent twice.
+            # Who is elsewhere does not say where this registry's passwords go.
             again = response.status == HTTPStatus.UNAUTHORIZED and not isinstance(body, AsyncIterator)
+            again = again and is_same_origin(str(response.url), self.endpoint.url)
             if again and self.authenticator.learn(response):
                 await stack.aclose()
                 self.authenticator.forget(self._scopes)
@@ -109,9 +118,23 @@ class Connection:
         body: Body,
     ) -> Response:
         url = self.url(path)
+        if not is_same_origin(url, self.endpoint.url):
+            return await self._send_elsewhere(stack, method, url, headers=headers, body=body)
         proof = await self.authenticator.headers(url, scopes=self._scopes)
         sent = {**dict(self.endpoint.headers), **(headers or {}), **proof}
         request = self._transport.request(method, url, headers=sent, body=body, trust=self.endpoint.trust)
+        response = await stack.enter_async_context(request)
+        self._here = self._transport.is_from_here(response)
+        return response
+
+    async def _send_elsewhere(
+        self, stack: contextlib.AsyncExitStack, method: str, url: str, *, headers: Mapping[str, str] | None, body: Body
+    ) -> Response:
+        """Send a request to where the registry says, such as a blob store: it gets no proof of who asks."""
+        if self.endpoint.trust.verify and not url.startswith("https://"):
+            raise RegistryAnswerError(f'{method.title()} "{url}": {self.endpoint.host} leads to plain HTTP: refused')
+        trust = replace(self.endpoint.trust, networks=())
+        request = self._transport.request(method, url, headers=headers, body=body, trust=trust, guarded=not self._here)
         return await stack.enter_async_context(request)
 
 
@@ -120,12 +143,14 @@ async def read_bounded(response: Response, *, limit: int) -> bytes:
 
     Raises:
         RegistryAnswerError: It is longer than `limit` bytes.
+        TimeoutError: It takes minutes.
     """
     raw = bytearray()
-    async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) > limit:
-            raise RegistryAnswerError(f'Get "{response.url}": response exceeds limit of {limit} bytes')
+    async with asyncio.timeout(_READ_TIMEOUT):
+        async for chunk in response.content.iter_any():
+            raw += chunk
+            if len(raw) > limit:
+                raise RegistryAnswerError(f'Get "{response.url}": response exceeds limit of {limit} bytes')
     return bytes(raw)
 
 

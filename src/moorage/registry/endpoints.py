@@ -4,7 +4,7 @@ Pure but for one lookup of a name, which the caller passes in.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -45,11 +45,13 @@ class Trust:
         verify: Whether the server's certificate must be valid.
         authorities: Files of certificates that are believed, besides the system's.
         certificates: Files of certificate and key that this engine shows.
+        networks: The server must be in one of these; empty for anywhere.
     """
 
     verify: bool = True
     authorities: tuple[str, ...] = ()
     certificates: tuple[tuple[str, str], ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +106,10 @@ async def _own(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> li
     if domain == DEFAULT_DOMAIN:
         mirrors = [_mirror(url, settings=settings) for url in settings.mirrors]
         return [*mirrors, Endpoint(url=_HUB_URL)]
-    if not await _is_insecure(domain, settings=settings, lookup=lookup):
+    networks = await _insecure_networks(domain, settings=settings, lookup=lookup)
+    if networks is None:
         return [Endpoint(url=f"https://{domain}")]
-    anyone = Trust(verify=False)
+    anyone = Trust(verify=False, networks=networks)
     return [Endpoint(url=f"https://{domain}", trust=anyone), Endpoint(url=f"http://{domain}", trust=anyone)]
 
 
@@ -132,15 +135,22 @@ def _mirror(url: str, *, settings: RegistrySettings) -> Endpoint:
     return Endpoint(url=url.rstrip("/"), trust=trust, mirror=True, pushes=False)
 
 
-async def _is_insecure(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> bool:
+async def _insecure_networks(domain: str, *, settings: RegistrySettings, lookup: Lookup) -> tuple[str, ...] | None:
+    """Return None if a registry must show a valid certificate; else where it must be, for that not to be needed."""
     if domain in settings.insecure:
-        return True
+        return ()
     host = urlsplit(f"//{domain}").hostname or domain
-    addresses = [host] if _is_address(host) else await lookup(host)
-    networks = [ipaddress.ip_network(text, strict=False) for text in (*_LOOPBACKS, *settings.insecure) if "/" in text]
-    return any(
-        ipaddress.ip_address(address.partition("%")[0]) in network for address in addresses for network in networks
-    )
+    networks = (*_LOOPBACKS, *(text for text in settings.insecure if "/" in text))
+    if _is_address(host):
+        return () if is_within(host, networks) else None
+    # A name may mean another address a moment later: it is trusted for as long as it does not.
+    return networks if any(is_within(address, networks) for address in await lookup(host)) else None
+
+
+def is_within(address: str, networks: Iterable[str]) -> bool:
+    """Tell whether an address is in one of some networks."""
+    number = ipaddress.ip_address(address.partition("%")[0])
+    return any(number in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def _is_address(text: str) -> bool:

@@ -1,50 +1,64 @@
 """Keeping servers elsewhere from sending this engine to services of its own machine.
 
-A registry's redirect, or the token server that it names, could be the cloud's metadata service
-or something that listens on the loopback interface only. Addresses are looked at after the
-name was resolved, so a name that points there is no way around.
+A registry's redirect, the token server or the place for uploads that it names, could be the cloud's metadata service
+or something that listens on the loopback interface only. Addresses are looked at when the connection is made, so
+neither a name that points there, nor one that points elsewhere a moment later, nor a number in another notation is a
+way around.
 """
 
-import contextlib
 import ipaddress
 import socket
-from collections.abc import Iterator
-from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
+from moorage.registry.endpoints import is_within
 from moorage.registry.errors import RegistryAnswerError
 
-_guarding: Final[ContextVar[bool]] = ContextVar("guarding", default=False)
+# Clouds whose metadata service has no link-local address.
+_METADATA: Final = frozenset({"100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"})
+
+# Family, type, protocol, canonical name, address.
+_AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
 class ForbiddenAddressError(OSError):
     """A name leads to where it must not."""
 
 
-@contextlib.contextmanager
-def guard(on: bool, url: str) -> Iterator[None]:  # noqa: FBT001 - it reads as a switch
-    """Refuse addresses of this machine for the requests of a block.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRule:
+    """Where connections may lead.
 
-    Raises:
-        RegistryAnswerError: `url` leads there.
+    Attributes:
+        own: Services of this machine may be reached.
+        networks: Nothing outside of these may be reached; empty for no such limit.
     """
-    host = urlsplit(url).hostname or ""
-    if on and is_own_address(host):
-        raise _refusal(url)
-    token = _guarding.set(on)
-    try:
-        yield
-    except (ForbiddenAddressError, aiohttp.ClientConnectorError) as error:
-        if _is_forbidden(error):
-            raise _refusal(url) from error
-        raise
-    finally:
-        _guarding.reset(token)
+
+    own: bool = True
+    networks: tuple[str, ...] = ()
+
+    def allows(self, address: str) -> bool:
+        """Tell whether a connection to an address may be made."""
+        if not self.own and is_own_address(address):
+            return False
+        return not self.networks or is_within(address, self.networks)
+
+    def check(self, url: str) -> None:
+        """Refuse a URL whose host is an address that is not allowed.
+
+        Raises:
+            RegistryAnswerError: It is.
+        """
+        host = urlsplit(url).hostname or ""
+        if not self.own and is_own_address(host):
+            raise refusal(url)
+
+
+ANYWHERE: Final = AddressRule()
 
 
 def is_own_address(text: str) -> bool:
@@ -54,13 +68,15 @@ def is_own_address(text: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast
+    near = mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast
+    return near or str(mapped) in _METADATA
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names as the system does, and leaves out forbidden addresses while guarding."""
+    """Resolves names as the system does, and leaves out what a rule forbids."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: AddressRule) -> None:
+        self._rule = rule
         self._system = DefaultResolver()
 
     async def resolve(
@@ -72,9 +88,7 @@ class GuardedResolver(AbstractResolver):
             ForbiddenAddressError: All of them are forbidden.
         """
         found = await self._system.resolve(host, port, family)
-        if not _guarding.get():
-            return found
-        allowed = [each for each in found if not is_own_address(each["host"])]
+        allowed = [each for each in found if self._rule.allows(each["host"])]
         if not allowed:
             raise ForbiddenAddressError(f"{host} is this machine")
         return allowed
@@ -84,14 +98,30 @@ class GuardedResolver(AbstractResolver):
         await self._system.close()
 
 
-def _is_forbidden(error: BaseException | None) -> bool:
+def guarded_socket(rule: AddressRule, info: _AddressInfo) -> socket.socket:
+    """Make the socket for a connection, last of all checks: what was written as an address is not resolved.
+
+    Raises:
+        ForbiddenAddressError: A rule forbids it.
+    """
+    family, kind, protocol, _, address = info
+    if not rule.allows(str(address[0])):
+        raise ForbiddenAddressError(f"{address[0]} is this machine")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def is_forbidden(error: BaseException | None) -> bool:
+    """Tell whether a connection failed because a rule forbids it."""
     while error is not None:
-        if isinstance(error, ForbiddenAddressError):
+        if isinstance(error, ForbiddenAddressError) or isinstance(
+            getattr(error, "os_error", None), ForbiddenAddressError
+        ):
             return True
         error = error.__cause__
     return False
 
 
-def _refusal(url: str) -> RegistryAnswerError:
+def refusal(url: str) -> RegistryAnswerError:
+    """Return the error for a URL that leads where it must not."""
     host = urlsplit(url).netloc
     return RegistryAnswerError(f'Get "{url}": refused: a server elsewhere leads to {host}, an address of this machine')

@@ -5,6 +5,7 @@ The only module that imports aiohttp; see `moorage.registry.gateway` for when it
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import re
 import ssl
@@ -14,10 +15,19 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from moorage.registry.endpoints import Trust
 from moorage.registry.errors import RegistryAnswerError, RegistryUnreachableError
-from moorage.registry.guard import GuardedResolver, guard, is_own_address
+from moorage.registry.guard import (
+    ANYWHERE,
+    AddressRule,
+    GuardedResolver,
+    guarded_socket,
+    is_forbidden,
+    is_own_address,
+    refusal,
+)
 from moorage.registry.tls import tls_context
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -37,7 +47,27 @@ _FAILED_ADDRESS: Final = re.compile(r"\('([^']+)', (\d+)")
 _EVERYDAY: Final = Trust()
 
 Body = bytes | AsyncIterator[bytes] | None
-Response = aiohttp.ClientResponse
+# What a server elsewhere is told when a registry sends us there: nothing that is meant for the registry alone.
+_PUBLIC_HEADERS: Final = frozenset({"accept", "range"})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD"})
+# An answer's head is short, and whoever sends it byte by byte has other aims. Uploads are answered at their end.
+_HEAD_TIMEOUT: Final = 300.0
+
+
+class Response(aiohttp.ClientResponse):
+    """An answer.
+
+    Attributes:
+        peer: The address it came from.
+    """
+
+    peer: str = ""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Begin to read; the connection may be given back as soon as that is done."""
+        name = connection.transport.get_extra_info("peername") if connection.transport is not None else None
+        self.peer = str(name[0]) if name else ""
+        return await super().start(connection)
 
 
 class Transport:
@@ -46,14 +76,15 @@ class Transport:
     def __init__(self, *, user_agent: str, read_timeout: float = _READ_TIMEOUT) -> None:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=read_timeout)
-        self._session: aiohttp.ClientSession | None = None
+        # Connections are shared among requests under the same rule only.
+        self._sessions: dict[AddressRule, aiohttp.ClientSession] = {}
         self._contexts: dict[tuple[str, Trust], ssl.SSLContext] = {}
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            _, session = self._sessions.popitem()
+            await session.close()
 
     async def lookup(self, host: str) -> list[str]:
         """Return the addresses of a host name; empty when it has none."""
@@ -63,10 +94,10 @@ class Transport:
             return []
         return [str(address[0]) for *_, address in found]
 
-    async def is_local(self, url: str) -> bool:
-        """Tell whether a URL's host is this machine."""
-        host = urlsplit(url).hostname or ""
-        return is_own_address(host) or any(map(is_own_address, await self.lookup(host)))
+    def is_from_here(self, response: Response) -> bool:
+        """Tell whether an answer came from this machine; through a proxy, only a name tells."""
+        url = str(response.url)
+        return is_own_address(response.peer if proxy_for(url) is None else urlsplit(url).hostname or "")
 
     @contextlib.asynccontextmanager
     async def request(
@@ -94,6 +125,10 @@ class Transport:
             )
             async with response:
                 yield response
+        except aiohttp.ClientConnectorError as error:
+            if is_forbidden(error):
+                raise refusal(f"{urlsplit(url).scheme}://{error.host}:{error.port}") from error
+            raise _reworded(error, method=method, url=url) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _reworded(error, method=method, url=url) from error
         except ValueError as error:
@@ -103,42 +138,54 @@ class Transport:
     async def _follow(
         self, method: str, url: str, *, headers: dict[str, str], body: Body, trust: Trust, guarded: bool
     ) -> Response:
+        networks = trust.networks
         for _ in range(_REDIRECT_LIMIT):
-            with guard(guarded, url):
-                response = await self._send(method, url, headers=headers, body=body, trust=trust)
+            rule = AddressRule(own=not guarded, networks=networks)
+            response = await self._send(method, url, headers=headers, body=body, trust=trust, rule=rule)
             location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None or method not in {"GET", "HEAD"}:
+            if response.status not in _REDIRECTS or location is None or method not in _IDEMPOTENT:
                 return response
             response.release()
             # Who is elsewhere has nothing to say about this machine; who is here may.
-            guarded = guarded or not await self.is_local(url)
+            guarded = guarded or not self.is_from_here(response)
             target = urljoin(url, location)
             _check_redirect(target, previous=url, verify=trust.verify)
-            if urlsplit(target).netloc != urlsplit(url).netloc:
+            if not is_same_origin(target, url):
                 # A blob store elsewhere gets the signature in its URL, never the registry's token.
-                headers.pop("Authorization", None)
+                headers = {name: text for name, text in headers.items() if name.lower() in _PUBLIC_HEADERS}
+                networks = ()
             url = target
         raise RegistryAnswerError(f'{method.title()} "{url}": stopped after {_REDIRECT_LIMIT} redirects')
 
-    async def _send(self, method: str, url: str, *, headers: dict[str, str], body: Body, trust: Trust) -> Response:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver()),
+    async def _send(
+        self, method: str, url: str, *, headers: dict[str, str], body: Body, trust: Trust, rule: AddressRule
+    ) -> Response:
+        rule.check(url)
+        proxy = proxy_for(url)
+        # A proxy may be on this machine; where it goes from there, it knows alone.
+        session = self._session(rule if proxy is None else ANYWHERE)
+        context = await self._context(url, trust=trust)
+        async with asyncio.timeout(_HEAD_TIMEOUT if method in _IDEMPOTENT else None):
+            response = await session.request(
+                method, url, headers=headers, data=body, allow_redirects=False, ssl=context, proxy=proxy
+            )
+        assert isinstance(response, Response)  # noqa: S101 - what the session was told to make
+        return response
+
+    def _session(self, rule: AddressRule) -> aiohttp.ClientSession:
+        if rule not in self._sessions:
+            self._sessions[rule] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, resolver=GuardedResolver(rule), socket_factory=functools.partial(guarded_socket, rule)
+                ),
+                response_class=Response,
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
                 read_bufsize=_READ_BUFFER,
             )
-        return await self._session.request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            ssl=await self._context(url, trust=trust),
-            proxy=proxy_for(url),
-        )
+        return self._sessions[rule]
 
     async def _context(self, url: str, *, trust: Trust) -> ssl.SSLContext | bool:
         parts = urlsplit(url)
@@ -163,6 +210,16 @@ def proxy_for(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def is_same_origin(left: str, right: str) -> bool:
+    """Tell whether two URLs are of the same scheme, host and port."""
+    return _origin(left) == _origin(right)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -179,9 +236,8 @@ def _check_redirect(target: str, *, previous: str, verify: bool) -> None:
 
 
 def _reworded(error: Exception, *, method: str, url: str) -> RegistryUnreachableError:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return RegistryUnreachableError(f'{method.title()} "{url}": {_reason(error, host=parts.hostname or "", port=port)}')
+    _, host, port = _origin(url)
+    return RegistryUnreachableError(f'{method.title()} "{url}": {_reason(error, host=host, port=port)}')
 
 
 def _reason(error: Exception, *, host: str, port: int) -> str:

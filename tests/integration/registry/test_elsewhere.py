@@ -11,9 +11,8 @@ from moorage.oci.digest import Digest
 from moorage.oci.reference import parse_reference
 from moorage.registry.client import RegistryClient
 from moorage.registry.endpoints import RegistrySettings
-from moorage.registry.errors import RegistryAnswerError, RegistryError, RegistryUnreachableError
+from moorage.registry.errors import RegistryError, RegistryUnreachableError
 from moorage.registry.repository import Repository
-from moorage.registry.transport import Transport
 from tests.integration.distribution.conftest import serving
 from tests.support.registry import FakeRegistry, answer, digest_of, fake_registry
 
@@ -88,36 +87,6 @@ async def test_a_registry_that_wishes_for_too_long_is_told_about(client: Registr
         with pytest.raises(RegistryError, match="too many requests"):
             await manifest_of(client, f"{registry.host}/app:1")
         assert len(registry.requests("GET", "/manifests/")) == 1
-
-
-class Elsewhere(Transport):
-    """Believes that no server it is told of is on this machine, as none of a real registry's is."""
-
-    async def is_local(self, url: str) -> bool:
-        return False
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
-async def test_servers_elsewhere_do_not_lead_to_this_machine(host: str) -> None:
-    client = RegistryClient(settings=RegistrySettings(retry_delay=0, attempts=3), transport=Elsewhere(user_agent="t"))
-    async with fake_registry() as secret, fake_registry() as registry:
-        target = f"http://{host}:{secret.port}/latest/meta-data"
-        registry.faults.append(answer("/manifests/", 307, b"", headers={"Location": target}))
-        with pytest.raises(RegistryAnswerError, match="an address of this machine"):
-            await manifest_of(client, f"{registry.host}/app:1")
-        assert not secret.seen
-    await client.close()
-
-
-async def test_nor_do_their_token_servers() -> None:
-    client = RegistryClient(settings=RegistrySettings(retry_delay=0, attempts=3), transport=Elsewhere(user_agent="t"))
-    async with fake_registry() as secret, fake_registry() as registry:
-        challenge = {"WWW-Authenticate": f'Bearer realm="http://localhost:{secret.port}/token"'}
-        registry.faults.append(answer("/v2/", 401, b"", headers=challenge))
-        with pytest.raises(RegistryAnswerError, match="an address of this machine"):
-            await manifest_of(client, f"{registry.host}/app:1")
-        assert not secret.seen
-    await client.close()
 
 
 async def test_a_broken_upload_goes_on_where_the_registry_is(client: RegistryClient, tmp_path: Path) -> None:
