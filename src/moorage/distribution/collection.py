@@ -5,12 +5,14 @@ to be here a short while ago is kept as well: it will not send it again before i
 manifest that needs it.
 """
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
 
 from moorage.distribution import layout
 from moorage.distribution.errors import RegistryRefusal
+from moorage.distribution.manifests import StoredManifest
 from moorage.distribution.repositories import Repositories
 from moorage.distribution.storage.ports import ObjectMissingError
 from moorage.distribution.uploads import Uploads
@@ -73,8 +75,9 @@ class Collector:
             try:
                 _, manifest = await self.repositories.manifest(repository, digest)
             except RegistryRefusal as error:
-                # A manifest that can't be read is kept, and whatever it may need is kept by nothing else.
-                _log.warning("Manifest %s of %s can't be read: %s", digest, repository, error)
+                # Another registry may have left it here. What it needs is not known, so all there is stays.
+                _log.warning("Manifest %s of %s can't be read, so no blob of it goes: %s", digest, repository, error)
+                used.update(await self.repositories.linked_blobs(repository))
                 continue
             used.update(manifest.blobs, manifest.foreign)
         return used
@@ -83,9 +86,12 @@ class Collector:
         store = self.repositories.store
         rooted: set[Digest] = set()
         for tag in await store.names(layout.tags(repository)):
-            rooted.add(await self.repositories.tagged(repository, tag))
-        digests = await self.repositories.digests(repository)
-        manifests = {digest: (await self.repositories.manifest(repository, digest))[1] for digest in digests}
+            with contextlib.suppress(RegistryRefusal):  # removed between the two looks
+                rooted.add(await self.repositories.tagged(repository, tag))
+        manifests: dict[Digest, StoredManifest] = {}
+        for digest in await self.repositories.digests(repository):
+            with contextlib.suppress(RegistryRefusal):  # removed as well, or nothing that can be read
+                manifests[digest] = (await self.repositories.manifest(repository, digest))[1]
         waiting = list(rooted)
         while waiting:
             digest = waiting.pop()
@@ -93,10 +99,13 @@ class Collector:
             inner |= {each for each, manifest in manifests.items() if manifest.subject == digest}
             waiting += [each for each in inner if each not in rooted]
             rooted |= inner
-        for digest in digests:
-            facts = await store.facts(layout.revision_link(repository, digest))
-            if digest not in rooted and facts.changed_at < before:
-                await self.repositories.remove_manifest(repository, digest)
+        for digest in manifests:
+            if digest in rooted:
+                continue
+            with contextlib.suppress(RegistryRefusal, ObjectMissingError):
+                facts = await store.facts(layout.revision_link(repository, digest))
+                if facts.changed_at < before:
+                    await self.repositories.remove_manifest(repository, digest)
 
     async def _unlink(self, repository: str, used: set[Digest], before: float) -> int:
         removed = 0

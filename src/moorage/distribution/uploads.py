@@ -100,9 +100,14 @@ class Upload:
             self._algorithm, self.size = algorithm, file.tell()
 
     def _write(self, batch: bytearray) -> None:
+        try:
+            with self.file.open("ab") as file:
+                file.write(batch)
+        except OSError:
+            # What came before is whole, and a client may go on from there.
+            os.truncate(self.file, self.size)
+            raise
         self._hash.update(batch)
-        with self.file.open("ab") as file:
-            file.write(batch)
         self.size += len(batch)
 
 
@@ -137,6 +142,15 @@ class Uploads:
         if upload.repository != repository:
             raise _unknown(session)
         return upload
+
+    def check_open(self, upload: Upload) -> None:
+        """Refuse a session that another request has ended while this one waited for its lock.
+
+        Raises:
+            RegistryRefusal: BLOB_UPLOAD_UNKNOWN.
+        """
+        if self._sessions.get(upload.id) is not upload:
+            raise _unknown(upload.id)
 
     async def end(self, upload: Upload) -> None:
         """Close a session; its file goes, unless it has become a blob."""

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from moorage.distribution import layout
+from moorage.distribution.names import content_digest
 from tests.integration.distribution.conftest import Client, digest_of, serving
 
 OLD = 10_000.0
@@ -95,3 +97,19 @@ async def test_uploads_that_nobody_finishes_are_given_up(tmp_path: Path) -> None
         age(tmp_path)
         assert (await client.made.collector.collect()).uploads == 1
         await client.call("GET", headers["location"], status=404)
+
+
+async def test_manifest_that_is_not_understood_keeps_itself_and_all_blobs_around_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, untagged=True) as client:
+        layer = await client.push_blob("a/b", b"layer of an old image")
+        repositories = client.made.collector.repositories
+        # As another registry may have stored it.
+        raw = json.dumps({"schemaVersion": 1, "fsLayers": [{"blobSum": layer}]}).encode()
+        digest = content_digest(raw)
+        await repositories.store.write(layout.blob(digest), raw)
+        await repositories.store.write(layout.revision_link("a/b", digest), digest.encode())
+    age(tmp_path)
+    async with serving(tmp_path, untagged=True) as client:
+        await client.made.collector.collect()
+        assert await there(client, "a/b", layer)
+        assert await client.made.collector.repositories.digests("a/b") == [digest]

@@ -35,6 +35,7 @@ class ManifestHandlers:
 
     async def get(self, request: web.Request, route: Route) -> web.Response:
         """Answer GET and HEAD /v2/<name>/manifests/<reference>."""
+        _check_reference(route.reference)
         if self.upstream is not None:
             await self.upstream.bring_manifest(route.repository, route.reference)
         digest = await self._digest(route)
@@ -76,6 +77,13 @@ class ManifestHandlers:
         if is_digest(route.reference):
             return check_digest(route.reference)
         return await self.repositories.tagged(route.repository, check_tag(route.reference))
+
+
+def _check_reference(text: str) -> None:
+    if is_digest(text):
+        check_digest(text)
+    else:
+        check_tag(text)
 
 
 async def _bounded_body(request: web.Request) -> bytes:

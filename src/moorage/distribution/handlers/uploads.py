@@ -47,6 +47,7 @@ class UploadHandlers:
         """Answer PATCH of a session: a chunk with its range, or a stream."""
         upload = await self.uploads.get(route.repository, route.reference)
         async with upload.lock:
+            self.uploads.check_open(upload)
             await upload.append(body_chunks(request), part=chunk_part(request.headers.get("Content-Range")))
         return answer_empty(202, upload.headers())
 
@@ -68,6 +69,7 @@ class UploadHandlers:
 
     async def _finish(self, request: web.Request, upload: Upload, digest: Digest) -> web.Response:
         async with upload.lock:
+            self.uploads.check_open(upload)
             if request.body_exists:
                 await upload.append(body_chunks(request), part=chunk_part(request.headers.get("Content-Range")))
             try:

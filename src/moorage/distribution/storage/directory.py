@@ -84,11 +84,16 @@ class DirectoryStore:
     def _write(self, path: Path, data: bytes) -> None:
         # Not a name that a listing could take for an object of somebody's.
         part = self._root / f".{uuid.uuid4().hex}.part"
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self._publish(part, path)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._publish(part, path)
+        except OSError:
+            # On a full disk above all it must not stay.
+            part.unlink(missing_ok=True)
+            raise
 
     def _adopt(self, path: Path, file: Path) -> None:
         if path.exists():
