@@ -28,6 +28,7 @@ _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
 # The kernel never puts more than 32 KiB in one part of a dump.
 _DUMP_BUFFER: Final = 1 << 16
+_DUMPS: Final = 5
 # An acknowledgement without its request, and a line of explanation.
 _ACK_BUFFER: Final = 1 << 13
 
@@ -106,24 +107,37 @@ class NetlinkSocket:
     def request(self, message: codec.Message) -> list[bytes]:
         """Send a query, and return the bodies of all answers (one, or a dump).
 
+        A dump during which the kernel's list has changed may have left out what did not
+        change: it is asked for again, a few times at most, since some lists never rest.
+
         Raises:
             OSError: As `send`.
         """
+        for _ in range(_DUMPS):
+            bodies, is_whole = self._query(message)
+            if is_whole:
+                break
+        return bodies
+
+    def _query(self, message: codec.Message) -> tuple[list[bytes], bool]:
+        """Return all answers, and whether they show the list at one moment."""
         self._sequence += 1
         sequence = self._sequence
         flags = codec.NLM_F_REQUEST if message.flags & codec.NLM_F_DUMP else codec.NLM_F_REQUEST | codec.NLM_F_ACK
         self._socket.send(codec.header(message, flags=flags, sequence=sequence) + message.body)
         bodies: list[bytes] = []
+        is_whole = True
         while True:
             for kind, answer_flags, answered, body in codec.messages(self._receive(_DUMP_BUFFER)):
                 if answered != sequence:
                     continue
+                is_whole &= not answer_flags & codec.NLM_F_DUMP_INTR
                 if kind not in {codec.NLMSG_ERROR, codec.NLMSG_DONE}:
                     bodies.append(body)
                     continue
                 if code := codec.error_number(body):
                     raise _failure(code, message, codec.error_text(body, answer_flags))
-                return bodies
+                return bodies, is_whole
 
     def _wait_acknowledged(self, messages: Sequence[codec.Message], first_sequence: int) -> None:
         last_sequence = first_sequence + len(messages) - 1
