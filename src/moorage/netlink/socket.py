@@ -28,7 +28,7 @@ _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
 # The kernel never puts more than 32 KiB in one part of a dump.
 _DUMP_BUFFER: Final = 1 << 16
-_DUMPS: Final = 5
+_FURTHER_DUMPS: Final = 4
 # An acknowledgement without its request, and a line of explanation.
 _ACK_BUFFER: Final = 1 << 13
 
@@ -113,10 +113,11 @@ class NetlinkSocket:
         Raises:
             OSError: As `send`.
         """
-        for _ in range(_DUMPS):
-            bodies, is_whole = self._query(message)
+        bodies, is_whole = self._query(message)
+        for _ in range(_FURTHER_DUMPS):
             if is_whole:
                 break
+            bodies, is_whole = self._query(message)
         return bodies
 
     def _query(self, message: codec.Message) -> tuple[list[bytes], bool]:

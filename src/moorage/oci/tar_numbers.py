@@ -62,11 +62,13 @@ def parse_time(text: bytes) -> int:
     """Return the nanoseconds of a pax time; finer fractions are cut.
 
     Raises:
-        CorruptArchiveError: Not seconds with an optional fraction.
+        CorruptArchiveError: Not seconds of 64 bits with an optional fraction.
     """
     negative = text.startswith(b"-")
     whole, _, fraction = text[negative:].partition(b".")
     if not whole.isdigit() or len(whole) > 20 or (fraction and not fraction.isdigit()):
+        raise CorruptArchiveError(f"bad pax time {text[:40]!r}")
+    if int(whole) >= _INT64:
         raise CorruptArchiveError(f"bad pax time {text[:40]!r}")
     value = int(whole) * _SECOND + int(fraction[:9].ljust(9, b"0"))
     return -value if negative else value

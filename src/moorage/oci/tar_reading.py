@@ -48,6 +48,8 @@ _GNU_LONG_NAME, _GNU_LONG_LINK, _GNU_SPARSE = ord("L"), ord("K"), ord("S")
 _EXTENSIONS = frozenset({_PAX, _PAX_GLOBAL, _PAX_SOLARIS, _GNU_LONG_NAME, _GNU_LONG_LINK})
 _WITHOUT_DATA = frozenset({HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO})
 _DEVICES = frozenset({CHARACTER_DEVICE, BLOCK_DEVICE})
+# As many as Linux has.
+_MAJORS, _MINORS = 1 << 12, 1 << 20
 # '\0' is the regular file of archives older than POSIX, '7' the contiguous one of POSIX.
 _REGULAR_KINDS = {0: REGULAR, ord("7"): REGULAR}
 # Both magics of ustar; GNU's has its own fields where POSIX has the prefix.
@@ -108,6 +110,8 @@ class HeaderReader:
     def _extend(self, records: Records | None, kind: int, data: bytes) -> Records:
         if kind == _PAX_GLOBAL:
             self._globals.update(_collect(data))
+            if sum(len(key) + len(value) for key, value in self._globals.items()) > EXTENSION_LIMIT:
+                raise CorruptArchiveError("the global extended headers are too long")
             return records if records is not None else {}
         found = {} if records is None else records
         if kind == _GNU_LONG_NAME:
@@ -180,6 +184,8 @@ def _from_fields(fields: tuple[bytes, ...]) -> Member:
     )
     if kind in _DEVICES:
         member.major, member.minor = parse_number(major), parse_number(minor)
+        if not (0 <= member.major < _MAJORS and 0 <= member.minor < _MINORS):
+            raise CorruptArchiveError(f"there is no device {member.major}:{member.minor}")
     _settle(member)
     return member
 

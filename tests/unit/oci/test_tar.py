@@ -211,7 +211,15 @@ def test_bad_pax_records_are_refused(records: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [(b"size", b"-1"), (b"uid", b"1e3"), (b"mtime", b"now"), (b"path", b"a\0b"), (b"size", b"9" * 30)]
+    "record",
+    [
+        (b"size", b"-1"),
+        (b"uid", b"1e3"),
+        (b"mtime", b"now"),
+        (b"mtime", b"9" * 20),
+        (b"path", b"a\0b"),
+        (b"size", b"9" * 30),
+    ],
 )
 def test_bad_pax_values_are_refused(record: tuple[bytes, bytes]) -> None:
     with pytest.raises(CorruptArchiveError):
@@ -222,6 +230,26 @@ def test_a_huge_extended_header_is_refused_before_it_is_read() -> None:
     block = encode_header(Member(b"x", kind=ord("x"), size=2**32))
     with pytest.raises(CorruptArchiveError, match="extended header"):
         HeaderReader().read(memoryview(block), len(block) - 512, len(block))
+
+
+def test_global_headers_may_not_fill_the_memory() -> None:
+    reader = HeaderReader()
+    with pytest.raises(CorruptArchiveError, match="too long"):
+        for number in range(5):
+            records = format_records([(b"key%d" % number, b"x" * 300_000)])
+            block = encode_header(Member(b"g", kind=ord("g"), size=len(records)))
+            data = block + records + bytes(padding(len(records)))
+            assert reader.read(memoryview(data), 0, len(data)) is None
+
+
+@pytest.mark.parametrize("field", [b"\x80" + b"\xff" * 7, b"\xff" * 8, b"0010000\0"])
+def test_device_that_linux_cannot_have_is_refused(field: bytes) -> None:
+    header = bytearray(encode_header(Member(b"d", kind=tar.CHARACTER_DEVICE)))
+    header[329:337] = field
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(CorruptArchiveError):
+        HeaderReader().read(memoryview(header), 0, len(header))
 
 
 def test_an_empty_archive_needs_no_closing_blocks() -> None:
