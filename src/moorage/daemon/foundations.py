@@ -1,6 +1,6 @@
 """What everything else stands on: the database, the launcher, the stores, the networks.
 
-Opening these reads what is on disk and changes nothing that runs.
+Opening these reads what is on disk, and changes nothing that runs but the engine's own cgroup.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from moorage.cgroups import systemd
+from moorage.cgroups import systemd, v2
 from moorage.cgroups.group import detect
-from moorage.cgroups.paths import Layout, Mode
+from moorage.cgroups.paths import Hierarchy, Layout, Mode
 from moorage.content.layout import write_durably
 from moorage.content.store import BlobStore
 from moorage.daemon.config import DaemonConfig
@@ -182,13 +182,24 @@ def container_groups(config: DaemonConfig, layout: Layout) -> ContainerGroups:
     Raises:
         CgroupDriverError: The host can't do what the configuration asks for.
     """
-    unified = layout.mode is Mode.V2
+    unified = layout.unified if layout.mode is Mode.V2 else None
     is_systemd = config.cgroup_driver == "systemd"
     if is_systemd and not (unified and systemd.is_running()):
         raise CgroupDriverError("native.cgroupdriver=systemd needs a host with systemd and cgroup v2 alone")
+    if unified and not is_systemd:
+        _leave_topmost(unified)
     return ContainerGroups(
         layout=layout, parent=config.cgroup_parent, systemd=is_systemd, realtime=realtime_budget(config, layout)
     )
+
+
+def _leave_topmost(unified: Hierarchy) -> None:
+    """Have limits for containers also where the engine itself runs in one, in the topmost cgroup it can see."""
+    try:
+        if v2.evacuate(unified):
+            _log.info("moved the processes of the topmost cgroup into one of their own, so that containers have limits")
+    except OSError as error:
+        _log.warning("containers may have no limits: the topmost cgroup cannot be changed: %s", error)
 
 
 def realtime_budget(config: DaemonConfig, layout: Layout) -> RealtimeBudget | None:

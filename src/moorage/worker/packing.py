@@ -69,17 +69,19 @@ class Packer:
                 raise about(error, b"/" + member_name, "open") from error
 
     def _add_regular(self, parent_fd: int, name: bytes, member: Member, status: os.stat_result) -> None:
-        if status.st_nlink > 1:
-            first = self._seen.setdefault((status.st_dev, status.st_ino), member.name)
-            if first is not member.name:
-                member.kind, member.linkname, member.size, member.stored = tar.HARD_LINK, first, 0, 0
-                self.output.add(member)
-                return
+        key = (status.st_dev, status.st_ino)
+        if status.st_nlink > 1 and (first := self._seen.get(key)):
+            member.kind, member.linkname, member.size, member.stored = tar.HARD_LINK, first, 0, 0
+            self.output.add(member)
+            return
         fd = os.open(name, _OPEN_FILE, dir_fd=parent_fd)
         try:
             now = os.fstat(fd)
             if not stat.S_ISREG(now.st_mode):
                 return
+            if status.st_nlink > 1:
+                # Not before it is sure to be in the archive: others will be links to it.
+                self._seen[key] = member.name
             member.size = member.stored = now.st_size
             member.xattrs = portable_xattrs(fd)
             self.output.add_file(member, fd)
