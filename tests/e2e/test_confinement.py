@@ -241,7 +241,7 @@ def test_the_runtime_can_not_be_overwritten_from_inside(moord: Daemon) -> None:
         ),
         (
             ["--network", "host", "--sysctl", "net.ipv4.ip_forward=1"],
-            'sysctl "net.ipv4.ip_forward" is not allowed in the hosts network namespace',
+            'sysctl "net.ipv4.ip_forward" not allowed in host network namespace',
         ),
         (
             ["--ipc", "host", "--sysctl", "kernel.msgmax=9"],

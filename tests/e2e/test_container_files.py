@@ -93,3 +93,53 @@ def test_a_commit_keeps_the_layers_of_an_image_that_was_removed_by_force(moord: 
     moord.docker("save", "-o", str(moord.base / "child.tar"), "child")
     moord.docker("rm", "orphan")
     moord.docker("rmi", "child")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_mounted_file_is_not_replaced(moord: Daemon, tmp_path: Path, running: bool) -> None:
+    """As with Docker: a copy would take the mount away from a running container."""
+    (tmp_path / "bound").write_text("bound")
+    (tmp_path / "new").write_text("new")
+    moord.docker("run", "-d", "--name", "holder", "-v", f"{tmp_path}/bound:/bound", "busybox", "sleep", "1000")
+    if not running:
+        moord.docker("stop", "-t", "0", "holder")
+    for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/bound"):
+        done = moord.run("cp", str(tmp_path / "new"), f"holder:{path}")
+        assert f"unlinkat {path}: device or resource busy" in done.stderr
+    if not running:
+        moord.docker("start", "holder")
+    assert moord.docker("exec", "holder", "cat", "/etc/hostname") == moord.docker("ps", "-q")
+    assert moord.docker("exec", "holder", "cat", "/bound") == (tmp_path / "bound").read_text() == "bound"
+
+
+def test_a_stopped_container_shows_its_network_files(moord: Daemon, tmp_path: Path) -> None:
+    moord.docker("run", "--name", "ended", "--hostname", "known", "--add-host", "far:10.9.8.7", "busybox", "true")
+    for name in ("hosts", "hostname"):
+        moord.docker("cp", f"ended:/etc/{name}", str(tmp_path / name))
+    assert "10.9.8.7\tfar" in (tmp_path / "hosts").read_text()
+    assert (tmp_path / "hostname").read_text() == "known\n"
+
+
+def test_the_whole_root_of_a_running_container_is_copied_without_what_the_kernel_shows(
+    moord: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "bound").mkdir()
+    (tmp_path / "bound" / "file").touch()
+    moord.docker("run", "-d", "--name", "runs", "-v", f"{tmp_path}/bound:/bound", "busybox", "sleep", "1000")
+    moord.docker("cp", "runs:/", str(tmp_path / "root"))
+    found = {str(path.relative_to(tmp_path / "root")) for path in (tmp_path / "root").rglob("*")}
+    assert {"bin/busybox", "bound/file", "etc/hosts", "proc", "sys", "dev"} <= found
+    assert [path for path in found if path.startswith(("proc/", "sys/", "dev/"))] == []
+    assert moord.docker("cp", "runs:/proc", str(tmp_path / "empty")) == ""
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_the_working_directory_is_there_from_the_creation_on(moord: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("early")
+    moord.docker("create", "--name", "made", "-w", "/new/place", "busybox", "cat", "file")
+    moord.docker("cp", str(tmp_path / "file"), "made:/new/place/")
+    assert moord.docker("diff", "made").splitlines() == ["A /new", "A /new/place", "A /new/place/file"]
+    assert moord.docker("start", "-a", "made") == "early"
+    done = moord.run("create", "-w", "/etc/passwd", "busybox", "true")
+    assert "Cannot mkdir: /etc/passwd is not a directory" in done.stderr
+    assert moord.docker("ps", "-aq").count("\n") == 0

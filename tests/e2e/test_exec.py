@@ -132,6 +132,7 @@ def test_a_terminal_s_size(moord: Daemon) -> None:
 def test_refusals(moord: Daemon) -> None:
     moord.docker("create", "--name", "idle", *SLEEP)
     assert status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})[0] == 409
+    assert status(moord, "POST", "/containers/nobody/exec", {}) == (400, '{"message":"No exec command specified"}\n')
     moord.docker("start", "idle")
     assert moord.run("exec", "-u", "stranger", "idle", "true").returncode == 126
     assert moord.run("exec", "idle", "/etc").returncode == 126
@@ -145,6 +146,46 @@ def test_refusals(moord: Daemon) -> None:
     code, text = status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})
     assert (code, "is not running" in text) == (409, True)
     assert status(moord, "GET", f"/exec/{exec_id}/json")[0] == 404
+
+
+TROUBLE = "OCI runtime exec failed: exec failed: "
+LATER = TROUBLE + "unable to start container process: "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["-w", "rel", "host", "true"], 128, f"{TROUBLE}Cwd must be an absolute path: unknown"),
+        (["-w", "/no", "host", "true"], 127, f'{LATER}chdir to cwd ("/no") set in config.json failed: no such file or'),
+        (["-w", "/etc/passwd", "host", "true"], 127, "not a directory: unknown: Are you trying to mount a directory"),
+        (["-w", "/loop", "host", "true"], 128, "too many levels of symbolic links: unknown"),
+        (["host", "no"], 127, f'{LATER}exec: "no": executable file not found in $PATH: unknown'),
+        (["host", "/no"], 127, f'{LATER}exec: "/no": stat /no: no such file or directory: unknown'),
+        (["host", "/etc/passwd"], 126, f'{LATER}exec: "/etc/passwd": permission denied: unknown'),
+        (["host", "/etc"], 126, f'{LATER}exec: "/etc": is a directory: unknown: permission denied'),
+        (["host", "/etc/passwd/x"], 127, f'{LATER}exec: "/etc/passwd/x": stat /etc/passwd/x: not a directory: unknown'),
+        (["-u", "stranger", "host", "true"], 126, "unable to find user stranger: no matching entries in passwd file"),
+        (["--detach-keys", "none", "host", "true"], 1, "Invalid escape keys (none) provided"),
+    ],
+)
+def test_what_cannot_run_says_so_in_docker_s_words(moord: Daemon, arguments: list[str], code: int, text: str) -> None:
+    moord.docker("run", "-d", "--name", "host", *SLEEP)
+    moord.docker("exec", "host", "ln", "-s", "loop", "/loop")
+    done = moord.run("exec", *arguments)
+    assert (done.returncode, text in done.stdout + done.stderr) == (code, True), done
+
+
+def test_a_program_without_its_interpreter_says_so_itself(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "host", *SLEEP)
+    moord.docker("exec", "host", "sh", "-c", "echo '#!/no/such' > /script; chmod 755 /script")
+    done = moord.run("exec", "host", "/script")
+    assert (done.returncode, done.stderr) == (255, "exec /script: no such file or directory\n")
+    moord.docker("commit", "host", "scripted")
+    done = moord.run("run", "--name", "alone", "scripted", "/script")
+    assert (done.returncode, done.stderr) == (255, "exec /script: no such file or directory\n")
+    assert moord.inspect("alone", ".State.Status") == "exited"
+    moord.docker("rm", "-f", "alone", "host")
+    moord.docker("rmi", "scripted")
 
 
 def test_the_kernel_s_limits_are_the_container_s(moord: Daemon) -> None:

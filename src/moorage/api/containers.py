@@ -5,7 +5,7 @@
 Spec: Engine API, tag "Container".
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import field
@@ -76,14 +76,20 @@ class LegacyContainerConfig(ContainerConfig):
     on_build: list[str] | None = always(default=None)
 
 
+#: An image that no request can name: a body with an empty name has a configuration, one without the field may not.
+NOT_SENT: Final = "\0"
+
+
 class ContainerCreateRequest(ContainerConfig):
     """The body of a create: the configuration's fields, and what stands beside them.
 
     Attributes:
+        image: `NOT_SENT` if the request does not have the field at all.
         mac_address: The container-wide address of versions before 1.52.
         runtime: docker-py writes it here and not into the host configuration.
     """
 
+    image: str = always(default=NOT_SENT)
     mac_address: str = ""
     runtime: str = ""
     host_config: HostConfig | None = None
@@ -93,7 +99,8 @@ class ContainerCreateRequest(ContainerConfig):
 def config_of(request: ContainerCreateRequest) -> ContainerConfig:
     """Return the configuration alone, as it is stored and echoed by inspect."""
     names = (item.name for item in msgspec.structs.fields(ContainerConfig))
-    return ContainerConfig(**{name: getattr(request, name) for name in names})
+    fields = {name: getattr(request, name) for name in names}
+    return ContainerConfig(**{**fields, "image": "" if request.image == NOT_SENT else request.image})
 
 
 class ContainerCreateQuery(Query):

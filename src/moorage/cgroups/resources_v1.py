@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Section = Mapping[str, Any]
 
+# The kernel's MIN_SHARES and MAX_SHARES.
+_FEWEST_SHARES = 2
+_MOST_SHARES = 1 << 18
 _THROTTLES = {
     "throttleReadBpsDevice": "read_bps_device",
     "throttleWriteBpsDevice": "write_bps_device",
@@ -83,6 +86,7 @@ def _memory(memory: Section) -> Iterator[Write]:
 
 
 def _cpu(cpu: Section) -> Iterator[Write]:
+    _check_shares(cpu.get("shares") or 0)
     for key, file in (
         ("shares", "cpu.shares"),
         ("period", "cpu.cfs_period_us"),
@@ -99,6 +103,14 @@ def _cpu(cpu: Section) -> Iterator[Write]:
     for key in ("cpus", "mems"):
         if cpu.get(key):
             yield Write("cpuset", f"cpuset.{key}", cpu[key])
+
+
+def _check_shares(shares: int) -> None:
+    # The kernel takes any number and keeps the nearest one that it allows.
+    if shares and shares < _FEWEST_SHARES:
+        raise UnsupportedResourceError(f"the minimum allowed cpu-shares is {_FEWEST_SHARES}")
+    if shares > _MOST_SHARES:
+        raise UnsupportedResourceError(f"the maximum allowed cpu-shares is {_MOST_SHARES}")
 
 
 def _pids(pids: Section) -> Iterator[Write]:

@@ -157,7 +157,7 @@ class Wiring:
     @cached_property
     def roots(self) -> ContainerRoots:
         """Finds containers' files."""
-        return ContainerRoots(snapshots=self.base.snapshots, mounts=self.mounts)
+        return ContainerRoots(snapshots=self.base.snapshots, mounts=self.mounts, paths=self.base.paths)
 
     @cached_property
     def cdi(self) -> CDIRegistry:
@@ -236,6 +236,7 @@ class Wiring:
             networks=base.networks.service,
             snapshots=base.snapshots,
             mounts=self.mounts,
+            files=base.files,
             host_paths=self.host_paths,
             events=base.bus,
             jobs=base.jobs,

@@ -18,6 +18,7 @@ locked_libc = ctypes.PyDLL(None, use_errno=True)
 
 MACHINE = os.uname().machine
 AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 

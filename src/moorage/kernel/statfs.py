@@ -10,6 +10,15 @@ from moorage.kernel.libc import check, libc
 libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 
 PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
+DEVPTS_SUPER_MAGIC = 0x1CD1
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
+MQUEUE_MAGIC = 0x19800202
+BPF_FS_MAGIC = 0xCAFE4A11
+DEBUGFS_MAGIC = 0x64626720
+TRACEFS_MAGIC = 0x74726163
+SECURITYFS_MAGIC = 0x73636673
 
 
 def file_system_type(fd: int) -> int:

@@ -6,7 +6,6 @@ The texts are part of the Engine API: the docker CLI derives its exit code from 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import stat
 
@@ -19,10 +18,12 @@ from moorage.runtime.errors import StartError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
+# What runc ends with then.
+_NO_PROGRAM = 255
 
 locked_libc.execve.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
 locked_libc.execve.restype = ctypes.c_int
@@ -47,11 +48,17 @@ class Program:
         # With the interpreter's lock held: releasing it could be a futex call.
         locked_libc.execve(self._path, self._arguments, self._environment)
 
-    def failure(self) -> StartError:
-        """Word the reason for which `execute` returned."""
-        code = ctypes.get_errno()
-        exit_code = NOT_FOUND if code == errno.ENOENT else NOT_EXECUTABLE
-        return StartError(f"exec {os.fsdecode(self._path)}: {os.strerror(code).lower()}", exit_code)
+    def fail(self) -> NoReturn:
+        """Say on standard error why `execute` returned, and end.
+
+        The start is over by then: whoever started this process was told that it runs, and
+        reads in its output that the program has no interpreter, or is for another machine.
+        """
+        try:
+            reason = os.strerror(ctypes.get_errno()).lower()
+            os.write(2, b"exec %b: %b\n" % (self._path, reason.encode()))
+        finally:
+            os._exit(_NO_PROGRAM)
 
 
 def _vector(strings: Sequence[bytes]) -> Any:

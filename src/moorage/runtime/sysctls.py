@@ -7,14 +7,15 @@ namespaces of who looks, and nothing in the container can redirect the write
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from moorage.runtime.errors import StartError, describe
+from moorage.runtime.errors import StartError
 from moorage.runtime.validation import sysctl_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def open_proc_sys() -> int:
@@ -29,11 +30,19 @@ def write_sysctls(values: Mapping[str, str], proc_sys_fd: int) -> None:
         StartError: There is no such parameter, or the kernel refuses the value.
     """
     for name, value in values.items():
-        try:
-            fd = os.open(sysctl_path(name), os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_sys_fd)
+        path = sysctl_path(name)
+        with _failure(f"open /proc/sys/{path}"):
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_sys_fd)
+        with _failure(f"write /proc/sys/{path}"):
             try:
                 os.write(fd, str(value).encode())
             finally:
                 os.close(fd)
-        except OSError as error:
-            raise StartError(f"failed to write sysctl {name}={value}: {describe(error)}") from error
+
+
+@contextlib.contextmanager
+def _failure(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{what}: {(error.strerror or str(error)).lower()}") from error

@@ -97,7 +97,7 @@ class Transition:
         limits.set_rlimits(self._process.get("rlimits") or (), warn=warn)
         self._become(state, system_calls, late=restricted)
         self._program.execute()
-        raise self._program.failure()
+        self._program.fail()
 
     def _inherit(self) -> None:
         user = section(self._process, "user")

@@ -82,7 +82,7 @@ def check_process(process: Spec) -> None:
     if not cwd:
         raise InvalidSpecError("Cwd property must not be empty")
     if not cwd.startswith("/"):
-        raise InvalidSpecError(f"Cwd must be an absolute path, got {cwd!r}")
+        raise InvalidSpecError("Cwd must be an absolute path")
     if not process.get("args"):
         raise InvalidSpecError("args must not be empty")
     for variable in process.get("env") or ():
@@ -189,7 +189,7 @@ def _check_sysctls(sysctls: Mapping[str, str], namespaces: Mapping[str, str]) ->
         key = _dotted(name)
         if key.startswith("net."):
             if "network" not in namespaces:
-                raise InvalidSpecError(f'sysctl "{name}" is not allowed in the hosts network namespace')
+                raise InvalidSpecError(f'sysctl "{name}" not allowed in host network namespace')
         elif key in _IPC_SYSCTLS or key.startswith("fs.mqueue."):
             if "ipc" not in namespaces:
                 raise InvalidSpecError(f'sysctl "{name}" is not allowed in the hosts ipc namespace')

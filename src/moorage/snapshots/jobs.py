@@ -177,6 +177,14 @@ class FileJobs:
         result = await self._run("copy_up", arguments)
         return bool(result["copied"])
 
+    async def make_directory(self, rootfs: Rootfs, path: str) -> None:
+        """Make a directory of a container that is not running, and those above it.
+
+        Raises:
+            JobFailedError: Something else is in its place, in Docker's words.
+        """
+        await self._run("make_directory", {"root": rootfs.request(), "path": path})
+
     async def archive_stat(self, files: ContainerFiles, path: str) -> PathStat:
         """Describe a path of a container.
 

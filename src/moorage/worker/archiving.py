@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import stat
 
+from moorage.kernel import statfs
 from moorage.kernel.openat import Resolve, openat2
+from moorage.kernel.statfs import file_system_type
 from moorage.worker.archive_input import ArchiveInput
 from moorage.worker.container_paths import absolute, last_name
 from moorage.worker.extraction import Extraction, Rules
@@ -27,6 +29,21 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_DEVICES = b"/dev"
+_OF_THE_KERNEL = frozenset(
+    {
+        statfs.PROC_SUPER_MAGIC,
+        statfs.SYSFS_MAGIC,
+        statfs.CGROUP_SUPER_MAGIC,
+        statfs.CGROUP2_SUPER_MAGIC,
+        statfs.DEVPTS_SUPER_MAGIC,
+        statfs.MQUEUE_MAGIC,
+        statfs.BPF_FS_MAGIC,
+        statfs.DEBUGFS_MAGIC,
+        statfs.TRACEFS_MAGIC,
+        statfs.SECURITYFS_MAGIC,
+    }
+)
 _OPEN_PATH = os.O_PATH | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _RESOLVE = int(Resolve.NO_MAGICLINKS)
@@ -58,7 +75,7 @@ def archive_get(call: Call) -> Result:
     call.announce("stat", stat=_describe(path, status))
     packer = Packer(call.fds[0])
     if stat.S_ISDIR(status.st_mode):
-        _add_directory(packer, top_fd, path)
+        _add_directory(packer, top_fd, path, is_running="pid" in call.arguments["root"])
     else:
         head, _, name = path.rpartition(b"/")
         parent_fd = _reading(path, lambda: openat2(top_fd, head or b"/", _OPEN_DIRECTORY, 0, _RESOLVE))
@@ -67,13 +84,20 @@ def archive_get(call: Call) -> Result:
     return {}
 
 
-def _add_directory(packer: Packer, top_fd: int, path: bytes) -> None:
+def _add_directory(packer: Packer, top_fd: int, path: bytes, *, is_running: bool) -> None:
     fd = _reading(path, lambda: openat2(top_fd, path, _OPEN_DIRECTORY, 0, _RESOLVE))
     # The root has no name of its own: Docker's archives of it begin with "/".
     base = b"" if last_name(path) == b"/" else last_name(path)
+
+    def closed(path: bytes, fd: int) -> bool:
+        # What the kernel makes up can't be copied, and a whole root goes without the devices
+        # that a running container's /dev is mounted with.
+        return file_system_type(fd) in _OF_THE_KERNEL or (is_running and path == _DEVICES)
+
     packer.add(fd, b".", base + b"/", os.fstat(fd))
-    for entry in walk(fd, base + b"/"):
-        packer.add(entry.parent_fd, entry.name, entry.path, entry.status)
+    if not closed(base, fd):
+        for entry in walk(fd, base + b"/", closed=closed):
+            packer.add(entry.parent_fd, entry.name, entry.path, entry.status)
 
 
 def archive_put(call: Call) -> Result:

@@ -14,6 +14,7 @@ import stat
 
 from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
+from moorage.kernel.statx import is_mount_root
 from moorage.oci import tar
 from moorage.worker.archive_input import write_all
 from moorage.worker.container_paths import absolute
@@ -281,12 +282,12 @@ class Extraction:
 
     def _make_room(self, parent_fd: int, last: bytes) -> None:
         status = os.stat(last, dir_fd=parent_fd, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            if self._rules.keep_kind:
-                raise self._wrong_kind("cannot overwrite directory {} with non-directory {}")
-            remove_tree(parent_fd, last)
-        else:
-            os.unlink(last, dir_fd=parent_fd)
+        if stat.S_ISDIR(status.st_mode) and self._rules.keep_kind:
+            raise self._wrong_kind("cannot overwrite directory {} with non-directory {}")
+        try:
+            _remove(parent_fd, last, status)
+        except OSError as error:
+            raise about(error, self._directories.shown(self._name), "unlinkat", kind=ErrorKind.SYSTEM) from error
         if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             self._directories.stale = True
 
@@ -314,6 +315,17 @@ def _checked(uid: int, gid: int) -> tuple[int, int]:
     if uid > _HIGHEST_ID or gid > _HIGHEST_ID:
         raise invalid(f"invalid owner {uid}:{gid}")
     return uid, gid
+
+
+def _remove(parent_fd: int, last: bytes, status: os.stat_result) -> None:
+    # A file that is mounted in another namespace, a running container's, could be removed:
+    # the container would lose the mount.
+    if is_mount_root(last, dir_fd=parent_fd):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    if stat.S_ISDIR(status.st_mode):
+        remove_tree(parent_fd, last)
+    else:
+        os.unlink(last, dir_fd=parent_fd)
 
 
 def _same_file(one_fd: int, one: bytes, other_fd: int, other: bytes) -> bool:

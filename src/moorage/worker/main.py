@@ -39,6 +39,7 @@ JOBS: Mapping[str, Callable[[Call], Result]] = {
     "copy_up": copying.copy_up,
     "copy_tree": copying.copy_tree,
     "adopt_directories": upkeep.adopt_directories,
+    "make_directory": upkeep.make_directory,
     "remove_tree": upkeep.remove,
     "disk_usage": upkeep.disk_usage,
     "look": host_paths.look,

@@ -223,7 +223,7 @@ def _open_target(root_fd: int, target: str, source_fd: int, *, writable: bool) -
         if not writable:
             raise
     parent, _, name = target.rstrip("/").rpartition("/")
-    _make_directories(root_fd, parent)
+    make_directories(root_fd, parent)
     parent_fd = open_in_root(root_fd, parent or "/")
     try:
         if stat.S_ISDIR(os.fstat(source_fd).st_mode):
@@ -235,7 +235,12 @@ def _open_target(root_fd: int, target: str, source_fd: int, *, writable: bool) -
     return open_in_root(root_fd, target)
 
 
-def _make_directories(root_fd: int, path: str) -> None:
+def make_directories(root_fd: int, path: str) -> None:
+    """Make the directories of a path that are missing, below an open root.
+
+    Raises:
+        OSError: One can't be made, or something else is in its place.
+    """
     above = "/"
     for part in filter(None, path.split("/")):
         below = f"{above}{part}/"

@@ -1,4 +1,4 @@
-"""The jobs that keep the store: remove a tree, measure one, complete a layer's directories."""
+"""The jobs that keep the store: remove a tree, measure one, complete a layer's directories or a container's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 
 from moorage.api.shim import ErrorKind
 from moorage.kernel.openat import Resolve, openat2
-from moorage.worker.failures import about
+from moorage.worker.failures import JobError, about
 from moorage.worker.removal import remove_tree
-from moorage.worker.roots import open_layers
+from moorage.worker.roots import make_directories, open_layers, open_root
 from moorage.worker.walking import OPEN_DIRECTORY, walk
 
 TYPE_CHECKING = False
@@ -34,6 +34,21 @@ def remove(call: Call) -> Result:
         pass
     except OSError as error:
         raise about(error, path, "unlinkat", kind=ErrorKind.SYSTEM) from error
+    return {}
+
+
+def make_directory(call: Call) -> Result:
+    """Make a directory of a container that is not running, and those above it.
+
+    Arguments: `root`, `path`.
+    """
+    root_fd, path = open_root(call.arguments["root"], writable=True), call.arguments["path"]
+    try:
+        make_directories(root_fd, path)
+    except NotADirectoryError:
+        raise JobError(ErrorKind.SYSTEM, f"Cannot mkdir: {path} is not a directory") from None
+    except OSError as error:
+        raise about(error, call.path("path"), "mkdir", kind=ErrorKind.SYSTEM) from error
     return {}
 
 

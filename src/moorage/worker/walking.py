@@ -10,7 +10,7 @@ from moorage.worker.failures import invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH_LIMIT = 4096
@@ -36,16 +36,21 @@ class Entry:
         self.status = status
 
 
-def walk(directory_fd: int, prefix: bytes = b"") -> Iterator[Entry]:
+def walk(
+    directory_fd: int, prefix: bytes = b"", *, closed: Callable[[bytes, int], bool] | None = None
+) -> Iterator[Entry]:
     """Yield everything below an open directory, each directory before what it holds.
 
     What vanishes meanwhile is left out.
+
+    Args:
+        closed: Tells of a directory's path and descriptor whether to leave out what is in it.
 
     Raises:
         JobError: A path is too long for any system call.
     """
     allow_depth()
-    yield from _walk(directory_fd, prefix)
+    yield from _walk(directory_fd, prefix, closed or _never)
 
 
 def allow_depth() -> None:
@@ -76,7 +81,11 @@ def open_directory(name: bytes, parent_fd: int, path: bytes) -> int | None:
         return None
 
 
-def _walk(directory_fd: int, prefix: bytes) -> Iterator[Entry]:
+def _never(path: bytes, fd: int) -> bool:
+    return False
+
+
+def _walk(directory_fd: int, prefix: bytes, closed: Callable[[bytes, int], bool]) -> Iterator[Entry]:
     for name in names(directory_fd):
         status = status_of(name, directory_fd)
         if status is None:
@@ -88,6 +97,7 @@ def _walk(directory_fd: int, prefix: bytes) -> Iterator[Entry]:
             if fd is None:
                 continue
             try:
-                yield from _walk(fd, path + b"/")
+                if not closed(path, fd):
+                    yield from _walk(fd, path + b"/", closed)
             finally:
                 os.close(fd)

@@ -66,12 +66,16 @@ def test_unusable_command_says_why_and_leaves_nothing(bundle: Bundle, command: s
     assert (outcome.code, outcome.error) == (code, message)
 
 
-def test_a_text_file_is_no_program(bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("no program\n", "exec format error"), ("#!/no/such/shell\n", "no such file or directory")],
+)
+def test_what_the_kernel_does_not_run_says_so_itself(bundle: Bundle, content: str, reason: str) -> None:
     script = bundle.directory / "rootfs/bin/text"
-    script.write_text("no program\n")
+    script.write_text(content)
     script.chmod(0o755)
     outcome = bundle.run("/bin/text")
-    assert (outcome.code, outcome.error) == (126, "exec /bin/text: exec format error")
+    assert (outcome.code, outcome.output) == (255, f"exec /bin/text: {reason}\n")
 
 
 def test_missing_working_directory_is_made(bundle: Bundle) -> None:
@@ -118,7 +122,7 @@ def test_init_that_dies_on_the_way_is_reported(bundle: Bundle) -> None:
         spec["linux"]["sysctl"] = {"net.ipv4.no_such_key": "1"}
 
     outcome = bundle.run("true", change=change)
-    assert "failed to write sysctl net.ipv4.no_such_key=1" in outcome.error
+    assert "open /proc/sys/net/ipv4/no_such_key: no such file or directory" in outcome.error
 
 
 @pytest.mark.needs("overlay")

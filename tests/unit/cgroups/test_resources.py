@@ -217,3 +217,9 @@ def test_v2_refuses_unified_names_that_are_no_controller_files(file: str) -> Non
 def test_v2_refuses_what_only_v1_has(resources: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedResourceError, match="cgroup v2"):
         v2(**resources)
+
+
+@pytest.mark.parametrize(("shares", "text"), [(1, "minimum allowed cpu-shares is 2"), (1 << 19, "maximum allowed cpu")])
+def test_shares_that_the_kernel_would_change_are_refused(shares: int, text: str) -> None:
+    with pytest.raises(UnsupportedResourceError, match=text):
+        v1(cpu={"shares": shares})

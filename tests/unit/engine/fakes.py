@@ -184,6 +184,9 @@ class FakeFiles:
     async def copy_up(self, rootfs: Any, *, path: str, volume: Path) -> bool:
         return False
 
+    async def make_directory(self, rootfs: Any, path: str) -> None:
+        return
+
     async def disk_usage(self, path: Path) -> int:
         return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from moorage.engine.containers.paths import ContainerPaths
-from moorage.engine.exec.files import ExecFiles
+from moorage.engine.exec.files import ExecFiles, ExecRequest
 from moorage.engine.exec.recovering import ExecRecovery
 from moorage.engine.exec.table import ExecNotFoundError, ExecRecord, ExecTable
 from moorage.engine.jobs import Jobs
@@ -60,7 +60,8 @@ async def recover(files: ExecFiles, *states: dict[str, Any]) -> tuple[ExecTable,
 
 
 def known(files: ExecFiles, exec_id: str, *, started: bool = True) -> None:
-    ExecTable(files).add(ExecRecord(id=exec_id, container_id=ID, command=("true",), tty=True, detach_keys=(1,)))
+    request = ExecRequest(id=exec_id, container_id=ID, command=("true",), tty=True, detach_keys=(1,))
+    ExecTable(files).add(ExecRecord(request=request))
     if started:
         files.write_process(ID, exec_id, {})
 
@@ -70,7 +71,7 @@ async def test_one_that_runs_goes_on(files: ExecFiles) -> None:
     table, recorded, _ = await recover(files, {"execs": [{"id": "e1", "pid": 7}]})
     found = table.get("e1")
     assert (found.running, found.pid, found.settled.is_set(), recorded) == (True, 7, True, [])
-    assert (found.command, found.tty, found.detach_keys) == (("true",), True, (1,))
+    assert (found.request.command, found.request.tty, found.request.detach_keys) == (("true",), True, (1,))
 
 
 async def test_one_that_was_not_started_can_still_be(files: ExecFiles) -> None:
@@ -125,12 +126,12 @@ def test_one_that_ended_is_kept_for_some_minutes(files: ExecFiles, monkeypatch: 
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     table = ExecTable(files)
-    table.add(ExecRecord(id="early", container_id=ID, command=("true",)))
+    table.add(ExecRecord(request=ExecRequest(id="early", container_id=ID, command=("true",))))
     table.end("early", 3)
     for seconds, later in ((299, "second"), (2, "third")):
         assert table.get("early").exit_code == 3
         now[0] += seconds
-        table.add(ExecRecord(id=later, container_id=ID, command=("true",)))
+        table.add(ExecRecord(request=ExecRequest(id=later, container_id=ID, command=("true",))))
     with pytest.raises(ExecNotFoundError):
         table.get("early")
     assert table.get("second").exit_code is None

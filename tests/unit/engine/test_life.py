@@ -17,11 +17,11 @@ from moorage.engine.containers.errors import (
     NotRunningError,
     RemovalInProgressError,
     StartRefusedError,
+    start_error,
 )
 from moorage.engine.containers.healing import ContainerHealer
 from moorage.engine.containers.records import ContainerState, ContainerStatus, Health, HealthStatus
 from moorage.engine.containers.restarting import ContainerRestarter
-from moorage.engine.containers.starting import start_error
 from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, WaitResult
 from moorage.engine.launching import AttachedClient
 from moorage.errors import SystemFailureError
@@ -100,11 +100,13 @@ async def test_a_shim_that_dies_fails_the_start(engine: FakeEngine) -> None:
         ('exec: "x": executable file not found in $PATH', 127, "in $PATH: unknown"),
         ('exec: "/etc": is a directory', 126, "is a directory: unknown: permission denied"),
         ("mount: not a directory", 127, "is the expected type"),
+        ('exec: "/loop": stat /loop: too many levels of symbolic links', 128, "symbolic links: unknown"),
     ],
 )
 def test_start_errors_end_with_what_the_command_line_looks_for(cause: str, code: int, ending: str) -> None:
-    error = start_error(cause, exit_code=code)
+    error = start_error("exec failed: ", cause)
     assert error.exit_code == code
+    assert str(error).startswith(f"exec failed: {cause}: unknown")
     assert str(error).endswith(ending)
 
 

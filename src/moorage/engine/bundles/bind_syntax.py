@@ -6,6 +6,7 @@ Spec: Engine API, HostConfig "Binds", "VolumesFrom", "Tmpfs".
 """
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +15,14 @@ from moorage.volumes.models import VolumeNameError, check_name
 
 PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 
-_LABELS: Final = frozenset({"z", "Z"})
-_CONSISTENCIES: Final = frozenset({"consistent", "cached", "delegated", "default"})
+# The words of a mode; of each kind there may be one.
+_MODE_KINDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("ro", "rw"), "access"),
+    **dict.fromkeys(("z", "Z"), "label"),
+    **dict.fromkeys(("consistent", "cached", "delegated"), "consistency"),
+    **dict.fromkeys(PROPAGATIONS, "propagation"),
+    "nocopy": "copy",
+}
 
 _TMPFS_FLAGS: Final = frozenset(
     """
@@ -71,22 +78,26 @@ def parse_bind(text: str) -> BindText:
         InvalidMountError: In Docker's words.
     """
     parts = text.split(":")
-    if len(parts) > 3 or "" in parts[:2]:
-        raise InvalidMountError(f"invalid volume specification: '{text}'")
-    source, destination, mode = "", parts[0], ""
-    if len(parts) == 2 and not parts[1].startswith("/"):
-        # Two parts are SOURCE:DESTINATION; a destination with a mode needs a source.
-        raise InvalidMountError(f"invalid volume specification: '{text}': {_not_absolute(parts[1])}")
-    if len(parts) >= 2:
-        source, destination = parts[0], parts[1]
-    if len(parts) == 3:
-        mode = parts[2]
-    parsed_mode = parse_mode(mode, host_path=source.startswith("/"))
+    refusal = f"invalid volume specification: '{text}'"
+    # A destination with a mode, which looks like SOURCE:DESTINATION, needs a source.
+    if len(parts) > 3 or not parts[0] or (len(parts) == 2 and is_mode(parts[1])):
+        raise InvalidMountError(refusal)
+    source, destination = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+    mode = parse_mode(parts[2] if len(parts) == 3 else "")
+    kind = "bind" if source.startswith("/") else "volume"
     try:
-        cleaned = check_destination(destination)
+        _check_kind(mode, kind=kind)
+        cleaned = check_target(destination)
     except InvalidMountError as error:
-        raise InvalidMountError(f"invalid volume specification: '{text}': {error}") from None
-    return BindText(source=check_source(source), destination=cleaned, mode=parsed_mode)
+        raise InvalidMountError(f'{refusal}: invalid mount config for type "{kind}": {error}') from None
+    return BindText(source=check_source(source), destination=cleaned, mode=mode)
+
+
+def _check_kind(mode: BindMode, *, kind: str) -> None:
+    if kind == "volume" and mode.propagation:
+        raise InvalidMountError("field BindOptions must not be specified")
+    if kind == "bind" and mode.nocopy:
+        raise InvalidMountError("field VolumeOptions must not be specified")
 
 
 def check_source(source: str) -> str:
@@ -110,6 +121,17 @@ def check_volume_name(name: str) -> str:
         raise InvalidMountError(str(error)) from None
 
 
+def check_target(target: str) -> str:
+    """Return the cleaned path of a mount inside the container.
+
+    Raises:
+        InvalidMountError: It is missing, relative, or the root itself.
+    """
+    if not target:
+        raise InvalidMountError("field Target must not be empty")
+    return check_destination(target)
+
+
 def check_destination(destination: str) -> str:
     """Return a cleaned path inside the container.
 
@@ -129,41 +151,31 @@ def _not_absolute(path: str) -> str:
     return f"invalid mount path: '{path}' mount path must be absolute"
 
 
-def parse_mode(text: str, *, host_path: bool) -> BindMode:
+def is_mode(text: str) -> bool:
+    """Tell whether a text is a mode; an empty one is."""
+    words = text.split(",") if text else []
+    kinds = [_MODE_KINDS.get(word) for word in words]
+    return None not in kinds and len(set(kinds)) == len(kinds)
+
+
+def parse_mode(text: str) -> BindMode:
     """Read the comma-separated words of a mode.
 
     Args:
         text: For example ``ro,z``; empty means read-write.
-        host_path: Propagation is for host paths only, ``nocopy`` for volumes only.
 
     Raises:
-        InvalidMountError: A word is unknown, doubled, or of the other kind of mount.
+        InvalidMountError: A word is unknown, or two are of one kind.
     """
-    words = text.split(",") if text else []
-    kinds = [_mode_kind(word, host_path=host_path) for word in words]
-    if None in kinds or len(set(kinds)) != len(kinds):
+    if not is_mode(text):
         raise InvalidMountError(f"invalid mode: {text}")
-    by_kind = dict(zip(kinds, words, strict=True))
+    by_kind = {_MODE_KINDS[word]: word for word in text.split(",") if word}
     return BindMode(
         text=text,
         writable=by_kind.get("access") != "ro",
         propagation=by_kind.get("propagation", ""),
         nocopy="copy" in by_kind,
     )
-
-
-def _mode_kind(word: str, *, host_path: bool) -> str | None:
-    if word in {"ro", "rw"}:
-        return "access"
-    if word in _LABELS:
-        return "label"
-    if word in _CONSISTENCIES:
-        return "consistency"
-    if word in PROPAGATIONS and host_path:
-        return "propagation"
-    if word == "nocopy" and not host_path:
-        return "copy"
-    return None
 
 
 def parse_volumes_from(text: str) -> tuple[str, str]:
@@ -176,9 +188,9 @@ def parse_volumes_from(text: str) -> tuple[str, str]:
         raise InvalidMountError("volumes-from specification cannot be an empty string")
     container, _, mode = text.partition(":")
     if mode:
-        parsed = parse_mode(mode, host_path=False)
-        if parsed.nocopy:
-            raise InvalidMountError(f"invalid mode for volumes-from: {mode}")
+        parsed = parse_mode(mode)
+        if parsed.nocopy or parsed.propagation:
+            raise InvalidMountError(f"invalid mode: {mode}")
     return container, mode
 
 

@@ -15,6 +15,7 @@ from typing import Final
 _OPAQUE: Final = ("trusted.overlay.opaque", "user.overlay.opaque")
 _MOST_STEPS: Final = 256
 """Components walked in all: links may form a ring, and an image is anybody's."""
+_Found = tuple[list[Path], Path, os.stat_result]
 
 
 def read_layered_file(layers: Sequence[Path], path: str, *, limit: int = 1 << 20) -> bytes | None:
@@ -28,28 +29,41 @@ def read_layered_file(layers: Sequence[Path], path: str, *, limit: int = 1 << 20
     Returns:
         None if no layer has it, or what is there is no regular file.
     """
+    found = _find(layers, path)
+    return _read(found[1], limit) if found is not None and stat.S_ISREG(found[2].st_mode) else None
+
+
+def is_layered_directory(layers: Sequence[Path], path: str) -> bool:
+    """Tell whether the merged root would show a directory at an absolute path, perhaps by way of links."""
+    found = _find(layers, path)
+    return found is not None and stat.S_ISDIR(found[2].st_mode)
+
+
+def _find(layers: Sequence[Path], path: str) -> _Found | None:
+    """Return what a path of the root leads to, links followed; None if it is not there."""
+    if not layers:
+        return None
     pending = _parts(path)
-    stack = [list(layers)]
+    root: _Found = ([*layers], layers[0], layers[0].lstat())
+    stack = [root]
     for _ in range(_MOST_STEPS):
         if not pending:
-            break
+            return stack[-1]
+        directories, _, status = stack[-1]
         name = pending.pop()
         if name == "..":
             del stack[max(1, len(stack) - 1) :]
             continue
-        found = _lookup(stack[-1], name)
+        found = _lookup(directories, name) if stat.S_ISDIR(status.st_mode) else None
         if found is None:
-            break
-        directories, top, status = found
-        if stat.S_ISLNK(status.st_mode):
-            target = str(top.readlink())
+            return None
+        if stat.S_ISLNK(found[2].st_mode):
+            target = str(found[1].readlink())
             if target.startswith("/"):
                 del stack[1:]
             pending += _parts(target)
-        elif directories:
-            stack.append(directories)
         else:
-            return _read(top, limit) if not pending and stat.S_ISREG(status.st_mode) else None
+            stack.append(found)
     return None
 
 
@@ -58,7 +72,7 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in {"", "."}]
 
 
-def _lookup(directories: Sequence[Path], name: str) -> tuple[list[Path], Path, os.stat_result] | None:
+def _lookup(directories: Sequence[Path], name: str) -> _Found | None:
     """Return the layers' directories below `name`, its topmost entry, and that entry's status."""
     merged: list[Path] = []
     top: tuple[Path, os.stat_result] | None = None

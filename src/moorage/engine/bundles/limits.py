@@ -179,7 +179,11 @@ def check_limits(resources: R, *, host: HostFacts, update: bool = False) -> tupl
     Raises:
         LimitError: A limit can never hold, in Docker's words.
     """
-    _check_first(resources, host)
+    check_impossible_limits(resources, host)
+    if resources.memory != 0 and resources.memory < _MINIMUM_MEMORY:
+        raise LimitError("Minimum memory limit allowed is 6MB")
+    if resources.nano_cpus:
+        _check_nano_cpus(resources, host)
     if resources.memory_swappiness == _NO_SWAPPINESS:
         resources = msgspec.structs.replace(resources, memory_swappiness=None)
     warnings: list[str] = []
@@ -199,8 +203,12 @@ def check_limits(resources: R, *, host: HostFacts, update: bool = False) -> tupl
     return resources, warnings
 
 
-def _check_first(resources: Resources, host: HostFacts) -> None:
-    """Refuse what is wrong whatever the kernel can do."""
+def check_impossible_limits(resources: Resources, host: HostFacts) -> None:
+    """Refuse what Docker refuses while it reads a request, before anything else is looked at.
+
+    Raises:
+        LimitError: In Docker's words.
+    """
     for what, value in (
         ("bandwidth", resources.io_maximum_bandwidth),
         ("IOPs", resources.io_maximum_iops),
@@ -210,10 +218,6 @@ def _check_first(resources: Resources, host: HostFacts) -> None:
     _check_realtime(resources, host)
     if resources.cpu_shares < 0:
         raise LimitError(f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer")
-    if resources.memory != 0 and resources.memory < _MINIMUM_MEMORY:
-        raise LimitError("Minimum memory limit allowed is 6MB")
-    if resources.nano_cpus:
-        _check_nano_cpus(resources, host)
 
 
 def _check_memory(resources: Resources, *, update: bool) -> None:

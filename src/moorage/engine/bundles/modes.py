@@ -32,39 +32,51 @@ def joined_container(mode: str) -> str | None:
     return mode.removeprefix(_CONTAINER) if mode.startswith(_CONTAINER) else None
 
 
-def check_modes(config: ContainerConfig, host_config: HostConfig) -> None:
-    """Check every namespace mode, and the options that a shared namespace rules out.
+def check_mode(what: str, mode: str) -> None:
+    """Check that a mode is one of those that need no other container.
+
+    Raises:
+        ModeError: It is not, in Docker's words.
+    """
+    if mode not in _PLAIN_MODES[what]:
+        raise ModeError(f"invalid {what} mode: {mode}")
+
+
+def check_process_modes(host_config: HostConfig) -> None:
+    """Check the modes of the namespaces that can be those of another container, and of users.
+
+    Raises:
+        ModeError: One is unknown, in Docker's words.
+        UserNamespaceModeError: The user namespace mode is unknown.
+    """
+    for what, mode in (("IPC", host_config.ipc_mode), ("PID", host_config.pid_mode)):
+        if not joined_container(mode):
+            check_mode(what, mode)
+    requested_size(host_config.userns_mode)
+
+
+def check_shared_network(config: ContainerConfig, host_config: HostConfig) -> None:
+    """Check what the network and UTS modes rule out, and the isolation.
 
     Raises:
         ModeError: In Docker's words.
-        UserNamespaceModeError: The user namespace mode is unknown.
     """
-    for what, mode in (
-        ("IPC", host_config.ipc_mode),
-        ("PID", host_config.pid_mode),
-        ("UTS", host_config.uts_mode),
-        ("cgroup namespace", host_config.cgroupns_mode),
-    ):
-        joinable = what in {"IPC", "PID"} and bool(joined_container(mode))
-        if mode not in _PLAIN_MODES[what] and not joinable:
-            raise ModeError(f"invalid {what} mode: {mode}")
-    requested_size(host_config.userns_mode)
-    if host_config.isolation not in {"", "default"}:
-        raise ModeError(f'invalid isolation "{host_config.isolation}" on linux')
+    _check_network_mode(config, host_config)
     if host_config.uts_mode == "host" and config.hostname:
         raise ModeError("conflicting options: hostname and the UTS mode")
-    _check_network_mode(config, host_config)
+    if host_config.network_mode == "host" and host_config.links:
+        raise ModeError(
+            "conflicting options: host type networking can't be used with links. "
+            "This would result in undefined behavior"
+        )
+    if host_config.isolation.lower() not in {"", "default"}:
+        raise ModeError(f"invalid isolation ({host_config.isolation}): linux only supports 'default'")
 
 
 def _check_network_mode(config: ContainerConfig, host_config: HostConfig) -> None:
     mode = host_config.network_mode
     if mode == _CONTAINER or mode == _CONTAINER.rstrip(":"):
-        raise ModeError("invalid container format container:<name|id>")
-    if mode == "host" and host_config.links:
-        raise ModeError(
-            "conflicting options: host type networking can't be used with links. "
-            "This would result in undefined behavior"
-        )
+        raise ModeError("invalid network mode: invalid container format container:<name|id>")
     if joined_container(mode) is None:
         return
     conflicts = (

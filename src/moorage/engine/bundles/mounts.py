@@ -20,6 +20,7 @@ from moorage.engine.bundles.bind_syntax import (
     InvalidMountError,
     check_destination,
     check_source,
+    check_target,
     check_tmpfs_options,
     check_volume_name,
     parse_bind,
@@ -102,7 +103,7 @@ def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
     """Return an inherited mount as ``--volumes-from X:mode`` makes it."""
     if not mode:
         return planned
-    parsed = parse_mode(mode, host_path=False)
+    parsed = parse_mode(mode)
     return dataclasses.replace(planned, mode=mode, writable=planned.writable and parsed.writable, copy_up=False)
 
 
@@ -157,15 +158,15 @@ def plan_mount(mount: Mount) -> PlannedMount:
     """
     try:
         _check_option_blocks(mount)
-        return _by_type(mount)
+        planned = _by_type(mount)
     except InvalidMountError as error:
         raise InvalidMountError(f'invalid mount config for type "{mount.type}": {error}') from None
+    check_volume_name(planned.name)
+    return planned
 
 
 def _by_type(mount: Mount) -> PlannedMount:
-    if not mount.target:
-        raise InvalidMountError("field Target must not be empty")
-    destination = check_destination(mount.target)
+    destination = check_target(mount.target)
     match mount.type:
         case "bind":
             return _from_bind_mount(mount, destination)
@@ -198,7 +199,7 @@ def _from_bind_mount(mount: Mount, destination: str) -> PlannedMount:
     options = mount.bind_options
     propagation = (options.propagation if options else None) or _DEFAULT_PROPAGATION
     if propagation not in PROPAGATIONS:
-        raise InvalidMountError(f'invalid propagation mode: "{propagation}"')
+        raise InvalidMountError(f"invalid propagation mode: {propagation}")
     if options and options.read_only_non_recursive and options.read_only_force_recursive:
         raise InvalidMountError("ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive")
     if options and (options.read_only_non_recursive or options.read_only_force_recursive) and not mount.read_only:
@@ -220,11 +221,11 @@ def _from_volume_mount(mount: Mount, destination: str) -> PlannedMount:
     options = mount.volume_options
     driver = options.driver_config if options else None
     subpath = (options.subpath if options else None) or ""
-    if subpath.startswith("/") or ".." in subpath.split("/"):
-        raise InvalidMountError(f"invalid subpath: {subpath} must be a relative path within the volume")
-    name = check_volume_name(mount.source or "")
+    name = mount.source or ""
     if subpath and not name:
         raise InvalidMountError("must not set Subpath when using anonymous volumes")
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise InvalidMountError("subpath must be a relative path within the volume")
     return PlannedMount(
         kind=MountKind.VOLUME,
         name=name,

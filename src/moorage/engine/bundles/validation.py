@@ -13,12 +13,13 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import HostConfig, LogConfig, RestartPolicy, UpdateRequest
-from moorage.engine.bundles.bind_syntax import parse_volumes_from
+from moorage.engine.bundles.bind_syntax import check_destination, parse_volumes_from
 from moorage.engine.bundles.capabilities import normalize
 from moorage.engine.bundles.devices import parse_rule
 from moorage.engine.bundles.host_facts import HostFacts
-from moorage.engine.bundles.limits import check_limits
-from moorage.engine.bundles.modes import check_modes
+from moorage.engine.bundles.limits import check_impossible_limits, check_limits
+from moorage.engine.bundles.modes import check_mode, check_process_modes, check_shared_network
+from moorage.engine.bundles.mounts import plan_mount
 from moorage.engine.bundles.security import parse_security_options
 from moorage.errors import ConflictError, InvalidParameterError, NotSupportedError
 from moorage.logs.options import CACHE_OPTIONS
@@ -50,7 +51,7 @@ _RLIMITS: Final = frozenset(
     sigpending stack
     """.split()
 )
-_HOSTNAME_BYTES: Final = 63
+_HOSTNAME_BYTES: Final = 64
 _SIGNAL_NUMBERS: Final = range(1, signal.NSIG)
 _REAL_TIME: Final = signal.SIGRTMAX - signal.SIGRTMIN
 _SIGNAL_NUMBER: Final = re.compile(r"[+-]?\d+", re.ASCII)
@@ -107,29 +108,50 @@ def check_create(
 ) -> tuple[HostConfig, list[str]]:
     """Return the host configuration to store, and the warnings for the client.
 
+    Of several mistakes the one that Docker finds first is told; all of them come before the
+    question whether there is such an image.
+
     Args:
-        config: Merged with the image's.
+        config: As sent.
         host_config: As sent.
         host: What this kernel and this daemon have.
         log: The daemon's own log configuration, for a container that names no driver.
 
     Raises:
         InvalidParameterError: One of its subclasses, in Docker's words.
+    """
+    check_shared_network(config, host_config)
+    check_impossible_limits(host_config, host)
+    _check_config(config)
+    _check_host_config(host_config)
+    if len(config.hostname.encode()) > _HOSTNAME_BYTES:
+        raise InvalidRequestError(f'hostname "{config.hostname}" is too long (maximum {_HOSTNAME_BYTES} bytes)')
+    limited, warnings = check_limits(_with_usual_limits(host_config), host=host)
+    _check_platform(host_config, host)
+    if host_config.network_mode == "host" and host_config.port_bindings:
+        warnings.append("Published ports are discarded when using host network mode")
+    return _with_defaults(limited, host=host, log=log), warnings
+
+
+def check_later(config: ContainerConfig, host_config: HostConfig) -> None:
+    """Check what Docker looks at once it has found the image.
+
+    Args:
+        config: Merged with the image's.
+
+    Raises:
+        InvalidParameterError: One of its subclasses, in Docker's words.
         NotSupportedError: An option that this engine does not have.
     """
-    _check_config(config)
-    check_modes(config, host_config)
-    _check_security(host_config)
-    _check_host_options(host_config)
-    check_restart_policy(host_config.restart_policy, auto_remove=host_config.auto_remove)
-    check_policy_fits(host_config.restart_policy, config)
+    parse_security_options(host_config.security_opt or ())
+    for text in host_config.volumes_from or ():
+        parse_volumes_from(text)
+    for rule in host_config.device_cgroup_rules or ():
+        parse_rule(rule)
     _check_ulimits(host_config)
-    if host.systemd_cgroups and host_config.cgroup_parent:
-        check_slice(host_config.cgroup_parent)
-    if host_config.runtime and host_config.runtime not in host.runtimes:
-        raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
-    limited, warnings = check_limits(_with_usual_limits(host_config), host=host)
-    return _with_defaults(limited, host=host, log=log), warnings
+    check_policy_fits(host_config.restart_policy, config)
+    if host_config.storage_opt:
+        raise UnsupportedOptionError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 
 
 def check_update(current: HostConfig, change: UpdateRequest) -> HostConfig:
@@ -163,7 +185,7 @@ def check_change(change: UpdateRequest, *, host: HostFacts) -> tuple[UpdateReque
     Raises:
         InvalidParameterError: The limits contradict each other, in Docker's words.
     """
-    check_restart_policy(change.restart_policy, auto_remove=False)
+    check_restart_policy(change.restart_policy)
     return check_limits(change, host=host, update=True)
 
 
@@ -180,7 +202,7 @@ def _check_cpu_update(current: HostConfig, change: UpdateRequest) -> None:
             )
 
 
-def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
+def check_restart_policy(policy: RestartPolicy) -> None:
     """Check a restart policy.
 
     Raises:
@@ -202,8 +224,6 @@ def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
         )
     if count < 0:
         raise InvalidRequestError("invalid restart policy: maximum retry count cannot be negative")
-    if auto_remove and name != "no":
-        raise InvalidRequestError("can't create 'AutoRemove' container with restart policy")
 
 
 def check_policy_fits(policy: RestartPolicy, config: ContainerConfig) -> None:
@@ -225,13 +245,11 @@ def _check_config(config: ContainerConfig) -> None:
         raise InvalidRequestError(
             f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
         )
+    if config.stop_signal:
+        parse_signal(config.stop_signal)
     for variable in config.env or ():
         if not _ENVIRONMENT.fullmatch(variable):
             raise InvalidRequestError(f"invalid environment variable: {variable}")
-    if len(config.hostname.encode()) > _HOSTNAME_BYTES:
-        raise InvalidRequestError(f"invalid hostname: {config.hostname!r} is longer than {_HOSTNAME_BYTES} bytes")
-    if config.stop_signal:
-        parse_signal(config.stop_signal)
     if config.healthcheck is not None:
         _check_health(config.healthcheck)
 
@@ -271,25 +289,35 @@ def parse_signal(text: str) -> int:
     return int(number) + distance
 
 
-def _check_security(host_config: HostConfig) -> None:
-    parse_security_options(host_config.security_opt or ())
+def _check_host_config(host_config: HostConfig) -> None:
+    policy = host_config.restart_policy
+    if host_config.auto_remove and policy.name not in {"", "no"}:
+        raise InvalidRequestError("can't create 'AutoRemove' container with restart policy")
+    for mount in host_config.mounts or ():
+        plan_mount(mount)
+    check_restart_policy(policy)
     normalize(host_config.cap_add or (), field="CapAdd")
     normalize(host_config.cap_drop or (), field="CapDrop")
+    if "" in host_config.annotations:
+        raise InvalidRequestError("invalid Annotations: the empty string is not permitted as an annotation key")
 
 
-def _check_host_options(host_config: HostConfig) -> None:
-    for rule in host_config.device_cgroup_rules or ():
-        parse_rule(rule)
-    for text in host_config.volumes_from or ():
-        parse_volumes_from(text)
+def _check_platform(host_config: HostConfig, host: HostFacts) -> None:
+    check_process_modes(host_config)
     if host_config.shm_size < 0:
         raise InvalidRequestError("SHM size can not be less than 0")
+    check_mode("UTS", host_config.uts_mode)
     if not -1000 <= host_config.oom_score_adj <= 1000:
         raise InvalidRequestError(
             f"Invalid value {host_config.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
-    if host_config.storage_opt:
-        raise UnsupportedOptionError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    if host.systemd_cgroups and host_config.cgroup_parent:
+        check_slice(host_config.cgroup_parent)
+    if host_config.runtime and host_config.runtime not in host.runtimes:
+        raise InvalidRequestError(f"unknown or invalid runtime name: {host_config.runtime}")
+    for destination in host_config.tmpfs or {}:
+        check_destination(destination)
+    check_mode("cgroup namespace", host_config.cgroupns_mode)
 
 
 def check_slice(parent: str) -> None:
@@ -326,7 +354,7 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
     filled: dict[str, Any] = {
         "network_mode": _network_mode(host_config.network_mode),
         "ipc_mode": host_config.ipc_mode or "private",
-        "cgroupns_mode": host_config.cgroupns_mode or _cgroupns_mode(host_config, host),
+        "cgroupns_mode": host_config.cgroupns_mode or _cgroupns_mode(host),
         "shm_size": host_config.shm_size or _SHM_SIZE,
         "runtime": host_config.runtime or host.default_runtime,
         "oom_kill_disable": bool(host_config.oom_kill_disable),
@@ -353,9 +381,8 @@ def _network_mode(mode: str) -> str:
     return "bridge" if mode in {"", "default"} else mode
 
 
-def _cgroupns_mode(host_config: HostConfig, host: HostFacts) -> str:
-    # A privileged container is expected to see the host's groups, as on version 1.
-    return "private" if host.cgroup_version == 2 and not host_config.privileged else "host"
+def _cgroupns_mode(host: HostFacts) -> str:
+    return "private" if host.cgroup_version == 2 else "host"
 
 
 def _paths(given: Sequence[str] | None, default: Sequence[str], *, privileged: bool) -> list[str] | None:

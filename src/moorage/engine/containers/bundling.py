@@ -34,7 +34,7 @@ from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.link_environment import link_environment
 from moorage.engine.containers.links import named_links
 from moorage.engine.containers.mounting import MountPreparer
-from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.paths import NETWORK_FILES, ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -51,7 +51,6 @@ from moorage.oci.digest import ChainID
 
 _OLDEST_VERSION = "1.0.2"
 _UNEDITED = "resolv.conf.hash"
-_NETWORK_FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
 _JOINED_NAMESPACES = {"network_mode": ("network", "net"), "ipc_mode": ("ipc", "ipc"), "pid_mode": ("pid", "pid")}
 
 
@@ -219,7 +218,7 @@ class Bundler:
                     # Any container may read them: others may share this one's network.
                     label = shared_label(record.labels.mount).encode()
                     os.setxattr(directory / name, "security.selinux", label)
-        return {destination: str(directory / name) for name, destination in _NETWORK_FILES.items()}
+        return {destination: str(directory / name) for name, destination in NETWORK_FILES.items()}
 
     def volume_failure(self, record: ContainerRecord, cause: str) -> str:
         """Return Docker's sentence if a start failed because a volume could not be mounted; "" if not."""

@@ -11,23 +11,25 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from moorage import faults
-from moorage.api.containers import ContainerConfig, ContainerCreateRequest, config_of
+from moorage.api.containers import NOT_SENT, ContainerConfig, ContainerCreateRequest, config_of
 from moorage.api.host_config import HostConfig, LogConfig
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
+from moorage.engine.bundles.layered import is_layered_directory
 from moorage.engine.bundles.merging import merge_image_config
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
 from moorage.engine.bundles.security import module_warnings
-from moorage.engine.bundles.validation import check_create
+from moorage.engine.bundles.validation import check_create, check_later
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
 from moorage.engine.containers.mounting import MountPreparer, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name, new_id
-from moorage.engine.containers.ports import EventPublisher, Images, Networks, SnapshotPins, Snapshots
+from moorage.engine.containers.ports import EventPublisher, FileJobs, Images, Networks, SnapshotPins, Snapshots
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import attachments_for, sandbox_request
@@ -40,6 +42,7 @@ from moorage.logs.options import validate_log_options
 from moorage.networks.errors import NetworkNotFoundError
 from moorage.oci.digest import ChainID
 from moorage.oci.platform import host_platform, parse_platform
+from moorage.snapshots.rootfs import Rootfs
 from moorage.state.containers import NameTakenError
 
 
@@ -76,6 +79,7 @@ class ContainerCreator:
     networks: Networks
     snapshots: Snapshots
     mounts: MountPreparer
+    files: FileJobs
     host_paths: HostPaths
     events: EventPublisher
     jobs: Jobs
@@ -101,25 +105,24 @@ class ContainerCreator:
         Spec: Engine API, POST /containers/create.
         """
         asked = config_of(request)
-        if asked == ContainerConfig():
+        if request.image == NOT_SENT and asked == ContainerConfig():
             raise RequestRefusedError("config cannot be empty in order to create a container")
         wanted = parse_platform(platform) if platform else None
+        limited, more = check_create(asked, self._with_defaults(request), host=self.host(), log=self.defaults().log)
         # Without an image it begins with nothing but what is mounted.
-        image = self.images.resolve(request.image, platform=wanted) if request.image else None
+        image = self.images.resolve(asked.image, platform=wanted) if asked.image else None
         warnings = [] if wanted or image is None else _platform_warnings(image)
         # A start mostly follows at once.
         self.expect_move()
         container_id = new_id()
         config = merge_image_config(asked, image.config.config if image else None)
-        host_config, more = check_create(
-            config, self._with_defaults(request), host=self.host(), log=self.defaults().log
-        )
-        await self.userns.check(host_config)
-        more += module_warnings(host_config, apparmor=self.modules.apparmor, selinux=self.modules.selinux)
-        log = host_config.log_config
+        check_later(config, limited)
+        await self.userns.check(limited)
+        more += module_warnings(limited, apparmor=self.modules.apparmor, selinux=self.modules.selinux)
+        log = limited.log_config
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
-            host_config = bound_links(self._resolve_modes(host_config), self._link_target)
+            host_config = bound_links(self._resolve_modes(limited), self._link_target)
             mounts = self._plan_mounts(config, host_config)
             labels = self.selinux.labels(host_config)
         await self.host_paths.check_sources(mounts)
@@ -128,7 +131,7 @@ class ContainerCreator:
             name="",
             definition=ContainerDefinition(
                 created_ns=time.time_ns(),
-                image=request.image,
+                image=asked.image,
                 image_id=image.id if image else "",
                 manifest=image.manifest if image else "",
                 chain_ids=tuple(image.chain_ids) if image else (),
@@ -198,6 +201,7 @@ class ContainerCreator:
             rootfs = await self.snapshots.prepare_container(record.id, top)
             undo.push_async_callback(self.snapshots.remove_container, record.id)
             faults.point("create:files-made")
+            await self._make_working_directory(record.config.working_dir, rootfs)
             if record.definition.mounts:
                 mounts = await self.mounts.prepare(record.definition.mounts, rootfs=rootfs)
                 undo.push_async_callback(self.mounts.discard, mounts)
@@ -208,6 +212,11 @@ class ContainerCreator:
             faults.point("create:recorded")
             undo.pop_all()
         return record
+
+    async def _make_working_directory(self, path: str, rootfs: Rootfs) -> None:
+        """Make it now, because files may be copied there before the start; most images have it."""
+        if path and not is_layered_directory([Path(layer) for layer in rootfs.image_request()], path):
+            await self.files.make_directory(rootfs, path)
 
     def _named(self, record: ContainerRecord, name: str) -> ContainerRecord:
         if name:

@@ -3,7 +3,18 @@
 Clients match these wordings, so they are part of the API.
 """
 
+from typing import Final
+
 from moorage.errors import ConflictError, InvalidParameterError, NotFoundError, NotModifiedError, SystemFailureError
+
+_DENIED: Final = "permission denied"
+_MOUNT_HINT: Final = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+_NOT_EXECUTABLE: Final = 126
+_NOT_FOUND: Final = 127
+_UNKNOWN: Final = 128
 
 
 class ContainerNotFoundError(NotFoundError):
@@ -102,6 +113,29 @@ class StartRefusedError(InvalidParameterError):
     def __init__(self, message: str, *, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def start_error(trouble: str, cause: str) -> StartRefusedError | StartFailedError:
+    """Return the error of a process that could not be started, in Docker's words.
+
+    The exit code is taken from the words, because clients do the same.
+
+    Args:
+        trouble: What runtimes and Docker put before the cause.
+        cause: What the runtime said.
+    """
+    text = f"{trouble}{cause}: unknown"
+    lowered = cause.lower()
+    if _DENIED in lowered:
+        return StartRefusedError(text, exit_code=_NOT_EXECUTABLE)
+    if "is a directory" in lowered:
+        # The command line looks for these two words to choose exit code 126.
+        return StartRefusedError(f"{text}: {_DENIED}", exit_code=_NOT_EXECUTABLE)
+    if "not a directory" in lowered:
+        return StartRefusedError(f"{text}: {_MOUNT_HINT}", exit_code=_NOT_FOUND)
+    if "executable file not found" in lowered or "no such file or directory" in lowered:
+        return StartRefusedError(text, exit_code=_NOT_FOUND)
+    return StartFailedError(text, exit_code=_UNKNOWN)
 
 
 class RequestFailedError(SystemFailureError):

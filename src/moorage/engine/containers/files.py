@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import MountKind, PlannedMount
 from moorage.engine.containers.mounting import MountPreparer
+from moorage.engine.containers.paths import NETWORK_FILES, ContainerPaths
 from moorage.engine.containers.ports import Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.oci.digest import ChainID
@@ -18,6 +20,7 @@ class ContainerRoots:
 
     snapshots: Snapshots
     mounts: MountPreparer
+    paths: ContainerPaths
 
     def rootfs(self, record: ContainerRecord) -> Rootfs:
         """Return a container's layers."""
@@ -27,12 +30,23 @@ class ContainerRoots:
     def files(self, record: ContainerRecord) -> ContainerFiles:
         """Return a container's files with its mounts, as it sees them itself."""
         root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
-        return ContainerFiles(root=root, mounts=self._mounts(record), read_only=record.host_config.readonly_rootfs)
+        mounts = [*self._network_files(record), *self._mounts(record)]
+        return ContainerFiles(root=root, mounts=mounts, read_only=record.host_config.readonly_rootfs)
 
     def bare_files(self, record: ContainerRecord) -> ContainerFiles:
         """Return a container's files without what is mounted in it."""
         root = RunningRoot(record.state.pid) if record.state.has_process else self.rootfs(record)
         return ContainerFiles(root=root)
+
+    def _network_files(self, record: ContainerRecord) -> list[Mount]:
+        """Return what every run mounts in `/etc`; a container that never ran has none of it."""
+        directory = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
+        read_only = record.host_config.readonly_rootfs
+        return [
+            Mount(source=directory / name, target=destination, read_only=read_only)
+            for name, destination in NETWORK_FILES.items()
+            if (directory / name).exists()
+        ]
 
     def _mounts(self, record: ContainerRecord) -> list[Mount]:
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,8 @@ class ContainerGroups:
         parent = record.host_config.cgroup_parent or self.parent
         if self.systemd:
             return f"{parent or DEFAULT_SLICE}:{_UNIT_PREFIX}:{record.id}"
-        return f"/{(parent or _DEFAULT_PARENT).strip('/')}/{record.id}"
+        # From the top, so that nothing leads above it.
+        return posixpath.join(posixpath.normpath(f"/{(parent or _DEFAULT_PARENT).strip('/')}"), record.id)
 
     def prepare(self, record: ContainerRecord) -> None:
         """Make what has to be there before a container's cgroup is.

@@ -6,6 +6,10 @@ the run root.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+NETWORK_FILES: Final = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
+"""Files in a container's directory that are mounted in it, and where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ class FileJobs(Protocol):
     async def copy_up(self, rootfs: Rootfs, *, path: str, volume: Path) -> bool:
         """Fill an empty volume with what the image has at `path`."""
 
+    async def make_directory(self, rootfs: Rootfs, path: str) -> None:
+        """Make a directory of a container that is not running, and those above it."""
+
     async def disk_usage(self, path: Path) -> int:
         """Return the bytes that the files below a directory take."""
 

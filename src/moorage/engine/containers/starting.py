@@ -25,7 +25,7 @@ from moorage.engine.containers.errors import (
     AlreadyRunningError,
     ContainerStateError,
     StartFailedError,
-    StartRefusedError,
+    start_error,
 )
 from moorage.engine.containers.leftovers import Leftovers
 from moorage.engine.containers.locks import ContainerLocks
@@ -233,7 +233,7 @@ class ContainerStarter:
                 raise StartFailedError(f"{_RESTORE_TROUBLE}{error}: unknown", exit_code=error.exit_code) from error
             if sentence := self.bundler.volume_failure(record, str(error)):
                 raise StartFailedError(sentence, exit_code=error.exit_code) from error
-            raise start_error(str(error), exit_code=error.exit_code) from error
+            raise start_error(_START_TROUBLE, str(error)) from error
 
     async def _record_failure(self, record: ContainerRecord, message: str, *, exit_code: int) -> None:
         self.networks.close_sandbox(record.id)
@@ -287,20 +287,3 @@ def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_
         health=(record.state.health or Health()).of_next_run() if check_of(record.config) else None,
         sandbox=opened.sandbox if opened else None,
     )
-
-
-def start_error(cause: str, *, exit_code: int) -> StartRefusedError | StartFailedError:
-    """Return the error of a start whose cause the runtime gave, in Docker's words."""
-    text = f"{_START_TROUBLE}{cause}: unknown"
-    lowered = cause.lower()
-    if "is a directory" in lowered and "permission denied" not in lowered:
-        # The command line looks for these two words to choose exit code 126.
-        text += ": permission denied"
-    elif "not a directory" in lowered:
-        text += (
-            ": Are you trying to mount a directory onto a file (or vice-versa)? "
-            "Check if the specified host path exists and is the expected type"
-        )
-    if exit_code in {126, 127}:
-        return StartRefusedError(text, exit_code=exit_code)
-    return StartFailedError(text, exit_code=exit_code)

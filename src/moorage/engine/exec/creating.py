@@ -19,6 +19,7 @@ from moorage.engine.containers.errors import (
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.exec.files import ExecRequest
 from moorage.engine.exec.table import ExecRecord, ExecTable
 
 
@@ -38,14 +39,15 @@ class ExecCreator:
             ContainerNotFoundError: Nothing matches `reference`.
             ConflictError: The container does not run, or is paused.
             InvalidParameterError: There is no command.
+            RequestFailedError: The detach keys are none, which Docker counts as its own failure.
         """
+        if not request.cmd:
+            raise RequestRefusedError("No exec command specified")
         record = self.registry.resolve(reference)
         check_active(record, reference)
-        if not request.cmd:
-            raise RequestRefusedError("no exec command specified")
         self.expect_move()
-        keys = parse_detach_keys(request.detach_keys)
-        added = ExecRecord(
+        keys = _detach_keys(request.detach_keys)
+        asked = ExecRequest(
             id=secrets.token_hex(32),
             container_id=record.id,
             command=tuple(request.cmd),
@@ -60,6 +62,7 @@ class ExecCreator:
             detach_keys=keys,
             console_size=request.console_size,
         )
+        added = ExecRecord(request=asked)
         try:
             self.table.add(added)
         except FileNotFoundError:
@@ -69,6 +72,13 @@ class ExecCreator:
             raise RequestFailedError(f"exec {added.id[:12]}: {error}") from error
         publish(self.events, record, "exec_create", added)
         return added.id
+
+
+def _detach_keys(text: str) -> tuple[int, ...]:
+    try:
+        return parse_detach_keys(text)
+    except RequestRefusedError as error:
+        raise RequestFailedError(f"Invalid escape keys ({text}) provided") from error
 
 
 def check_active(record: ContainerRecord, reference: str) -> None:
@@ -87,5 +97,5 @@ def check_active(record: ContainerRecord, reference: str) -> None:
 
 def publish(events: EventPublisher, record: ContainerRecord, action: str, added: ExecRecord) -> None:
     """Publish an event whose action carries the command, as Docker's do."""
-    text = f"{action}: {added.command[0]} {' '.join(added.command[1:])}"
+    text = f"{action}: {added.request.command[0]} {' '.join(added.request.command[1:])}"
     events.publish("container", text, record.id, record.event_attributes(execID=added.id))

@@ -29,7 +29,15 @@ _SUFFIXES: Final = (_REQUEST, _PROCESS, _PROCESS + EXEC_EXIT_SUFFIX, _DONE)
 
 
 class ExecRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asked for when it created a process; see `ExecRecord` for the fields."""
+    """What was asked for when a process was created.
+
+    Attributes:
+        id: 64 lower-case hex digits.
+        user: Empty for the container's own.
+        env: What is added, as `NAME=value`.
+        detach_keys: Bytes of the sequence that lets the client go.
+        console_size: Rows and columns, if the client said.
+    """
 
     id: str
     container_id: str

@@ -14,6 +14,7 @@ from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.exec.creating import publish
+from moorage.engine.exec.files import ExecRequest
 from moorage.engine.exec.starting import ExecStarter
 from moorage.engine.exec.table import ExecRecord, ExecTable
 from moorage.engine.health import ProbeOutcome, Prober
@@ -77,9 +78,10 @@ class ExecProber:
         Raises:
             MoorageError: It cannot be started.
         """
-        added = ExecRecord(
+        request = ExecRequest(
             id=secrets.token_hex(32), container_id=record.id, command=tuple(command), stdout=True, stderr=True
         )
+        added = ExecRecord(request=request)
         self.table.add(added, kept=False)
         publish(self.events, record, "exec_create", added)
         ours, theirs = socket.socketpair()

@@ -8,8 +8,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.tasks import Task
 from moorage.engine.exec.exits import ExecExits
@@ -52,7 +50,7 @@ class ExecRecovery:
             self.jobs.spawn(_kill(task, exec_id), key=f"probe:{exec_id}")
 
     def _adopt(self, request: ExecRequest, running: dict[str, int], ended: dict[str, int]) -> None:
-        added = ExecRecord(**msgspec.structs.asdict(request))
+        added = ExecRecord(request=request)
         where = (request.container_id, request.id)
         if (end := self.files.recorded_end(*where)) is not None:
             self.table.restore(added, exit_code=end.exit_code, pid=end.pid, ended_at=end.ended_at)

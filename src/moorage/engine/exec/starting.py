@@ -19,7 +19,7 @@ from moorage.engine.bundles.spec import environment
 from moorage.engine.bundles.writing import CONFIG_FILE
 from moorage.engine.containers.attaching import attach_message
 from moorage.engine.containers.bundling import Bundler
-from moorage.engine.containers.errors import ContainerStateError, StartFailedError, StartRefusedError
+from moorage.engine.containers.errors import ContainerStateError, StartFailedError, StartRefusedError, start_error
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
@@ -31,7 +31,8 @@ from moorage.engine.exec.table import ExecRecord, ExecTable
 from moorage.errors import MoorageError
 
 # The words that runc and Docker put before the cause; see the same in a container's start.
-_TROUBLE = "OCI runtime exec failed: exec failed: unable to start container process: "
+_TROUBLE = "OCI runtime exec failed: exec failed: "
+_LATE_TROUBLE = "unable to start container process: "
 _NOT_EXECUTABLE = 126
 
 
@@ -110,9 +111,9 @@ class ExecStarter:
         size: tuple[int, int] | None = None,
     ) -> None:
         attach = attach_message(
-            streams=(added.stdin, added.stdout, added.stderr),
+            streams=(added.request.stdin, added.request.stdout, added.request.stderr),
             multiplex=multiplexed,
-            detach_keys=added.detach_keys,
+            detach_keys=added.request.detach_keys,
             leftover=leftover,
         )
         await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=size)
@@ -133,17 +134,21 @@ class ExecStarter:
             request = {
                 "id": added.id,
                 "process_file": self.files.write_process(record.id, added.id, self._process(record, added)),
-                "terminal": added.tty,
-                "stdin": added.stdin,
+                "terminal": added.request.tty,
+                "stdin": added.request.stdin,
                 "attach": attach,
-                "console_size": list(size) if (size := console_size or added.console_size) else None,
+                "console_size": list(size) if (size := console_size or added.request.console_size) else None,
             }
             faults.point("exec:described")
             pid = await self.tasks.get(record.id).exec(request, fds=fds)
             faults.point("exec:started")
         except LaunchFailedError as error:
-            self.table.end(added.id, error.exit_code)
-            raise _start_error(str(error), exit_code=error.exit_code) from error
+            failure = start_error(_TROUBLE + _LATE_TROUBLE, str(error))
+            self.table.end(added.id, failure.exit_code)
+            raise failure from error
+        except (StartRefusedError, StartFailedError) as failure:
+            self.table.end(added.id, failure.exit_code)
+            raise
         except BaseException:
             self.table.end(added.id, _NOT_EXECUTABLE)
             raise
@@ -156,30 +161,26 @@ class ExecStarter:
         """Return the container's own process, changed by what the request says."""
         config_file = self.paths.bundle(record.id) / CONFIG_FILE
         process: dict[str, Any] = msgspec.json.decode(config_file.read_bytes())["process"]
-        user = self.bundler.user(record, added.user or record.config.user)
+        cwd = added.request.working_dir or record.config.working_dir or "/"
+        if not cwd.startswith("/"):
+            raise start_error(_TROUBLE, "Cwd must be an absolute path")
+        user = self.bundler.user(record, added.request.user or record.config.user)
         bounding = process["capabilities"]["bounding"]
-        if added.privileged:
+        if added.request.privileged:
             bounding = effective_capabilities(add=(), drop=(), privileged=True)
         held = bounding if user.uid == 0 else []
         env = environment(
-            self.bundler.config(record), hostname=self.bundler.hostname(record), home=user.home, tty=added.tty
+            self.bundler.config(record), hostname=self.bundler.hostname(record), home=user.home, tty=added.request.tty
         )
         process.pop("consoleSize", None)
         return process | {
-            "terminal": added.tty,
-            "args": list(added.command),
-            "env": merge_environment(env, added.env),
-            "cwd": added.working_dir or record.config.working_dir or "/",
+            "terminal": added.request.tty,
+            "args": list(added.request.command),
+            "env": merge_environment(env, added.request.env),
+            "cwd": cwd,
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": sorted({user.gid, *user.additional_gids})},
             "capabilities": {"bounding": bounding, "effective": held, "permitted": held},
         }
-
-
-def _start_error(cause: str, *, exit_code: int) -> StartRefusedError | StartFailedError:
-    text = f"{_TROUBLE}{cause}: unknown"
-    if exit_code in {126, 127}:
-        return StartRefusedError(text, exit_code=exit_code)
-    return StartFailedError(text, exit_code=exit_code)
 
 
 async def _tell(connection: socket.socket, text: bytes, *, multiplexed: bool) -> None:

@@ -28,30 +28,13 @@ class ExecRecord:
     """One added process; a change is a new record.
 
     Attributes:
-        id: 64 lower-case hex digits.
-        user: As asked for; empty for the container's own.
-        env: What the request adds, as `NAME=value`.
-        detach_keys: Bytes of the sequence that lets the client go.
-        console_size: Rows and columns, if the client said.
         pid: As the host counts; kept after its end, as Docker does.
         exit_code: None while it runs or waits to be started.
         ended_at: `time.monotonic()` of its end.
         settled: Set once it runs, or cannot.
     """
 
-    id: str
-    container_id: str
-    command: tuple[str, ...]
-    user: str = ""
-    working_dir: str = ""
-    env: tuple[str, ...] = ()
-    tty: bool = False
-    privileged: bool = False
-    stdin: bool = False
-    stdout: bool = False
-    stderr: bool = False
-    detach_keys: tuple[int, ...] = ()
-    console_size: tuple[int, int] | None = None
+    request: ExecRequest
     running: bool = False
     pid: int = 0
     exit_code: int | None = None
@@ -59,9 +42,14 @@ class ExecRecord:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def request(self) -> ExecRequest:
-        """What was asked for."""
-        return ExecRequest(**{name: getattr(self, name) for name in ExecRequest.__struct_fields__})
+    def id(self) -> str:
+        """What clients name it by."""
+        return self.request.id
+
+    @property
+    def container_id(self) -> str:
+        """The container it runs in."""
+        return self.request.container_id
 
 
 class ExecTable:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.engine.bundles.layered import read_layered_file
+from moorage.engine.bundles.layered import is_layered_directory, read_layered_file
 
 
 @pytest.fixture
@@ -74,3 +74,14 @@ def test_any_path_stays_below_the_layers(tmp_path_factory: pytest.TempPathFactor
     (root / "layer/a/b").mkdir(parents=True, exist_ok=True)
     (root / "a").write_text("outside")
     assert read_layered_file([root / "layer"], path) is None
+
+
+def test_directories_are_found_by_way_of_links(layers: list[Path]) -> None:
+    (layers[2] / "srv/app").mkdir(parents=True)
+    (layers[1] / "home").symlink_to("/srv/../srv")
+    (layers[0] / "etc/file").touch()
+    asked = ("/", "/etc", "/srv/app/.", "/home/app", "/no", "/etc/file", "/etc/file/x", "/srv/app/..")
+    assert [path for path in asked if is_layered_directory(layers, path)] == [
+        "/", "/etc", "/srv/app/.", "/home/app", "/srv/app/..",
+    ]  # fmt: skip
+    assert not is_layered_directory([], "/etc")

@@ -93,26 +93,41 @@ def test_plan_mount_refuses(mount: Mount, message: str) -> None:
         plan_mount(mount)
 
 
+BIND = 'invalid mount config for type "bind": '
+VOLUME = 'invalid mount config for type "volume": '
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "reason"),
     [
-        "",
-        ":",
-        "a:",
-        ":/x",
-        "aa:b",
-        "a:/b",
-        "/a:/b:wrong",
-        "/a:/b:ro,rw",
-        "/a:/b:nocopy",
-        "vol:/x:rslave",
-        "/a:/",
-        "a:/b:c:d",
+        ("", ""),
+        (":", ""),
+        ("a:", ""),
+        (":/x", ""),
+        ("/x:ro", ""),
+        ("a:/b:c:d", ""),
+        ("aa:b", f": {VOLUME}invalid mount path: 'b' mount path must be absolute"),
+        ("/aa:b", f": {BIND}invalid mount path: 'b' mount path must be absolute"),
+        ("/a:/", f": {BIND}invalid specification: destination can't be '/'"),
+        ("/a:/b:nocopy", f": {BIND}field VolumeOptions must not be specified"),
+        ("vol:/x:rslave", f": {VOLUME}field BindOptions must not be specified"),
     ],
 )
-def test_parse_bind_refuses(text: str) -> None:
-    with pytest.raises(InvalidMountError):
+def test_parse_bind_says_what_is_wrong_as_docker_does(text: str, reason: str) -> None:
+    with pytest.raises(InvalidMountError) as caught:
         parse_bind(text)
+    assert str(caught.value) == f"invalid volume specification: '{text}'{reason}"
+
+
+@pytest.mark.parametrize("mode", ["wrong", "ro,rw", "z,Z", "default", "ro,ro"])
+def test_parse_bind_refuses_modes(mode: str) -> None:
+    with pytest.raises(InvalidMountError, match=f"^invalid mode: {mode}$"):
+        parse_bind(f"/a:/b:{mode}")
+
+
+def test_a_wrong_volume_name_is_no_wrong_mount() -> None:
+    with pytest.raises(InvalidMountError, match=r"^create \.bad:"):
+        plan_mount(Mount(type="volume", source=".bad", target="/x"))
 
 
 @given(st.text(max_size=40))
@@ -127,5 +142,6 @@ def test_parse_bind_returns_or_raises_its_own_error(text: str) -> None:
 
 def test_volumes_from() -> None:
     assert parse_volumes_from("web:ro") == ("web", "ro")
-    with pytest.raises(InvalidMountError):
-        parse_volumes_from("web:sideways")
+    for mode in ("sideways", "nocopy", "rshared"):
+        with pytest.raises(InvalidMountError, match=f"^invalid mode: {mode}$"):
+            parse_volumes_from(f"web:{mode}")

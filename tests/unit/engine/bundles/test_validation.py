@@ -12,15 +12,17 @@ from moorage.api.host_config import (
     DeviceMapping,
     HostConfig,
     LogConfig,
+    PortBinding,
     RestartPolicy,
     ThrottleDevice,
     Ulimit,
     UpdateRequest,
     WeightDevice,
 )
+from moorage.api.mounts import Mount
 from moorage.engine.bundles.host_facts import HostFacts, format_list, parse_list
 from moorage.engine.bundles.limits import check_limits
-from moorage.engine.bundles.validation import check_change, check_create, check_update, parse_signal
+from moorage.engine.bundles.validation import check_change, check_create, check_later, check_update, parse_signal
 from moorage.errors import ConflictError, MoorageError
 
 FEATURES = frozenset(
@@ -43,7 +45,10 @@ MIB = 1024 * 1024
 
 
 def create(config: ContainerConfig | None = None, **host_config: Any) -> tuple[HostConfig, list[str]]:
-    return check_create(config or ContainerConfig(), HostConfig(**host_config), host=HOST, log=LOG)
+    config = config or ContainerConfig()
+    checked = check_create(config, HostConfig(**host_config), host=HOST, log=LOG)
+    check_later(config, checked[0])
+    return checked
 
 
 def test_defaults_are_filled_in() -> None:
@@ -107,7 +112,9 @@ def test_systempaths_unconfined_is_kept_as_empty_lists() -> None:
         ({"uts_mode": "private"}, "invalid UTS mode: private"),
         ({"cgroupns_mode": "x"}, "invalid cgroup namespace mode: x"),
         ({"userns_mode": "private"}, "invalid user namespace mode: private"),
-        ({"isolation": "hyperv"}, 'invalid isolation "hyperv" on linux'),
+        ({"isolation": "hyperv"}, r"invalid isolation \(hyperv\): linux only supports 'default'"),
+        ({"annotations": {"": "x"}}, "the empty string is not permitted as an annotation key"),
+        ({"mounts": [Mount(type="bind", target="/x")]}, 'invalid mount config for type "bind": field Source must not'),
         ({"network_mode": "container:"}, "invalid container format container:<name|id>"),
         ({"network_mode": "container:x", "dns": ["1.1.1.1"]}, "conflicting options: dns and the network mode"),
         ({"network_mode": "container:x", "publish_all_ports": True}, "port publishing and the container type network"),
@@ -127,7 +134,7 @@ def test_check_create_refuses(fields: dict[str, Any], message: str) -> None:
     [
         (ContainerConfig(working_dir="here"), "the working directory 'here' is invalid"),
         (ContainerConfig(env=["=x"]), "invalid environment variable: =x"),
-        (ContainerConfig(hostname="h" * 64), "longer than 63 bytes"),
+        (ContainerConfig(hostname="h" * 65), r"is too long \(maximum 64 bytes\)"),
         (ContainerConfig(stop_signal="SIGFISH"), "invalid signal: SIGFISH"),
         (ContainerConfig(healthcheck=HealthConfig(interval=10)), "Interval in Healthcheck cannot be less than 1ms"),
         (ContainerConfig(healthcheck=HealthConfig(retries=-1)), "Retries in Healthcheck cannot be negative"),
@@ -136,6 +143,43 @@ def test_check_create_refuses(fields: dict[str, Any], message: str) -> None:
 def test_check_create_refuses_config(config: ContainerConfig, message: str) -> None:
     with pytest.raises(MoorageError, match=message):
         create(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "message"),
+    [
+        # Each pair holds two mistakes, and the message is of the one that Docker finds first.
+        ({"working_dir": "here"}, {"network_mode": "container:x", "dns": ["1.1.1.1"]}, "conflicting options: dns"),
+        ({"working_dir": "here"}, {"isolation": "x"}, "invalid isolation"),
+        ({"working_dir": "here", "stop_signal": "x"}, {}, "the working directory"),
+        ({"stop_signal": "x", "env": [""]}, {}, "invalid signal"),
+        ({"env": [""]}, {"auto_remove": True, "restart_policy": RestartPolicy(name="x")}, "environment variable"),
+        ({}, {"auto_remove": True, "restart_policy": RestartPolicy(name="x")}, "AutoRemove"),
+        ({}, {"mounts": [Mount(type="x", target="/x")], "restart_policy": RestartPolicy(name="x")}, "mount type"),
+        ({}, {"restart_policy": RestartPolicy(name="x"), "cap_add": ["x"]}, "restart policy"),
+        ({"hostname": "h" * 65}, {"cap_add": ["x"]}, "CapAdd"),
+        ({"hostname": "h" * 65}, {"memory": 1}, "hostname"),
+        ({}, {"memory": 1, "ipc_mode": "x"}, "Minimum memory limit"),
+        ({}, {"ipc_mode": "x", "shm_size": -1}, "IPC mode"),
+        ({}, {"uts_mode": "x", "oom_score_adj": 5000}, "UTS mode"),
+        ({}, {"runtime": "x", "tmpfs": {"x": ""}}, "runtime name"),
+        ({}, {"tmpfs": {"x": ""}, "security_opt": ["x"]}, "mount path must be absolute"),
+    ],
+)
+def test_the_first_mistake_is_told(config: dict[str, Any], fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MoorageError, match=message):
+        create(ContainerConfig(**config), **fields)
+
+
+def test_ports_of_a_container_in_the_hosts_network_are_warned_about() -> None:
+    _, warnings = create(network_mode="host", port_bindings={"80/tcp": [PortBinding(host_port="80")]})
+    assert warnings == ["Published ports are discarded when using host network mode"]
+
+
+def test_a_privileged_container_of_a_unified_host_has_a_cgroup_namespace_too() -> None:
+    host = dataclasses.replace(HOST, cgroup_version=2)
+    checked, _ = check_create(ContainerConfig(), HostConfig(privileged=True), host=host, log=LOG)
+    assert checked.cgroupns_mode == "private"
 
 
 def test_what_the_kernel_cannot_do_is_a_warning_and_cleared() -> None:
