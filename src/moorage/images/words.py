@@ -5,6 +5,7 @@ Pure. Only what `docker import --change` and `docker commit --change` need; ther
 Spec: Dockerfile reference, "Environment replacement".
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -12,21 +13,33 @@ from typing import Final
 from moorage.errors import InvalidParameterError
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BRACED: Final = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<operator>:?[-+])(?P<word>[^}]*))?\}")
+_BRACED: Final = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<operator>:?[-+?])(?P<word>[^}]*))?\}")
+_MODIFIER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(?P<modifier>:?.)")
+
+
+_OPERATORS: Final = frozenset({"-", "+", "?", ":-", ":+", ":?"})
 
 
 class BadSubstitutionError(InvalidParameterError):
-    """A variable is written in a way that means nothing."""
+    """A variable is written in a way that means nothing, or must have a value."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(f"failed to process {text!r}: unsupported substitution")
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"failed to process {quoted(text)}: {reason}")
 
 
 class UnclosedQuoteError(InvalidParameterError):
     """A quote has no end."""
 
     def __init__(self, text: str, quote: str) -> None:
-        super().__init__(f"failed to process {text!r}: unexpected end of statement while looking for matching {quote}")
+        kind = "double" if quote == '"' else "single"
+        super().__init__(
+            f"failed to process {quoted(text)}: unexpected end of statement while looking for matching {kind}-quote"
+        )
+
+
+def quoted(text: str) -> str:
+    """Return a text in double quotes, as Go shows it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def split_words(text: str) -> list[str]:
@@ -81,19 +94,32 @@ def _variable(text: str, at: int, *, variables: Mapping[str, str]) -> tuple[str,
     if match := _NAME.match(text, at):
         return variables.get(match[0], ""), match.end()
     if match := _BRACED.match(text, at):
-        return _operate(match, variables=variables), match.end()
+        return _operate(text, match, variables=variables), match.end()
     if text[at : at + 1] == "{":
-        raise BadSubstitutionError(text)
+        raise BadSubstitutionError(text, _why(text, at))
     return "$", at
 
 
-def _operate(match: re.Match[str], *, variables: Mapping[str, str]) -> str:
+def _why(text: str, at: int) -> str:
+    """Say what is wrong with the braces that begin at a place."""
+    if text[at + 1 : at + 2] in {"{", "}", ":"}:
+        return "syntax error: bad substitution"
+    match = _MODIFIER.match(text, at)
+    if match and match["modifier"] not in {"}", *_OPERATORS}:
+        return f"unsupported modifier ({match['modifier']}) in substitution"
+    return "syntax error: missing '}'"
+
+
+def _operate(text: str, match: re.Match[str], *, variables: Mapping[str, str]) -> str:
     name, operator, word = match["name"], match["operator"] or "", match["word"] or ""
     value = variables.get(name)
     # The colon makes an empty value count as none.
     given = bool(value) if operator.startswith(":") else value is not None
     if operator.endswith("+"):
         return expand(word, variables=variables) if given else ""
+    if operator.endswith("?") and not given:
+        missing = f"is not allowed to be {'unset' if value is None else 'empty'}"
+        raise BadSubstitutionError(text, f"{name}: {word or missing}")
     if operator.endswith("-") and not given:
         return expand(word, variables=variables)
     return value or ""

@@ -5,7 +5,6 @@ Spec: Engine API, POST /containers/create; POST /containers/{id}/update.
 
 import posixpath
 import re
-import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import msgspec
 
 from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.api.host_config import HostConfig, LogConfig, RestartPolicy, UpdateRequest
+from moorage.api.signals import parse_signal
 from moorage.engine.bundles.bind_syntax import check_destination, parse_volumes_from
 from moorage.engine.bundles.capabilities import normalize
 from moorage.engine.bundles.devices import parse_rule
@@ -52,10 +52,6 @@ _RLIMITS: Final = frozenset(
     """.split()
 )
 _HOSTNAME_BYTES: Final = 64
-_SIGNAL_NUMBERS: Final = range(1, signal.NSIG)
-_REAL_TIME: Final = signal.SIGRTMAX - signal.SIGRTMIN
-_SIGNAL_NUMBER: Final = re.compile(r"[+-]?\d+", re.ASCII)
-_SIGNAL_NAME: Final = re.compile(r"(?:SIG)?([A-Z0-9]+)([+-]\d+)?", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"[^=\0][^\0]*", re.DOTALL)
 
 
@@ -265,28 +261,6 @@ def _check_health(health: HealthConfig) -> None:
             raise InvalidRequestError(f"{name} in Healthcheck cannot be less than 1ms")
     if health.retries < 0:
         raise InvalidRequestError("Retries in Healthcheck cannot be negative")
-
-
-def parse_signal(text: str) -> int:
-    """Return the number of a signal given as ``15``, ``TERM``, ``SIGTERM`` or ``RTMIN+3``.
-
-    Raises:
-        InvalidRequestError: There is no such signal.
-    """
-    if _SIGNAL_NUMBER.fullmatch(text) and int(text) != 0:
-        if int(text) not in _SIGNAL_NUMBERS:
-            raise InvalidRequestError(f"the linux daemon does not support signal {int(text)}")
-        return int(text)
-    match = _SIGNAL_NAME.fullmatch(text.upper())
-    number = match and getattr(signal.Signals, f"SIG{match[1]}", None)
-    if match is None or number is None:
-        raise InvalidRequestError(f"invalid signal: {text}")
-    distance = int(match[2] or 0)
-    # Real-time signals are counted from either end of theirs, and there are no others to count.
-    furthest = {"RTMIN": _REAL_TIME, "RTMAX": -_REAL_TIME}.get(match[1], 0)
-    if not min(0, furthest) <= distance <= max(0, furthest):
-        raise InvalidRequestError(f"invalid signal: {text}")
-    return int(number) + distance
 
 
 def _check_host_config(host_config: HostConfig) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from moorage import faults
-from moorage.engine.bundles.validation import parse_signal
+from moorage.api.signals import parse_signal
 from moorage.engine.containers.errors import NotRunningError, RequestFailedError
 from moorage.engine.containers.last_resort import LastResort
 from moorage.engine.containers.locks import ContainerLocks

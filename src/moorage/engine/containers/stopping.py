@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from moorage.engine.bundles.validation import parse_signal
+from moorage.api.signals import parse_signal
 from moorage.engine.containers.errors import AlreadyStoppedError, NotRunningError, RequestFailedError
 from moorage.engine.containers.killing import ContainerKiller, stop_signal
 from moorage.engine.containers.ports import EventPublisher

@@ -20,9 +20,10 @@ from moorage.api.host_config import (
     WeightDevice,
 )
 from moorage.api.mounts import Mount
+from moorage.api.signals import parse_signal
 from moorage.engine.bundles.host_facts import HostFacts, format_list, parse_list
 from moorage.engine.bundles.limits import check_limits
-from moorage.engine.bundles.validation import check_change, check_create, check_later, check_update, parse_signal
+from moorage.engine.bundles.validation import check_change, check_create, check_later, check_update
 from moorage.errors import ConflictError, MoorageError
 
 FEATURES = frozenset(
