@@ -49,6 +49,35 @@ def test_the_first_mistake_decides(moord: Daemon, body: dict[str, Any], status: 
     assert (answered, text[: len(message)]) == (status, message)
 
 
+def test_what_is_stored_is_clean(moord: Daemon) -> None:
+    body = {"Image": "busybox", "WorkingDir": "/a/../tmp/./x/", "ExposedPorts": {"80": {}, "53/UDP": {}}}
+    moord.api("POST", "/v1.50/containers/create?name=clean", body)
+    shown = json.loads(moord.docker("inspect", "-f", "{{json .Config}}", "clean"))
+    assert (shown["WorkingDir"], sorted(shown["ExposedPorts"])) == ("/tmp/x", ["53/udp", "80/tcp"])
+    assert create(moord, {"Image": "busybox", "ExposedPorts": {"x/tcp": {}}}) == (
+        400, "invalid JSON: invalid port 'x': invalid syntax",
+    )  # fmt: skip
+
+
+def test_a_container_without_networking_is_on_no_network(moord: Daemon) -> None:
+    body = {"Image": "busybox", "Cmd": ["ls", "/sys/class/net"], "NetworkDisabled": True}
+    moord.api("POST", "/v1.50/containers/create?name=alone", body)
+    assert moord.docker("start", "-a", "alone") == "lo"
+    assert moord.inspect("alone", "json .NetworkSettings.Networks") == "{}"
+    assert moord.inspect("alone", ".HostConfig.NetworkMode") == "bridge"
+
+
+def test_a_start_that_finds_no_user_is_no_wrong_request(moord: Daemon) -> None:
+    moord.docker("create", "--name", "stranger", "-u", "nobody-here", "busybox", "true")
+    with pytest.raises(AssertionError, match=r"500 .*unable to find user nobody-here"):
+        moord.api("POST", "/containers/stranger/start")
+
+
+def test_links_have_two_parts(moord: Daemon) -> None:
+    body = {"Image": "busybox", "HostConfig": {"Links": ["a:b:c"]}}
+    assert create(moord, body) == (400, "bad format for links: a:b:c")
+
+
 def test_a_cgroup_parent_leads_nowhere_above_the_top(moord: Daemon) -> None:
     parent = f"{moord.cgroup_parent}/../{moord.cgroup_parent}"
     assert moord.docker("run", "--rm", "--cgroup-parent", parent, "busybox", "echo", "inside") == "inside"

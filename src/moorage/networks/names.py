@@ -62,15 +62,17 @@ def extra_hosts(written: Iterable[str], *, gateways: Sequence[str]) -> list[tupl
     """
     entries = []
     for value in written:
-        name, _, address = value.partition(":")
+        name, separator, address = value.partition(":")
         address = address.strip("[]")
         if address == HOST_GATEWAY:
             if not gateways:
                 raise InvalidAttachmentError("unable to derive the IP value for host-gateway")
             entries += [(gateway, name) for gateway in gateways]
             continue
-        if not name or not _is_address(address):
+        if not name or not separator:
             raise InvalidAttachmentError(f'bad format for add-host: "{value}"')
+        if not _is_address(address):
+            raise InvalidAttachmentError(f'invalid IP address in add-host: "{address}"')
         entries.append((address, name))
     return entries
 

@@ -71,7 +71,7 @@ class Resolution:
 
     def path_of(self, sandbox: Sandbox) -> str:
         """Return the file a sandbox's resolver reads, "" for one that can have no resolver."""
-        return "" if sandbox.mode in {"host", "none"} else str(self._resolver_path(sandbox.container_id))
+        return "" if sandbox.mode in {"host", "none", ""} else str(self._resolver_path(sandbox.container_id))
 
     def resolver_file(self, request: SandboxRequest, sandbox: Sandbox | None) -> str:
         """Return a container's resolv.conf; write what its resolver reads if it has one."""

@@ -5,7 +5,9 @@ Pure.
 Spec: Engine API, POST /containers/create; image-spec, config.md "config".
 """
 
+import posixpath
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,12 +15,43 @@ from moorage.api.containers import ContainerConfig, HealthConfig
 from moorage.errors import InvalidParameterError
 from moorage.oci.image_config import ContainerDefaults, Healthcheck
 
+_HIGHEST_PORT: Final = 65535
+
 
 class NoCommandError(InvalidParameterError):
     """Neither the request nor the image says what to run."""
 
     def __init__(self) -> None:
         super().__init__("no command specified")
+
+
+class InvalidExposedPortError(InvalidParameterError):
+    """A key of the exposed ports is no port."""
+
+    def __init__(self, port: str) -> None:
+        # Docker finds it while it reads the body.
+        super().__init__(f"invalid JSON: invalid port '{port}': invalid syntax")
+
+
+def canonical_config(config: ContainerConfig) -> ContainerConfig:
+    """Return a request's configuration with its path and its ports as they are stored.
+
+    Raises:
+        InvalidPortError: What is exposed is no port, in Docker's words.
+    """
+    path = config.working_dir
+    if path.startswith("/"):
+        # normpath keeps a leading "//", which POSIX allows and nobody means.
+        path = "/" + posixpath.normpath(path).lstrip("/")
+    ports = {_canonical_port(port): value for port, value in config.exposed_ports.items()}
+    return msgspec.structs.replace(config, working_dir=path, exposed_ports=ports)
+
+
+def _canonical_port(text: str) -> str:
+    number, _, protocol = text.partition("/")
+    if not number.isdecimal() or not number.isascii() or int(number) > _HIGHEST_PORT:
+        raise InvalidExposedPortError(number)
+    return f"{int(number)}/{(protocol or 'tcp').lower()}"
 
 
 def merge_image_config(config: ContainerConfig, image: ContainerDefaults | None) -> ContainerConfig:
@@ -39,7 +72,7 @@ def merge_image_config(config: ContainerConfig, image: ContainerDefaults | None)
         config,
         user=config.user or defaults.user,
         exposed_ports={**(defaults.exposed_ports or {}), **config.exposed_ports},
-        env=_environment(defaults.env or (), config.env or ()),
+        env=_environment(defaults.env or (), config.env or ()) or config.env,
         cmd=cmd,
         entrypoint=entrypoint,
         volumes={**(defaults.volumes or {}), **(config.volumes or {})} or None,

@@ -94,17 +94,16 @@ def plan_mounts(
         explicit[planned.destination] = planned
     merged = {planned.destination: planned for planned in inherited} | explicit
     for destination in config.volumes or {}:
-        cleaned = check_destination(destination)
+        # Of an image's volume the first slash may be missing.
+        cleaned = check_destination(f"/{destination}")
         merged.setdefault(cleaned, _anonymous_volume(cleaned))
     return tuple(sorted(merged.values(), key=lambda planned: planned.destination.count("/")))
 
 
 def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
     """Return an inherited mount as ``--volumes-from X:mode`` makes it."""
-    if not mode:
-        return planned
-    parsed = parse_mode(mode)
-    return dataclasses.replace(planned, mode=mode, writable=planned.writable and parsed.writable, copy_up=False)
+    writable = planned.writable and parse_mode(mode).writable
+    return dataclasses.replace(planned, mode="", writable=writable, copy_up=False)
 
 
 def _explicit_mounts(host_config: HostConfig) -> Iterable[PlannedMount]:
@@ -139,7 +138,7 @@ def _from_bind(text: str, *, volume_driver: str) -> PlannedMount:
         destination=parsed.destination,
         driver=volume_driver or "local",
         # Docker labels a volume as shared unless told otherwise, and says so in inspect.
-        mode=parsed.mode.text or ("z" if parsed.source else ""),
+        mode=parsed.mode.text or "z",
         writable=parsed.mode.writable,
         copy_up=not parsed.mode.nocopy,
         anonymous=not parsed.source,

@@ -334,10 +334,20 @@ def _with_defaults(host_config: HostConfig, *, host: HostFacts, log: LogConfig) 
         "oom_kill_disable": bool(host_config.oom_kill_disable),
         "restart_policy": host_config.restart_policy if host_config.restart_policy.name else RestartPolicy(name="no"),
         "log_config": _log_config(host_config.log_config, default=log),
+        "security_opt": _security_options(host_config),
         "masked_paths": _paths(host_config.masked_paths, masked, privileged=host_config.privileged),
         "readonly_paths": _paths(host_config.readonly_paths, READONLY_PATHS, privileged=host_config.privileged),
     }
     return msgspec.structs.replace(host_config, **filled)
+
+
+def _security_options(host_config: HostConfig) -> list[str] | None:
+    """Who sees the host's processes or everything is not confined by labels, unless the request has some."""
+    options = host_config.security_opt
+    unconfined = host_config.privileged or "host" in {host_config.ipc_mode, host_config.pid_mode}
+    if not unconfined or any(option.partition("=")[0] == "label" for option in options or ()):
+        return options
+    return [*(options or ()), "label=disable"]
 
 
 def _log_config(asked: LogConfig, *, default: LogConfig) -> LogConfig:

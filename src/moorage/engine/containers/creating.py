@@ -20,7 +20,7 @@ from moorage.api.containers import NOT_SENT, ContainerConfig, ContainerCreateReq
 from moorage.api.host_config import HostConfig, LogConfig
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
 from moorage.engine.bundles.layered import is_layered_directory
-from moorage.engine.bundles.merging import merge_image_config
+from moorage.engine.bundles.merging import canonical_config, merge_image_config
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
 from moorage.engine.bundles.security import module_warnings
@@ -104,7 +104,7 @@ class ContainerCreator:
 
         Spec: Engine API, POST /containers/create.
         """
-        asked = config_of(request)
+        asked = canonical_config(config_of(request))
         if request.image == NOT_SENT and asked == ContainerConfig():
             raise RequestRefusedError("config cannot be empty in order to create a container")
         wanted = parse_platform(platform) if platform else None
@@ -137,7 +137,7 @@ class ContainerCreator:
                 chain_ids=tuple(image.chain_ids) if image else (),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,
-                attachments=attachments_for(host_config, request.networking_config),
+                attachments=attachments_for(config, host_config, request.networking_config),
                 mounts=mounts,
                 labels=labels,
             ),

@@ -15,11 +15,15 @@ import msgspec
 
 from moorage.api.host_config import HostConfig
 from moorage.engine.containers.records import ContainerRecord
-from moorage.errors import MoorageError
+from moorage.errors import InvalidParameterError, MoorageError
 from moorage.networks.names import link_names
 
 Resolve = Callable[[str], ContainerRecord]
 """Finds a container by ID or name; raises a `MoorageError` if there is none."""
+
+
+class LinkError(InvalidParameterError):
+    """A link is written wrong."""
 
 
 def links_of(record: ContainerRecord) -> dict[str, str]:
@@ -33,10 +37,12 @@ def bound_links(host_config: HostConfig, resolve: Resolve) -> HostConfig:
     """Return a host configuration whose links lead to containers and not to names.
 
     Raises:
-        MoorageError: A container is not there.
+        MoorageError: A container is not there, or a link is written wrong.
     """
     if host_config.network_mode != "bridge" or not host_config.links:
         return host_config
+    if wrong := next((link for link in host_config.links if link.count(":") > 1), None):
+        raise LinkError(f"bad format for links: {wrong}")
     links = [f"{resolve(container).id}:{alias}" for container, alias in map(link_names, host_config.links)]
     return msgspec.structs.replace(host_config, links=links)
 

@@ -5,6 +5,7 @@ Pure.
 
 from collections.abc import Mapping
 
+from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
 from moorage.api.networks import NetworkingConfig
 from moorage.engine.bundles.modes import joined_container
@@ -13,9 +14,11 @@ from moorage.networks.attachment import read_attachments
 from moorage.networks.models import Attachment, ContainerNetworks, PortBinding, SandboxRequest
 
 
-def attachments_for(host_config: HostConfig, networking: NetworkingConfig | None) -> tuple[Attachment, ...]:
-    """Return the networks a new container joins; none if it shares another one's."""
-    if joined_container(host_config.network_mode) is not None:
+def attachments_for(
+    config: ContainerConfig, host_config: HostConfig, networking: NetworkingConfig | None
+) -> tuple[Attachment, ...]:
+    """Return the networks a new container joins; none if it shares another one's, or wants none at all."""
+    if config.network_disabled or joined_container(host_config.network_mode) is not None:
         return ()
     endpoints = networking.endpoints_config if networking else None
     return read_attachments(endpoints, mode=host_config.network_mode)
@@ -29,7 +32,7 @@ def sandbox_request(record: ContainerRecord) -> SandboxRequest:
         container_name=record.name,
         hostname=config.hostname,
         domainname=config.domainname,
-        mode=host.network_mode,
+        mode=_mode(record),
         attachments=record.definition.attachments,
         port_bindings=_port_bindings(host),
         exposed=frozenset(config.exposed_ports),
@@ -50,7 +53,7 @@ def container_networks(record: ContainerRecord) -> ContainerNetworks:
         hostname=record.config.hostname,
         running=record.state.running,
         pid=record.state.pid,
-        mode=record.host_config.network_mode,
+        mode=_mode(record),
         attachments=record.definition.attachments,
         exposed=frozenset(record.config.exposed_ports),
         port_bindings=_port_bindings(record.host_config),
@@ -59,6 +62,11 @@ def container_networks(record: ContainerRecord) -> ContainerNetworks:
         dns_options=tuple(record.host_config.dns_options or ()),
         sandbox=record.state.sandbox,
     )
+
+
+def _mode(record: ContainerRecord) -> str:
+    """Return the network mode; of a container without networking, which is not even on the network `none`, ""."""
+    return "" if record.config.network_disabled else record.host_config.network_mode
 
 
 def _port_bindings(host: HostConfig) -> Mapping[str, tuple[PortBinding, ...]]:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ from moorage.engine.health import check_of
 from moorage.engine.host_paths import HostPaths
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor
-from moorage.errors import MoorageError, SystemFailureError
+from moorage.errors import InvalidParameterError, MoorageError, SystemFailureError
 from moorage.networks.sandboxes import OpenedSandbox
 
 _NETWORK_TROUBLE: Final = "failed to set up container networking"
@@ -167,7 +167,8 @@ class ContainerStarter:
                     stack.callback(opened.close_listeners)
                 self.tasks.add(task)
                 await self._settle_paths(record, task)
-                bundle = self.bundler.make(record, opened.sandbox if opened else None)
+                with _failures_of_the_host():
+                    bundle = self.bundler.make(record, opened.sandbox if opened else None)
                 if checkpoint:
                     bundle.launch["checkpoint"] = checkpoint
                 self._start_shim(task, bundle, opened)
@@ -256,6 +257,15 @@ class ContainerStarter:
         if record.host_config.auto_remove:
             # The lock is held here, and the removal wants it too.
             self.jobs.spawn(self.auto_remove(record.id), key=f"auto-remove:{record.id}")
+
+
+@contextlib.contextmanager
+def _failures_of_the_host() -> Iterator[None]:
+    """To Docker a container that can't be described (its user, its devices) was no wrong request to start it."""
+    try:
+        yield
+    except InvalidParameterError as error:
+        raise StartFailedError(str(error), exit_code=_EXIT_UNKNOWN) from error
 
 
 def _check_startable(state: ContainerState) -> None:

@@ -150,7 +150,8 @@ def _with_checked_options(mount: Mount, version: Version) -> Mount:
         for name, _ in foreign:
             raise RequestRefusedError(f'{name} must not be specified on mount type "{mount.type}"')
         return mount
-    changes: dict[str, object] = {attribute: None for _, attribute in foreign}
+    # Those of a bind are refused later: no version passed over them.
+    changes: dict[str, object] = {attribute: None for name, attribute in foreign if name != "BindOptions"}
     if mount.type == "bind" and mount.bind_options is not None:
         changes["bind_options"] = msgspec.structs.replace(mount.bind_options, create_mountpoint=False)
     return msgspec.structs.replace(mount, **changes)

@@ -8,7 +8,14 @@ from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
 from moorage.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
 from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_bind, parse_volumes_from
-from moorage.engine.bundles.mounts import MountKind, PlannedMount, plan_mount, plan_mounts, spec_mounts
+from moorage.engine.bundles.mounts import (
+    MountKind,
+    PlannedMount,
+    plan_mount,
+    plan_mounts,
+    spec_mounts,
+    with_volumes_from_mode,
+)
 
 
 def plan(**host_config: object) -> tuple[PlannedMount, ...]:
@@ -138,6 +145,18 @@ def test_parse_bind_returns_or_raises_its_own_error(text: str) -> None:
         return
     assert parsed.destination.startswith("/")
     assert ".." not in parsed.destination.split("/")
+
+
+def test_an_image_s_volume_may_lack_its_first_slash() -> None:
+    (planned,) = plan_mounts(ContainerConfig(volumes={"data": {}}), HostConfig())
+    assert (planned.destination, planned.anonymous) == ("/data", True)
+
+
+def test_inherited_mounts_show_no_mode() -> None:
+    donated = PlannedMount(kind=MountKind.VOLUME, name="v", destination="/v", mode="z")
+    assert with_volumes_from_mode(donated, "").mode == ""
+    inherited = with_volumes_from_mode(donated, "ro")
+    assert (inherited.mode, inherited.writable, inherited.copy_up) == ("", False, False)
 
 
 def test_volumes_from() -> None:

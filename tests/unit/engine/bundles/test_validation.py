@@ -172,6 +172,17 @@ def test_the_first_mistake_is_told(config: dict[str, Any], fields: dict[str, Any
         create(ContainerConfig(**config), **fields)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"privileged": True}, {"ipc_mode": "host"}, {"pid_mode": "host", "security_opt": ["apparmor=x"]}]
+)
+def test_who_sees_the_host_has_no_label_unless_it_asks(fields: dict[str, Any]) -> None:
+    checked, _ = create(**fields)
+    assert (checked.security_opt or [])[-1] == "label=disable"
+    asked = ["label=user:x"]
+    checked, _ = create(**fields | {"security_opt": asked})
+    assert checked.security_opt == asked
+
+
 def test_ports_of_a_container_in_the_hosts_network_are_warned_about() -> None:
     _, warnings = create(network_mode="host", port_bindings={"80/tcp": [PortBinding(host_port="80")]})
     assert warnings == ["Published ports are discarded when using host network mode"]
