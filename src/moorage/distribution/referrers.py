@@ -6,34 +6,32 @@ Spec: distribution-spec, "Listing Referrers".
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from moorage.distribution.manifests import StoredManifest
-from moorage.oci import media_types
+from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
+from moorage.oci.manifest import Index
 
 
-def referrers_index(found: Iterable[tuple[Digest, int, StoredManifest]], *, artifact_type: str | None = None) -> bytes:
+def referrers_index(found: Iterable[Descriptor], *, artifact_type: str | None = None) -> bytes:
     """Return the index as it is sent.
 
     Args:
-        found: Digest, size in bytes and content of each manifest that refers to the subject.
         artifact_type: List only manifests of this type.
     """
-    entries = [
-        _descriptor(digest, size, manifest)
-        for digest, size, manifest in sorted(found, key=lambda each: each[0])
-        if artifact_type is None or manifest.artifact_type == artifact_type
-    ]
-    return msgspec.json.encode({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries})
+    listed = [each for each in found if artifact_type is None or each.artifact_type == artifact_type]
+    return msgspec.json.encode(Index(manifests=tuple(sorted(listed, key=lambda each: each.digest))))
 
 
-def _descriptor(digest: Digest, size: int, manifest: StoredManifest) -> dict[str, Any]:
-    entry: dict[str, Any] = {"mediaType": manifest.media_type, "digest": digest, "size": size}
-    if manifest.artifact_type:
-        entry["artifactType"] = manifest.artifact_type
-    if manifest.annotations:
-        entry["annotations"] = manifest.annotations
-    return entry
+def describe(digest: Digest, size: int, manifest: StoredManifest) -> Descriptor:
+    """Return a manifest's entry in the index.
+
+    Args:
+        size: Bytes of the manifest.
+    """
+    return Descriptor(
+        media_type=manifest.media_type, digest=digest, size=size, artifact_type=manifest.artifact_type or None,
+        annotations=manifest.annotations or None,
+    )  # fmt: skip

@@ -14,7 +14,9 @@ from moorage.distribution import layout
 from moorage.distribution.errors import RegistryRefusal
 from moorage.distribution.manifests import StoredManifest, read_manifest
 from moorage.distribution.names import algorithm_of, content_digest
+from moorage.distribution.referrers import describe
 from moorage.distribution.storage.ports import ObjectFacts, ObjectMissingError, ObjectStore
+from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
 
 
@@ -165,15 +167,15 @@ class Repositories:
         """Return the digests of all manifests of a repository."""
         return await self._linked(layout.revisions(repository))
 
-    async def referrers(self, repository: str, subject: Digest) -> list[tuple[Digest, int, StoredManifest]]:
-        """Return digest, size and content of each manifest that refers to a subject."""
+    async def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
+        """Describe each manifest that refers to a subject."""
         found = []
         for digest in await self._linked(layout.referrers(repository, subject)):
             try:
                 raw, manifest = await self.manifest(repository, digest)
             except RegistryRefusal:
                 continue  # removed between the two looks
-            found.append((digest, len(raw), manifest))
+            found.append(describe(digest, len(raw), manifest))
         return found
 
     # Tags
@@ -205,13 +207,13 @@ class Repositories:
         """
         if not await self.store.names(layout.repository(repository)):
             raise RegistryRefusal("NAME_UNKNOWN", "repository name not known to registry", detail={"name": repository})
-        return _page(await self.store.names(layout.tags(repository)), after=after, limit=limit)
+        return page(await self.store.names(layout.tags(repository)), after=after, limit=limit)
 
     # The whole registry
 
     async def catalog(self, *, after: str = "", limit: int | None = None) -> tuple[list[str], bool]:
         """Return a page of repositories in order, and whether more follow."""
-        return _page(sorted([name async for name in self.all()]), after=after, limit=limit)
+        return page(sorted([name async for name in self.all()]), after=after, limit=limit)
 
     async def all(self, below: str = "") -> AsyncIterator[str]:
         """Yield the names of all repositories that hold a manifest, in no order."""
@@ -270,7 +272,8 @@ def check_content(raw: bytes, expected: Digest) -> None:
         raise RegistryRefusal("DIGEST_INVALID", message, detail={"digest": expected})
 
 
-def _page(names: list[str], *, after: str, limit: int | None) -> tuple[list[str], bool]:
+def page(names: list[str], *, after: str, limit: int | None) -> tuple[list[str], bool]:
+    """Return the part of a sorted list that a client asks for, and whether more follow."""
     rest = names[bisect.bisect_right(names, after) :] if after else names
     return (rest, False) if limit is None else (rest[:limit], len(rest) > limit)
 

@@ -150,7 +150,7 @@ def _table(settings: Settings, repositories: Repositories, uploads: Uploads, ups
     blobs = BlobHandlers(repositories=repositories, upstream=upstream)
     manifests = ManifestHandlers(repositories=repositories, upstream=upstream, sparse=settings.sparse)
     sessions = UploadHandlers(repositories=repositories, uploads=uploads)
-    lists = ListHandlers(repositories=repositories)
+    lists = ListHandlers(repositories=repositories, upstream=upstream)
     deleting = {(Resource.BLOB, "DELETE"): blobs.delete, (Resource.MANIFEST, "DELETE"): manifests.delete}
     return {
         (Resource.BASE, "GET"): lists.base,

@@ -11,7 +11,7 @@ from moorage.distribution.errors import RegistryRefusal
 from moorage.distribution.manifests import read_manifest
 from moorage.distribution.names import check_digest, check_repository, check_tag, content_digest
 from moorage.distribution.ranges import Part, chunk_part, wanted_part
-from moorage.distribution.referrers import referrers_index
+from moorage.distribution.referrers import describe, referrers_index
 from moorage.distribution.routes import Resource, Route, find_route
 from moorage.oci.digest import Digest
 
@@ -154,7 +154,9 @@ def test_garbage_is_no_manifest_and_breaks_nothing(raw: bytes) -> None:
 def test_referrers_are_filtered_and_described() -> None:
     signature = read_manifest(b'{"artifactType": "a/signature", "annotations": {"k": "v"}}')
     other = read_manifest(b'{"artifactType": "a/other"}')
-    index = json.loads(referrers_index([(ONE, 5, signature), (ZERO, 6, other)], artifact_type="a/signature"))
+    index = json.loads(
+        referrers_index([describe(ONE, 5, signature), describe(ZERO, 6, other)], artifact_type="a/signature")
+    )
     assert index["manifests"] == [
         {
             "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": ONE, "size": 5,

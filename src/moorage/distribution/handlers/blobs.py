@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from moorage.distribution import layout
+from moorage.distribution.downloads import Download, DownloadFailedError
+from moorage.distribution.errors import RegistryRefusal
 from moorage.distribution.handlers.answers import API_HEADERS, answer_empty
 from moorage.distribution.names import check_digest
 from moorage.distribution.proxy import PullThrough
 from moorage.distribution.ranges import wanted_part
 from moorage.distribution.repositories import Repositories
 from moorage.distribution.routes import Route
+from moorage.oci.digest import Digest
 
 _BINARY = "application/octet-stream"
 
@@ -32,9 +35,8 @@ class BlobHandlers:
     async def get(self, request: web.Request, route: Route) -> web.StreamResponse:
         """Answer GET and HEAD /v2/<name>/blobs/<digest>."""
         digest = check_digest(route.reference)
-        if self.upstream is not None:
-            await self.upstream.bring_blob(route.repository, digest)
-        size = (await self.repositories.blob(route.repository, digest)).size
+        download = await self._bring(request, route.repository, digest)
+        size = await self._size(route.repository, digest) if download is None else download.size
         headers = {
             **API_HEADERS,
             "Docker-Content-Digest": digest,
@@ -47,24 +49,60 @@ class BlobHandlers:
         if f'"{digest}"' in request.headers.get("If-None-Match", ""):
             return answer_empty(304, headers)
         part = wanted_part(request.headers.get("Range"), size=size)
-        name = layout.blob(digest)
-        if part is None and size and (file := self.repositories.store.local_file(name)) is not None:
-            # The kernel sends it.
-            return web.FileResponse(file, headers=headers)
         start, end = (part.start, part.end) if part else (0, size)
         if part is not None:
             headers["Content-Range"] = part.content_range(size)
         response = web.StreamResponse(status=206 if part else 200, headers=headers)
         response.content_length = end - start
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
+        if download is not None:
+            return await _passed_on(request, response, download, start=start, end=end)
+        name = layout.blob(digest)
+        if part is None and size and (file := self.repositories.store.local_file(name)) is not None:
+            # The kernel sends it.
+            return web.FileResponse(file, headers=headers)
         await response.prepare(request)
-        if request.method != "HEAD":
-            async for chunk in self.repositories.store.stream(name, start=start, end=end):
-                await response.write(chunk)
+        async for chunk in self.repositories.store.stream(name, start=start, end=end):
+            await response.write(chunk)
         await response.write_eof()
         return response
+
+    async def _bring(self, request: web.Request, repository: str, digest: Digest) -> Download | None:
+        """Make sure that a blob is here or comes here, if there is another registry to get it from."""
+        if self.upstream is None or request.method == "HEAD":
+            return None
+        return await self.upstream.bring_blob(repository, digest)
+
+    async def _size(self, repository: str, digest: Digest) -> int:
+        try:
+            return (await self.repositories.blob(repository, digest)).size
+        except RegistryRefusal:
+            # Who only asks for the size need not wait for the blob to come.
+            if self.upstream is None:
+                raise
+            return await self.upstream.blob_size(repository, digest)
 
     async def delete(self, _request: web.Request, route: Route) -> web.Response:
         """Answer DELETE /v2/<name>/blobs/<digest>."""
         digest = check_digest(route.reference)
         await self.repositories.remove_blob(route.repository, digest)
         return answer_empty(202, {"Docker-Content-Digest": digest})
+
+
+async def _passed_on(
+    request: web.Request, response: web.StreamResponse, download: Download, *, start: int, end: int
+) -> web.StreamResponse:
+    """Send a blob that is still arriving; one that does not arrive whole ends with a broken connection."""
+    with download.open() as file:
+        await response.prepare(request)
+        try:
+            async for piece in download.read(file, start=start, end=end):
+                await response.write(piece)
+        except DownloadFailedError:
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write_eof()
+    return response

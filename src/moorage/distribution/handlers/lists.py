@@ -10,8 +10,9 @@ from aiohttp import web
 
 from moorage.distribution.handlers.answers import API_HEADERS, answer_empty, answer_json, page_limit
 from moorage.distribution.names import check_digest
+from moorage.distribution.proxy import PullThrough
 from moorage.distribution.referrers import referrers_index
-from moorage.distribution.repositories import Repositories
+from moorage.distribution.repositories import Repositories, page
 from moorage.distribution.routes import Route
 from moorage.oci import media_types
 
@@ -20,9 +21,14 @@ _DEFAULT_PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListHandlers:
-    """Answers requests for lists."""
+    """Answers requests for lists.
+
+    Attributes:
+        upstream: Whose lists count; None for a registry of its own.
+    """
 
     repositories: Repositories
+    upstream: PullThrough | None = None
 
     async def base(self, _request: web.Request, _route: Route) -> web.Response:
         """Answer GET /v2/: this is a registry."""
@@ -32,7 +38,11 @@ class ListHandlers:
         """Answer GET /v2/<name>/tags/list."""
         limit = page_limit(request)
         after = request.query.get("last", "")
-        found, more = await self.repositories.tags(route.repository, after=after, limit=limit)
+        theirs = await self.upstream.tags(route.repository) if self.upstream is not None else None
+        if theirs is not None:
+            found, more = page(theirs, after=after, limit=limit)
+        else:
+            found, more = await self.repositories.tags(route.repository, after=after, limit=limit)
         headers = _next_page(request, found, limit) if more else {}
         return answer_json({"name": route.repository, "tags": found}, headers=headers)
 
@@ -47,11 +57,12 @@ class ListHandlers:
         """Answer GET /v2/<name>/referrers/<digest>: an index, also if nothing refers."""
         subject = check_digest(route.reference)
         artifact_type = request.query.get("artifactType")
-        found = await self.repositories.referrers(route.repository, subject)
+        theirs = await self.upstream.referrers(route.repository, subject) if self.upstream is not None else None
+        listed = theirs if theirs is not None else await self.repositories.referrers(route.repository, subject)
         headers = {**API_HEADERS, "Content-Type": media_types.OCI_INDEX}
         if artifact_type is not None:
             headers["OCI-Filters-Applied"] = "artifactType"
-        return web.Response(body=referrers_index(found, artifact_type=artifact_type), headers=headers)
+        return web.Response(body=referrers_index(listed, artifact_type=artifact_type), headers=headers)
 
     async def preflight(self, _request: web.Request, _route: Route) -> web.Response:
         """Answer OPTIONS."""
