@@ -67,7 +67,10 @@ def parse_host(text: str, *, tls: TLSFiles | None = None) -> Address:
     Raises:
         InvalidHostError: The scheme is unknown, or the place is missing.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise InvalidHostError(text) from None
     if parts.scheme == "unix" and (path := parts.netloc + parts.path):
         return Address(path=path)
     if parts.scheme in {"tcp", "http", "https"} and parts.hostname:

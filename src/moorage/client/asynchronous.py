@@ -16,8 +16,8 @@ from moorage.client import steps
 from moorage.client.address import Address
 from moorage.client.calls import Call, agreed_version, call, decode
 from moorage.client.connection import tls_context
-from moorage.client.errors import EngineUnreachableError, error_for
-from moorage.client.http1 import Head, ResponseReader, encode_request
+from moorage.client.errors import EncryptionError, EngineUnreachableError, error_for
+from moorage.client.http1 import BadResponseError, Head, ResponseReader, encode_request
 from moorage.client.steps import ExecResult, Gather, RunOptions, Steps
 
 ResultT = TypeVar("ResultT")
@@ -61,7 +61,10 @@ class AsyncExchange:
             self._early = await self._receive()
 
     async def _receive(self) -> list[bytes]:
-        data = await self._stream.read(_READ_SIZE)
+        try:
+            data = await self._stream.read(_READ_SIZE)
+        except ConnectionError as error:
+            raise BadResponseError("the engine broke the connection off") from error
         if not data:
             self._parser.finish()
             return []
@@ -110,10 +113,16 @@ class AsyncConnection:
         try:
             if address.path:
                 return await asyncio.open_unix_connection(address.path)
-            context = tls_context(address.tls) if address.tls else None
-            return await asyncio.open_connection(address.host, address.port, ssl=context)
+            if address.tls is None:
+                return await asyncio.open_connection(address.host, address.port)
         except OSError as error:
             raise EngineUnreachableError(address.text) from error
+        try:
+            return await asyncio.open_connection(address.host, address.port, ssl=tls_context(address.tls))
+        except ConnectionRefusedError as error:
+            raise EngineUnreachableError(address.text) from error
+        except OSError as error:
+            raise EncryptionError(address.text, error) from error
 
 
 class AsyncImages:

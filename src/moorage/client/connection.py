@@ -10,8 +10,8 @@ from moorage.api import endpoints
 from moorage.api.versions import Version
 from moorage.client.address import Address, TLSFiles
 from moorage.client.calls import Call, agreed_version, call, decode
-from moorage.client.errors import EngineUnreachableError, error_for
-from moorage.client.http1 import Head, ResponseReader, chunk, encode_request
+from moorage.client.errors import EncryptionError, EngineUnreachableError, error_for
+from moorage.client.http1 import BadResponseError, Head, ResponseReader, chunk, encode_request
 
 if TYPE_CHECKING:
     import ssl
@@ -88,7 +88,10 @@ class Exchange:
         return self
 
     def _receive(self) -> list[bytes]:
-        data = self.socket.recv(_READ_SIZE)
+        try:
+            data = self.socket.recv(_READ_SIZE)
+        except ConnectionError as error:
+            raise BadResponseError("the engine broke the connection off") from error
         if not data:
             self._reader.finish()
             return []
@@ -198,21 +201,33 @@ def open_socket(address: Address) -> socket.socket:
 
     Raises:
         EngineUnreachableError: Nothing answers there.
+        EncryptionError: The certificates are missing, or do not fit.
     """
     try:
-        if address.path:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.connect(address.path)
-            return sock
-        plain = socket.create_connection((address.host, address.port))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return plain if address.tls is None else _encrypted(plain, address.host, address.tls)
+        plain = _connected(address)
     except OSError as error:
         raise EngineUnreachableError(address.text) from error
+    if address.tls is None:
+        return plain
+    try:
+        return tls_context(address.tls).wrap_socket(plain, server_hostname=address.host)
+    except OSError as error:
+        plain.close()
+        raise EncryptionError(address.text, error) from error
 
 
-def _encrypted(plain: socket.socket, host: str, files: TLSFiles) -> "ssl.SSLSocket":
-    return tls_context(files).wrap_socket(plain, server_hostname=host)
+def _connected(address: Address) -> socket.socket:
+    if not address.path:
+        sock = socket.create_connection((address.host, address.port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(address.path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def tls_context(files: TLSFiles) -> "ssl.SSLContext":

@@ -45,6 +45,13 @@ class EngineUnreachableError(UnavailableError):
         super().__init__(f"Cannot connect to the Moorage daemon at {place}. Is the moord daemon running?")
 
 
+class EncryptionError(UnavailableError):
+    """The engine, or something else, answers, and no encrypted connection comes of it."""
+
+    def __init__(self, place: str, reason: OSError) -> None:
+        super().__init__(f"error during connect: TLS with {place}: {reason.strerror or reason}")
+
+
 class ContainerFailedError(MoorageError):
     """A container that was run to its end ended badly.
 

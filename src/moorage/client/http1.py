@@ -14,7 +14,7 @@ from moorage.errors import UnavailableError
 
 
 class BadResponseError(UnavailableError):
-    """What answers is no engine: it does not speak HTTP."""
+    """What answers is no engine, or ceases to answer: it does not speak HTTP to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,7 +160,7 @@ def read_file(path: Path, *, required: bool) -> dict[str, Any]:
             raise ConfigurationError(
                 f"unable to configure the daemon with file {path}: the directive {key} is not supported by Moorage"
             )
-    unknown = sorted(settings.keys() - _KNOWN)
+    unknown = sorted(settings.keys() - KNOWN_KEYS)
     if unknown:
         raise ConfigurationError(
             f"unable to configure the daemon with file {path}: the following directives don't match any "
@@ -456,5 +456,5 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "image-gc": ("image_retention", read_retention),
     "host-gateway-ip": ("host_gateways", lambda value: (_text(value),)),
 }
-#: Every key of daemon.json that does something.
-_KNOWN: Final = frozenset(_FIELDS) | FIXED.keys() | {"features", "hosts", "log-driver", "log-opts"}
+#: Every key that daemon.json may have.
+KNOWN_KEYS: Final = frozenset(_FIELDS) | FIXED.keys() | {"features", "hosts", "log-driver", "log-opts"}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from moorage.networks.errors import InvalidAttachmentError
 from moorage.networks.models import DEFAULT_NETWORK, PREDEFINED, Attachment, Network
 
 ENDPOINT_SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
+_PARAMETER: Final = re.compile(r"[a-z0-9_]+")
 _INTERFACE_WORD: Final = "IFNAME"
 
 _STATIC_ON_PREDEFINED: Final = "user specified IP address is supported on user defined networks only"
@@ -128,7 +130,12 @@ def _sysctl_mistakes(attachment: Attachment) -> list[str]:
     found = []
     for name, value in endpoint_sysctls(attachment, interface=_INTERFACE_WORD).items():
         family, _, rest = name.partition(f".{_INTERFACE_WORD}.")
-        shaped = rest and family in {"net.ipv4.conf", "net.ipv6.conf", "net.ipv4.neigh", "net.ipv6.neigh"}
+        shaped = _PARAMETER.fullmatch(rest) and family in {
+            "net.ipv4.conf",
+            "net.ipv6.conf",
+            "net.ipv4.neigh",
+            "net.ipv6.neigh",
+        }
         if not shaped:
             found.append(f"unrecognised network interface sysctl '{name}={value}'")
     return found

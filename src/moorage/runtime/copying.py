@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
+from moorage.kernel.reflink import copy
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_CHUNK: Final = 1 << 20
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -61,8 +62,7 @@ def _copy_file(source_fd: int, target_fd: int, name: str) -> None:
     try:
         writer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target_fd)
         try:
-            while chunk := os.read(reader, _CHUNK):
-                os.write(writer, chunk)
+            copy(reader, writer)
         finally:
             os.close(writer)
     finally:

@@ -27,7 +27,7 @@ def write_sysctls(values: Mapping[str, str], proc_sys_fd: int) -> None:
     """Set kernel parameters, which were validated to be namespaced.
 
     Raises:
-        StartError: There is no such parameter, or the kernel refuses the value.
+        StartError: There is no such parameter, its name leads elsewhere, or the kernel refuses the value.
     """
     for name, value in values.items():
         path = sysctl_path(name)

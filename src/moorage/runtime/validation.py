@@ -186,6 +186,7 @@ def _check_absolute(name: str, paths: Iterable[str]) -> None:
 
 def _check_sysctls(sysctls: Mapping[str, str], namespaces: Mapping[str, str]) -> None:
     for name in sysctls:
+        sysctl_path(name)
         key = _dotted(name)
         if key.startswith("net."):
             if "network" not in namespaces:
@@ -205,8 +206,16 @@ def _dotted(name: str) -> str:
 
 
 def sysctl_path(name: str) -> str:
-    """Return the file of a sysctl below /proc/sys; both separators are understood."""
-    return _dotted(name).replace("/", "\0").replace(".", "/").replace("\0", ".")
+    """Return the file of a sysctl below /proc/sys; both separators are understood.
+
+    Raises:
+        InvalidSpecError: The name leads elsewhere than its first words say: dots of one separator's form are
+            slashes of the other's, so "net.//.kernel.x" would be net/../kernel/x.
+    """
+    path = _dotted(name).replace("/", "\0").replace(".", "/").replace("\0", ".")
+    if not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise InvalidSpecError(f'sysctl "{name}" is not the name of a kernel parameter')
+    return path
 
 
 def _check_hooks(hooks: Mapping[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moorage.daemon.config import ConfigurationError, load
+from moorage.daemon.config import KNOWN_KEYS, ConfigurationError, load
 from moorage.daemon.lock import AlreadyRunningError, PidFileError, only_daemon, pid_file
 from moorage.daemon.options import UNSUPPORTED, parse
 from moorage.errors import MoorageError
@@ -31,6 +32,12 @@ def test_defaults(file: Path) -> None:
     assert made.default_stop_timeout == 10
     assert made.log.type == "json-file"
     assert made.fault == ""
+
+
+def test_every_key_is_documented() -> None:
+    page = Path(__file__).parents[3] / "docs" / "daemon.md"
+    written = set(re.findall(r"`([a-z0-9-]+)`", page.read_text()))
+    assert KNOWN_KEYS - written == set()
 
 
 def test_the_command_line(file: Path) -> None:

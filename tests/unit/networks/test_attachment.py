@@ -53,6 +53,11 @@ def test_settings_are_read_and_reports_ignored() -> None:
             CHOSEN,
             "unrecognised network interface sysctl 'kernel.x=1'",
         ),
+        (
+            Attachment(network="own", driver_options={attaching.ENDPOINT_SYSCTLS: "net.ipv4.conf.IFNAME.//.x=1"}),
+            CHOSEN,
+            "unrecognised network interface sysctl",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(attachment: Attachment, network: Network, message: str) -> None:

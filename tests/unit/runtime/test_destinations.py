@@ -1,6 +1,7 @@
 """Places below a root that somebody else has filled."""
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +82,20 @@ def test_copied_tree_is_alike(tmp_path: Path) -> None:
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 2)
     assert (target / "link").readlink() == Path("/outside")
     assert (target / "pipe").is_fifo()
+
+
+def test_file_that_does_not_fit_is_no_shorter_copy(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    (source / "file").write_bytes(b"x" * 5000)
+    source_fd, target_fd = os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            copying.copy_tree(source_fd, target_fd)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        os.close(source_fd)
+        os.close(target_fd)

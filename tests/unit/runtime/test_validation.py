@@ -115,3 +115,13 @@ def test_container_ids_that_are_no_file_names(container_id: str) -> None:
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_+.-]*", fullmatch=True))
 def test_container_ids(container_id: str) -> None:
     check_container_id(container_id)
+
+
+@pytest.mark.parametrize(
+    "name", ["net.//.kernel.core_pattern", "net/../kernel/core_pattern", "net..ipv4", "net./.x", ".net.x", "net.", ""]
+)
+def test_sysctls_lead_nowhere_else(name: str) -> None:
+    with pytest.raises(InvalidSpecError):
+        sysctl_path(name)
+    with pytest.raises(InvalidSpecError):
+        check_spec(changed(lambda spec: spec["linux"].update(sysctl={name: "1"})))
