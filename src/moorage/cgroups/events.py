@@ -50,19 +50,10 @@ def drain(fd: int) -> None:
         os.read(fd, 4096)
 
 
-def oom_kills_v1(text: str) -> int:
-    """Return the processes killed, from the text of memory.oom_control."""
-    return _field(text, "oom_kill")
-
-
-def oom_kills_v2(text: str) -> int:
-    """Return the processes killed in it and below, from the text of memory.events."""
-    return _field(text, "oom_kill")
-
-
-def _field(text: str, name: str) -> int:
+def oom_kills(text: str) -> int:
+    """Return the processes killed, from the text of memory.oom_control (v1) or memory.events (v2, and those below)."""
     for line in text.splitlines():
         key, _, value = line.partition(" ")
-        if key == name:
+        if key == "oom_kill":
             return int(value)
     return 0

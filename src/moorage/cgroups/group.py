@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from moorage.cgroups import files
 from moorage.cgroups.errors import CgroupError
-from moorage.cgroups.paths import UNIFIED, Layout, Mode, clean_path, parse_layout, parse_membership
+from moorage.cgroups.paths import Layout, Mode, clean_path, parse_layout
 from moorage.cgroups.systemd_paths import parse_unit_path
 from moorage.cgroups.v1 import V1Group
 from moorage.cgroups.v2 import V2Group
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from moorage.cgroups.systemd_paths import UnitPath
 
     Group = V1Group | V2Group
-
-_LISTING_V1 = ("freezer", "pids", "devices", "memory", "cpu")
 
 
 def detect() -> Layout:
@@ -55,20 +53,6 @@ def open_group(path: str, *, layout: Layout) -> Group:
     if layout.mode is Mode.V2 and layout.unified is not None:
         return V2Group(path, hierarchy=layout.unified)
     return V1Group(path, layout=layout)
-
-
-def group_of_process(pid: int, *, layout: Layout) -> str:
-    """Return the path of the cgroup that a process is in, as /proc names it.
-
-    On v1 that is its place in the hierarchy that `procs` reads.
-    """
-    membership = parse_membership(files.read(f"/proc/{pid}", "cgroup"))
-    if layout.mode is Mode.V2:
-        return membership.get(UNIFIED, "/")
-    for controller in _LISTING_V1:
-        if controller in membership:
-            return membership[controller]
-    return membership.get(UNIFIED, "/")
 
 
 def _systemd_group(unit: UnitPath, layout: Layout) -> Group:

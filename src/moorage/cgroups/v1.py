@@ -141,11 +141,12 @@ class V1Group:
         return files.processes(self._unique[0])
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
-        """Send a signal to all processes, also to those that fork meanwhile."""
+        """Send a signal to all processes, also to those that fork meanwhile; what stands still meets it when thawed."""
         frozen = False
         try:
-            self.freeze(timeout=0.2)
-            frozen = True
+            if not self.is_frozen():
+                self.freeze(timeout=0.2)
+                frozen = True
         except (OSError, CgroupError):
             pass  # gone, or not to be frozen in time: signal what is seen
         try:
@@ -171,7 +172,7 @@ class V1Group:
     def oom_kill_count(self) -> int:
         """Return how many processes were killed for want of memory; 0 if nobody counts."""
         directory = self.directories.get("memory")
-        return 0 if directory is None else events.oom_kills_v1(files.read_if_there(directory, "memory.oom_control"))
+        return 0 if directory is None else events.oom_kills(files.read_if_there(directory, "memory.oom_control"))
 
     def events_fd(self) -> int:
         """Return a close-on-exec fd, owned by the caller, readable after each lack of memory.

@@ -181,7 +181,7 @@ class V2Group:
         return files.processes(self.directory)
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
-        """Send a signal to all processes, also to those that fork meanwhile."""
+        """Send a signal to all processes, also to those that fork meanwhile; what stands still meets it when thawed."""
         if signum == signal.SIGKILL:
             try:
                 files.write(self.directory, "cgroup.kill", "1")
@@ -196,12 +196,14 @@ class V2Group:
                 raise
 
     def _signal_frozen(self, signum: int) -> None:
+        stood_still = self.is_frozen()
         files.write(self.directory, "cgroup.freeze", "1")
         try:
             self._wait_frozen(0.2)
             files.signal_all(self.procs(), signum)
         finally:
-            self.thaw()
+            if not stood_still or signum == signal.SIGKILL:
+                self.thaw()
 
     def stats(self) -> Stats:
         """Return what the processes in it and below have used so far."""
@@ -209,7 +211,7 @@ class V2Group:
 
     def oom_kill_count(self) -> int:
         """Return how many processes were killed for want of memory; 0 if nobody counts."""
-        return events.oom_kills_v2(files.read_if_there(self.directory, "memory.events"))
+        return events.oom_kills(files.read_if_there(self.directory, "memory.events"))
 
     def events_fd(self) -> int:
         """Return a close-on-exec fd, owned by the caller, readable after each lack of memory.

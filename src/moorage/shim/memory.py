@@ -65,7 +65,7 @@ class MemoryWatch:
             text = os.pread(self.count_fd, 4096, 0)
         except OSError:
             return False  # The cgroup is gone.
-        count = events.oom_kills_v2(text.decode())
+        count = events.oom_kills(text.decode())
         rose, self.count = count > self.count, count
         if rose:
             self._killed()

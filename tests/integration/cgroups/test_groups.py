@@ -13,7 +13,7 @@ import pytest
 
 from moorage.cgroups import events
 from moorage.cgroups.errors import CgroupError, MissingControllerError
-from moorage.cgroups.group import detect, group_of_process, open_group
+from moorage.cgroups.group import detect, open_group
 from moorage.cgroups.paths import Layout, Mode
 from moorage.cgroups.v1 import V1Group
 from moorage.cgroups.v2 import V2Group
@@ -116,6 +116,14 @@ def test_kill_ends_also_what_is_frozen(group: Group) -> None:
         group.freeze()
         group.kill()
         assert pidfd.wait(fd) == 128 + signal.SIGKILL
+
+
+def test_a_signal_for_all_leaves_still_what_stood_still(group: Group) -> None:
+    with running(group=group):
+        group.freeze()
+        group.kill(signal.SIGHUP)
+        assert group.is_frozen()
+        group.thaw()
 
 
 def test_another_signal_reaches_all(group: Group) -> None:
@@ -306,11 +314,6 @@ def test_a_value_that_needs_a_missing_controller_is_named(host: Group) -> None:
 def test_a_value_that_the_kernel_refuses_is_named_with_its_file(host: Group) -> None:
     with pytest.raises(CgroupError, match=r"failed to write '9000' to .*cpuset\.cpus"):
         host.apply({"cpu": {"cpus": "9000"}})
-
-
-def test_the_group_of_a_process_is_found(host: Group) -> None:
-    with running(group=host) as (pid, _):
-        assert group_of_process(pid, layout=detect()).endswith(host.path)
 
 
 def test_a_process_that_has_ended_cannot_be_moved_in(group: Group) -> None:

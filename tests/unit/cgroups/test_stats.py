@@ -96,6 +96,6 @@ def test_a_cgroup_that_is_gone_counts_nothing(tmp_path: Path) -> None:
 
 
 def test_kills_are_counted_from_either_version() -> None:
-    assert events.oom_kills_v1("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n") == 3
-    assert events.oom_kills_v2("low 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n") == 1
-    assert events.oom_kills_v2("") == 0
+    assert events.oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n") == 3
+    assert events.oom_kills("low 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n") == 1
+    assert events.oom_kills("") == 0
