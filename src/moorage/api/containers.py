@@ -233,10 +233,10 @@ class ContainerStatsQuery(Query):
 
 
 class ResizeQuery(Query):
-    """Parameters of both resize operations: rows and columns."""
+    """Parameters of both resize operations: rows and columns, whole numbers that must be there."""
 
-    h: int = 0
-    w: int = 0
+    h: str = ""
+    w: str = ""
 
 
 class ContainerStartQuery(Query):

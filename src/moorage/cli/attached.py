@@ -91,7 +91,7 @@ def following_size(resize: Callable[[int, int], object], *, tty: bool) -> Iterat
 def container_resizer(session: Session, identity: str) -> Callable[[int, int], object]:
     """Return what sets the size of a container's terminal."""
     return lambda rows, columns: session.perform(
-        call(endpoints.CONTAINER_RESIZE, path={"id": identity}, query=ResizeQuery(h=rows, w=columns))
+        call(endpoints.CONTAINER_RESIZE, path={"id": identity}, query=ResizeQuery(h=str(rows), w=str(columns)))
     )
 
 

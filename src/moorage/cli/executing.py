@@ -65,7 +65,9 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
     exchange = upgrade(session, start)
 
     def resize(rows: int, columns: int) -> None:
-        session.perform(call(endpoints.EXEC_RESIZE, path={"id": identity}, query=ResizeQuery(h=rows, w=columns)))
+        session.perform(
+            call(endpoints.EXEC_RESIZE, path={"id": identity}, query=ResizeQuery(h=str(rows), w=str(columns)))
+        )
 
     with following_size(resize, tty=tty):
         converse(exchange, stdin=flags["interactive"], tty=tty)

@@ -57,6 +57,16 @@ def test_filter_keeps_out_other_events(key: str, value: str, event: Event) -> No
     assert not wants(Filters({key: (value,)}), event)
 
 
+@pytest.mark.parametrize(
+    "kind", ["container", "image", "volume", "network", "plugin", "daemon", "node", "service", "secret", "config"]
+)
+def test_every_kind_of_object_is_a_filter(kind: str) -> None:
+    event = Event(kind=kind, action="create", actor_id="4d5e6f", attributes={"name": "it"}, time_ns=1)
+    assert wants(Filters({kind: ("it",)}), event)
+    assert wants(Filters({kind: ("4d5e6f",), "type": (kind,)}), event)
+    assert not wants(Filters({kind: ("other",)}), event)
+
+
 def test_values_are_alternatives_and_keys_conditions() -> None:
     assert wants(Filters({"event": ("start", "die"), "type": ("container",)}), DIE)
     assert not wants(Filters({"event": ("start", "die"), "type": ("image",)}), DIE)

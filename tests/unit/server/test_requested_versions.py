@@ -57,6 +57,11 @@ def test_defaults_are_those_of_the_version(
     assert (host.ipc_mode, host.cgroupns_mode, host.annotations) == (ipc, cgroupns, annotations)
 
 
+def test_the_oldest_clients_remove_containers_themselves() -> None:
+    assert not host_of(adapted(Version(1, 24), host=HostConfig(auto_remove=True))).auto_remove
+    assert host_of(adapted(Version(1, 25), host=HostConfig(auto_remove=True))).auto_remove
+
+
 def test_console_size_and_start_interval_came_later() -> None:
     host = HostConfig(console_size=(24, 80))
     assert host_of(adapted(Version(1, 41), host=host)).console_size == (0, 0)

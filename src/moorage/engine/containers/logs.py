@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from moorage.api.timestamps import read_time
+from moorage.api.timestamps import MalformedTimeError, read_time
 from moorage.engine.containers.attaching import AttachRequest
 from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.paths import ContainerPaths
@@ -69,7 +69,7 @@ class ContainerLogs:
                 driver cannot be read.
         """
         if not (request.stdout or request.stderr):
-            raise RequestRefusedError("Bad parameters: you must choose at least one stream")
+            raise RequestRefusedError("must specify at least one of 'stdout' or 'stderr'")
         record = self.registry.resolve(reference)
         log = record.host_config.log_config
         path = readable_path(log.type, log.config or {}, self.paths.directory(record.id), record.id)
@@ -79,8 +79,8 @@ class ContainerLogs:
         selection = parse_selection(
             stdout=request.stdout,
             stderr=request.stderr,
-            since=_unix(request.since),
-            until=_unix(request.until),
+            since=_unix("since", request.since),
+            until=_unix("until", request.until),
             tail=request.tail,
             timestamps=request.timestamps,
             details=request.details,
@@ -114,9 +114,15 @@ class ContainerLogs:
             ended.cancel()
 
 
-def _unix(text: str) -> str:
+def _unix(name: str, text: str) -> str:
     """Return a time in any form Docker's clients use as seconds since the epoch."""
     if not text:
         return ""
-    seconds, nanoseconds = divmod(read_time(text, now=time.time_ns()), _SECOND)
+    try:
+        seconds, nanoseconds = divmod(read_time(text, now=time.time_ns()), _SECOND)
+    except MalformedTimeError:
+        whole = text.partition(".")[0]
+        raise RequestRefusedError(
+            f'invalid value for "{name}": invalid timestamp "{text}": invalid seconds "{whole}": invalid syntax'
+        ) from None
     return f"{seconds}.{nanoseconds:09d}"

@@ -130,7 +130,7 @@ class ContainerStreamHandlers:
 def _object_stream(form: str, accept: str) -> type[ByteStream] | None:
     """Return the form of a log as objects; None for one as text."""
     if form not in {"", "json"}:
-        raise RequestRefusedError(f"invalid log format: {form}")
+        raise RequestRefusedError("unsupported log format")
     # A client that takes anything gets text, unless it says otherwise.
     offers = [*_OBJECT_STREAMS] if form else [MULTIPLEXED_TYPE, *_OBJECT_STREAMS]
     return _OBJECT_STREAMS.get(choose_type(accept, offers, default=NDJSON_TYPE if form else ""))

@@ -34,6 +34,7 @@ from moorage.engine.containers.updating import ContainerUpdater
 from moorage.engine.containers.waiting import ContainerWaiter, WaitCondition, parse_condition
 from moorage.server.calls import Call
 from moorage.server.handlers.requested_versions import adapt_creation, adapt_update
+from moorage.server.handlers.sizes import read_size
 from moorage.server.responses import JSON_TYPE, Response
 from moorage.server.router import Router
 
@@ -121,7 +122,8 @@ class ContainerHandlers:
 
     async def resize(self, call: Call[containers.ResizeQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/resize."""
-        await self.resizer.resize(call.path["id"], height=call.query.h, width=call.query.w)
+        height, width = read_size(call.query)
+        await self.resizer.resize(call.path["id"], height=height, width=width)
 
     async def start(self, call: Call[containers.ContainerStartQuery, NoBody]) -> None:
         """Answer POST /containers/{id}/start."""

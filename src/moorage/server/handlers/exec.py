@@ -17,6 +17,7 @@ from moorage.engine.exec.resizing import ExecResizer
 from moorage.engine.exec.starting import ExecStarter
 from moorage.server.calls import Call
 from moorage.server.handlers.leftovers import with_short_leftover
+from moorage.server.handlers.sizes import read_size
 from moorage.server.hijack import wait_head_read
 from moorage.server.responses import Response
 from moorage.server.router import Router
@@ -72,7 +73,8 @@ class ExecHandlers:
 
     async def resize(self, call: Call[containers.ResizeQuery, NoBody]) -> None:
         """Answer POST /exec/{id}/resize."""
-        await self.resizer.resize(call.path["id"], height=call.query.h, width=call.query.w)
+        height, width = read_size(call.query)
+        await self.resizer.resize(call.path["id"], height=height, width=width)
 
     def inspect(self, call: Call[NoQuery, NoBody]) -> ExecInspectResponse:
         """Answer GET /exec/{id}/json."""

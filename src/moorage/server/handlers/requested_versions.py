@@ -20,6 +20,7 @@ from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.validation import DEVICE_LIMITS
 from moorage.engine.containers.errors import RequestRefusedError
 
+_AUTO_REMOVE: Final = Version(1, 25)
 _PRIVATE_IPC: Final = Version(1, 40)
 _PIDS_UPDATE: Final = Version(1, 40)
 _DEVICE_LIMITS_UPDATE: Final = Version(1, 55)
@@ -100,6 +101,9 @@ def adapt_update(request: UpdateRequest, version: Version) -> UpdateRequest:
 
 def _host_config(host: HostConfig, version: Version) -> tuple[HostConfig, list[str]]:
     changes: dict[str, object] = {}
+    if version < _AUTO_REMOVE:
+        # These clients remove the container themselves.
+        changes["auto_remove"] = False
     if version < _CONSOLE_SIZE:
         changes["console_size"] = (0, 0)
     if version < _CGROUP_NAMESPACES and not host.cgroupns_mode:
