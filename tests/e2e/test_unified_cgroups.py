@@ -68,6 +68,23 @@ def test_what_the_daemon_says_of_it(unified: Daemon) -> None:
     assert unified.docker(*RUN, "busybox", "cat", "/proc/self/cgroup").splitlines()[-1].endswith("0::/")
 
 
+@pytest.mark.parametrize("flags", [(), ("--privileged",), ("--cgroupns", "private")])
+def test_a_container_sees_its_own_control_group_as_the_topmost(unified: Daemon, flags: tuple[str, ...]) -> None:
+    script = "cat /proc/self/cgroup; ls -d /sys/fs/cgroup/cgroup.type; readlink /proc/self/ns/cgroup"
+    told = unified.docker(*RUN, *flags, "busybox", "sh", "-c", script).splitlines()
+    # Only a group below the top has a type: what is mounted is the container's.
+    assert told[-3:-1] == ["0::/", "/sys/fs/cgroup/cgroup.type"]
+    assert told[-1] != unified.in_network("readlink", "/proc/self/ns/cgroup").strip()
+
+
+def test_the_host_s_control_groups_may_be_asked_for(unified: Daemon) -> None:
+    shared = unified.docker(
+        *RUN, "--cgroupns", "host", "busybox", "sh", "-c", "readlink /proc/self/ns/cgroup; cat /proc/self/cgroup"
+    ).splitlines()
+    assert shared[0] == unified.in_network("readlink", "/proc/self/ns/cgroup").strip()
+    assert shared[-1].startswith(f"0::{unified.cgroup_parent}/")
+
+
 def test_access_to_devices_is_a_program_of_the_kernel(unified: Daemon) -> None:
     probe = "mknod /k c 1 11; dd if=/k of=/dev/null bs=8192 count=1 2>&1; : > /k"
     closed = unified.run(*RUN, "busybox", "sh", "-c", probe)

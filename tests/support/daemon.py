@@ -68,7 +68,10 @@ class Daemon:
 
     def show_unified_cgroups_only(self) -> None:
         """Have the daemon, which must not run yet, find cgroup version 2 alone, as on a host without version 1."""
-        self.in_network("sh", "-c", "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        # Some hosts show version 1 elsewhere, too: in a chroot, say.
+        hide = "awk '/ - cgroup /{print $5}' /proc/self/mountinfo | while read -r each; do umount -l \"$each\"; done"
+        show = "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        self.in_network("sh", "-c", f"{hide}; {show}")
 
     # The daemon
 
