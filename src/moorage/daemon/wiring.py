@@ -213,6 +213,8 @@ class Wiring:
             auto_remove=self.remover.remove_exited,
             stopped=self._end_companions,
             exec_exited=self.execs.exits.record,
+            execs_under_way=self.execs.table.running,
+            execs_lost=self.execs.recovery.compare,
             clear_leftovers=self.base.groups.clear,
             clear_soon=self.leftovers.clear,
         )

@@ -117,8 +117,8 @@ class Pool:
         else:
             worker.run(json.loads(request), fds[0], fds[1:])
 
-    def _attend(self, link: Link, kept: bytes, fds: list[int]) -> None:
-        shim.attend(link, kept, fds, run_root=self._run_root, allow_faults=self._allow_faults)
+    def _attend(self, link: Link, kept: bytes, fds: list[int], cut: bool) -> None:  # noqa: FBT001 - the keeper spares itself names
+        shim.attend(link, kept, fds, cut=cut, run_root=self._run_root, allow_faults=self._allow_faults)
 
 
 def _take_null_stderr() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import time
@@ -21,6 +20,7 @@ from moorage.shim.problems import problem
 from moorage.shim.resolver.server import Resolver
 from moorage.shim.resolver.sockets import DATAGRAMS
 from moorage.shim.session import Session
+from moorage.shim.takeover import take_stock
 from moorage.shim.work import Work
 
 TYPE_CHECKING = False
@@ -42,7 +42,9 @@ class Container:
         announce: Sends an event to every daemon.
         ended: Called when there is an exit record and everybody was told.
         idle: Called when the last attached client is gone.
-        changed: Called when descriptors were closed that no other process may keep open.
+        changed: Called when descriptors were closed that no other process may keep open, and when
+            another attendant would have to know something more.
+        execs_changed: Called when an exec begins or ends; of less hurry.
 
     Attributes:
         cancel_launch: Ends a start that is under way as one that failed.
@@ -94,6 +96,7 @@ class Container:
         ended: Callable[[], None],
         idle: Callable[[], None],
         changed: Callable[[], None],
+        execs_changed: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._children = children
@@ -121,7 +124,7 @@ class Container:
             plan["log"],
             failed=lambda message: announce({"event": Event.LOG_FAILED, "message": message}),
             drained=self._log_drained,
-            changed=self._log_changed,
+            changed=changed,
         )
         self.session = Session(
             loop,
@@ -129,28 +132,33 @@ class Container:
             once=plan["stdin"] == "once",
             log=self.log,
             detached=lambda name: announce({"event": Event.DETACHED, "id": name}),
-            input_closed=self._input_closed,
+            input_closed=changed,
             idle=idle,
         )
-        self.execs = Execs(loop, children, errands, announce=announce, ended=self._record_when_all_ended, idle=idle)
+        self.execs = Execs(
+            loop,
+            children,
+            errands,
+            faults=faults,
+            announce=announce,
+            changed=execs_changed,
+            ended=self._record_when_all_ended,
+            idle=idle,
+        )
 
-    def launch(self, *, fault: str | None) -> None:
-        """Have it created and started; either or a failure is announced later.
-
-        Args:
-            fault: Passed on to the errand that does it.
-        """
+    def launch(self) -> None:
+        """Have it created and started; either or a failure is announced later."""
         self.cancel_launch = self._call_off
-        self.log.start(lambda refusal: self._launch(refusal, fault=fault))
+        self.log.start(self._launch)
 
-    def _launch(self, refusal: str, *, fault: str | None) -> None:
+    def _launch(self, refusal: str) -> None:
         if refusal:
             self._undo({"kind": ErrorKind.LOGGING, "message": refusal})
             return
         stdio = Stdio(terminal=self._plan["terminal"], takes_input=self._plan["stdin"] != "none")
         try:
             stop = self._errands.run(
-                {"work": Work.START, "fault": fault},
+                {"work": Work.START},
                 fds=stdio.child,
                 done=lambda result, fds: self._launched(stdio, result, fds),
             )
@@ -171,12 +179,13 @@ class Container:
     def _call_off(self) -> None:
         self._undo({"kind": ErrorKind.START, "message": "the start was called off", "exit_code": 128})
 
-    def resume(self, state: Message, descriptors: Mapping[str, int]) -> None:
+    def resume(self, state: Message, descriptors: Mapping[str, int], *, cut: bool) -> None:
         """Go on with a container that another process has launched.
 
         Args:
             state: What `kept_state` returned there.
             descriptors: What `descriptors` did.
+            cut: That process was killed, perhaps long after that.
         """
         self.pid, self.started_at = state["pid"], state["started_at"]
         self.status = Status(state["status"])
@@ -189,16 +198,19 @@ class Container:
             self._root_fd = descriptors.get("root", -1)
             self._record_when_all_ended()
             return
-        held = {stream: base64.b64decode(text) for stream, text in state["held"].items()}
-        self.log.resume(held, state["torn"], descriptors)
+        if cut:
+            known = [one["pid"] for one in state["execs"]]
+            frozen = take_stock(self._bundle, container_id=self._plan["id"], init=self.pid, known=known)
+            self.status = Status.PAUSED if frozen else Status.RUNNING
+        self.log.resume(state["log"], descriptors)
         self._take(descriptors)
+        self.execs.resume(state["execs"], descriptors)
         outputs = {stream: descriptors[stream] for stream in ("stdout", "stderr") if stream in descriptors}
         self.session.open(stdin_fd=descriptors.get("stdin", -1), outputs=outputs)
         self._forwards.open()
 
     def kept_state(self) -> Message:
         """Return what another process needs to go on."""
-        held, torn = self.log.kept_state()
         return {
             "pid": self.pid,
             "started_at": self.started_at,
@@ -206,13 +218,13 @@ class Container:
             "shares_pids": self._shares_pids,
             "kills_told": self._memory.count if self._memory else 0,
             "record": self.record,
-            "held": {stream: base64.b64encode(text).decode() for stream, text in held.items() if text},
-            "torn": torn,
+            "log": self.log.kept_state(),
+            "execs": self.execs.kept_state(),
         }
 
     def descriptors(self) -> dict[str, int]:
         """Return the open descriptors by role, but for those of the forwards."""
-        found = self.session.descriptors() | self.log.descriptors()
+        found = self.session.descriptors() | self.log.descriptors() | self.execs.descriptors()
         found |= {"pidfd": self._pidfd, "console": self._console_fd, "root": self._root_fd}
         if self._memory:
             found |= {"oom": self._memory.event_fd, "oom_count": self._memory.count_fd}
@@ -303,11 +315,13 @@ class Container:
         self.session.open(stdin_fd=stdio.stdin_fd, outputs=stdio.outputs)
         self._forwards.open()
         self._faults.reach(Point.BEFORE_STARTED)
+        # First: were it killed in between, the next attendant could not go on with what is said to run.
+        self._changed()
+        self._faults.reach(Point.BEFORE_TELLING)
         event: Message = {"event": Event.STARTED, "pid": self.pid, "at": self.started_at}
         if "warnings" in result:
             event["warnings"] = result["warnings"]
         self._announce(event)
-        self._changed()
 
     def _take(self, descriptors: Mapping[str, int]) -> None:
         self._pidfd = descriptors["pidfd"]
@@ -328,15 +342,6 @@ class Container:
 
     def _log_drained(self) -> None:
         self.session.flushed()
-
-    def _log_changed(self) -> None:
-        # Before there is a container the keeper must not go on with one.
-        if self.is_alive:
-            self._changed()
-
-    def _input_closed(self) -> None:
-        if self.is_alive:
-            self._changed()
 
     def _undo(self, told: Problem) -> None:
         self.cancel_launch = None

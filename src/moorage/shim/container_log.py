@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import os
+
 from moorage.logs.opening import open_log
 from moorage.shim.delivery import Delivery
 from moorage.shim.tolerant_log import TolerantLog
@@ -10,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from moorage.api.shim import LogPlan
+    from moorage.api.shim import LogPlan, Message
     from moorage.shim.loop import Loop
 
 
@@ -23,7 +26,7 @@ class ContainerLog:
         changed: Called when there are other descriptors to keep.
     """
 
-    __slots__ = ("_delivery", "_file")
+    __slots__ = ("_delivery", "_file", "_path")
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class ContainerLog:
         drained: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
+        self._path = plan["path"]
         self._file = TolerantLog(open_log(plan), failed=failed)
         delivery = plan["delivery"]
         self._delivery = Delivery(loop, delivery, failed=failed, drained=drained, changed=changed) if delivery else None
@@ -59,15 +63,32 @@ class ContainerLog:
         """Return what another attendant goes on with, by role."""
         return {"delivery": self._delivery.fileno} if self._delivery else {}
 
-    def kept_state(self) -> tuple[Mapping[str, bytes], Mapping[str, bool]]:
-        """Return what another attendant must know: the `held` and the `torn` of `resume`."""
-        return self._file.held, self._delivery.torn if self._delivery else {}
+    def kept_state(self) -> Message:
+        """Return what another attendant must know."""
+        return {
+            "held": {stream: base64.b64encode(text).decode() for stream, text in self._file.held.items() if text},
+            "size": self._size(),
+            "torn": self._delivery.torn if self._delivery else {},
+        }
 
-    def resume(self, held: Mapping[str, bytes], torn: Mapping[str, bool], descriptors: Mapping[str, int]) -> None:
-        """Go on where another attendant has stopped."""
-        self._file.held = held
+    def resume(self, state: Message, descriptors: Mapping[str, int]) -> None:
+        """Go on where another attendant has stopped.
+
+        Args:
+            state: What `kept_state` returned there.
+            descriptors: What `descriptors` did.
+        """
+        if state["size"] == self._size():
+            # Otherwise it was killed later, and had ended the lines it held.
+            self._file.held = {stream: base64.b64decode(text) for stream, text in state["held"].items()}
         if self._delivery:
-            self._delivery.resume(descriptors.get("delivery", -1), torn)
+            self._delivery.resume(descriptors.get("delivery", -1), state["torn"])
+
+    def _size(self) -> int:
+        try:
+            return os.stat(self._path).st_size  # noqa: PTH116 - pathlib is too slow to import here
+        except OSError:
+            return -1
 
     def write(self, stream: str, data: bytes) -> None:
         """Log a chunk, if possible."""

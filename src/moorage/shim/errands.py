@@ -40,10 +40,11 @@ class Errand:
 
     def __init__(self) -> None:
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        attendant = os.getpid()
         with theirs:
             self._pid = os.fork()
             if self._pid == 0:
-                _serve_once(theirs)
+                _serve_once(theirs, attendant)
 
     def send(self, message: Message, fds: Sequence[int]) -> None:
         """Say what to do; the descriptors stay the caller's."""
@@ -59,9 +60,18 @@ class Errand:
         return unframe(payload, ancillary, flags) if payload else (_DIED, [])
 
     def kill(self) -> None:
-        """End it without an answer, and do not wait: it may be in a system call that does not end."""
+        """End it and what it has begun, and do not wait: it may be in a system call that does not end."""
         self.sock.close()
-        os.kill(self._pid, signal.SIGKILL)
+        for pid in (*self._children(), self._pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _children(self) -> list[int]:
+        try:
+            with open(f"/proc/{self._pid}/task/{self._pid}/children", encoding="ascii") as file:  # noqa: PTH123
+                return [int(pid) for pid in file.read().split()]
+        except OSError:
+            return []
 
     def wait(self) -> None:
         """Wait for its end, when it has answered; what it started then belongs to the keeper."""
@@ -122,7 +132,7 @@ class Errands:
             errand.wait()
 
 
-def _serve_once(sock: socket.socket) -> None:
+def _serve_once(sock: socket.socket, attendant: int) -> None:
     """Be the errand's process; never return."""
     status = 1
     try:
@@ -132,7 +142,8 @@ def _serve_once(sock: socket.socket) -> None:
         close_range(3, sock.fileno() - 1)
         close_range(sock.fileno() + 1)
         payload, ancillary, flags, _ = sock.recvmsg(MAX_PACKET, ANCILLARY_SPACE, MSG_CMSG_CLOEXEC)
-        if payload:
+        # Killed before the first line, its end was not told.
+        if payload and os.getppid() == attendant:
             _answer(sock, *unframe(payload, ancillary, flags))
         status = 0
     except BaseException:  # noqa: BLE001 - the shim's stack is below, and must never be returned to

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 
 from moorage.api.shim import EXEC_EXIT_SUFFIX, ErrorKind, Event
@@ -11,6 +12,7 @@ from moorage.kernel import terminal
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.logs.none import NoLog
 from moorage.shim.exit_record import write_exit_record
+from moorage.shim.faults import Point
 from moorage.shim.pipes import Stdio
 from moorage.shim.problems import RequestError
 from moorage.shim.session import Session
@@ -18,15 +20,20 @@ from moorage.shim.work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from moorage.api.shim import ExecRequest, Message
     from moorage.shim.children import Children
     from moorage.shim.errands import Errands
+    from moorage.shim.faults import Faults
     from moorage.shim.loop import Loop, Timer
 
 RELEASE_LIMIT = 1.0
 """Seconds a daemon has to record an exit before the clients learn of the end."""
+_MOST_KEPT = 100
+"""As many as the keeper's packets surely hold; those beyond would be killed with their attendant."""
+_KILLED = 137
+_CALLED_OFF = {"kind": ErrorKind.START, "message": "the start was called off", "exit_code": 128}
 
 
 class Execs:
@@ -34,26 +41,31 @@ class Execs:
 
     Args:
         announce: Sends an event to every daemon.
+        changed: Called when there are others that another attendant has to know of.
         ended: Called when the last process has ended.
         idle: Called when the last client of an exec is gone.
     """
 
-    __slots__ = ("_announce", "_children", "_ended", "_errands", "_execs", "_idle", "_loop")
+    __slots__ = ("_announce", "_changed", "_children", "_ended", "_errands", "_execs", "_faults", "_idle", "_loop")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that it tells
         self,
         loop: Loop,
         children: Children,
         errands: Errands,
         *,
+        faults: Faults,
         announce: Callable[[Message], None],
+        changed: Callable[[], None],
         ended: Callable[[], None],
         idle: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._children = children
         self._errands = errands
+        self._faults = faults
         self._announce = announce
+        self._changed = changed
         self._ended = ended
         self._idle = idle
         self._execs: dict[str, Exec] = {}
@@ -88,8 +100,9 @@ class Execs:
             "process_file": request["process_file"],
             "console_size": request.get("console_size"),
         }
+        self._faults.reach(Point.BEFORE_EXEC)
         try:
-            self._errands.run(
+            stop = self._errands.run(
                 message,
                 fds=[init[1], *one.stdio.child],
                 done=lambda result, fds: self._started(one, result, fds, answer),
@@ -100,12 +113,21 @@ class Execs:
             raise
         one.stdio.close_child_ends()
 
+        def call_off() -> None:
+            stop()
+            self._started(one, {"error": dict(_CALLED_OFF)}, [], answer)
+
+        one.call_off = call_off
+
     def _started(self, one: Exec, result: Message, fds: list[int], answer: Callable[[Message], None]) -> None:
+        one.call_off = None
         if "error" in result:
             self._drop(one)
         else:
+            self._faults.reach(Point.BEFORE_EXEC_STARTED)
             one.started(result["pid"], pidfd=fds[0], console_fd=fds[1] if len(fds) > 1 else -1)
             self._children.expect(one.pid, fds[0], one.reaped)
+            self._changed()
         answer(result)
 
     def _drop(self, one: Exec) -> None:
@@ -114,6 +136,34 @@ class Execs:
         one.stdio.close()
         one.session.close()
         self._tell_if_last()
+
+    def kept_state(self) -> list[Message]:
+        """Return what another attendant must know of those that run."""
+        return [one.kept_state() for one in self._kept()]
+
+    def descriptors(self) -> dict[str, int]:
+        """Return the descriptors of those that another attendant needs, by role."""
+        return {role: fd for one in self._kept() for role, fd in one.descriptors().items()}
+
+    def _kept(self) -> list[Exec]:
+        return [one for one in self.running() if one.pid][:_MOST_KEPT]
+
+    def resume(self, states: list[Message], descriptors: Mapping[str, int]) -> None:
+        """Go on with those that another attendant has started, which was killed.
+
+        Args:
+            states: What `kept_state` returned there.
+            descriptors: What `descriptors` did.
+        """
+        for state in states:
+            one = Exec(self, state["request"], -1)
+            one.stdio.close_child_ends()
+            self._execs[one.id] = one
+            pidfd = descriptors[f"exec {one.id}"]
+            one.started(state["pid"], pidfd=pidfd, console_fd=descriptors.get(f"console {one.id}", -1))
+            self._children.expect(one.pid, pidfd, one.reaped)
+            if state["attached"]:
+                one.cut()
 
     def get(self, identifier: str) -> Exec:
         """Return one that has not been released.
@@ -147,8 +197,12 @@ class Execs:
 
     def announce(self, event: Message) -> None:
         """Tell the daemons, and whoever waits for the last process."""
+        if event["event"] == Event.EXEC_EXITED:
+            self._faults.reach(Point.BEFORE_EXEC_EXITED)
         self._announce(event)
         if event["event"] == Event.EXEC_EXITED:
+            self._changed()
+            self._faults.reach(Point.AFTER_EXEC_EXITED)
             self._tell_if_last()
 
     def forget(self, identifier: str) -> None:
@@ -166,13 +220,14 @@ class Exec:
 
     Attributes:
         stdio: The descriptors it is started with.
+        call_off: Ends a start that is under way as one that failed.
         exit_code: None while it runs, or has yet to be started.
         released: Whether its clients may learn of its end.
     """
 
     __slots__ = (
-        "_console_fd", "_drained", "_owner", "_pidfd", "_process_file", "_release_timer", "_takes_input", "exit_code",
-        "id", "pid", "released", "session", "stdio",
+        "_attached", "_console_fd", "_cut", "_drained", "_owner", "_pidfd", "_process_file", "_release_timer",
+        "_takes_input", "_terminal", "call_off", "exit_code", "id", "pid", "released", "session", "stdio",
     )  # fmt: skip
 
     def __init__(self, owner: Execs, request: ExecRequest, client_fd: int) -> None:
@@ -180,7 +235,10 @@ class Exec:
         self._owner = owner
         self._console_fd = self._pidfd = -1
         self._release_timer: Timer | None = None
-        self.released = self._drained = False
+        self.released = self._drained = self._cut = False
+        self._attached = attach is not None
+        self._terminal = request["terminal"]
+        self.call_off: Callable[[], None] | None = None
         self._takes_input = request["stdin"] and attach is not None
         self._process_file = request["process_file"]
         self.id = request["id"]
@@ -206,6 +264,35 @@ class Exec:
             self.stdio.take_console(console_fd, takes_input=self._takes_input)
         self.session.open(stdin_fd=self.stdio.stdin_fd, outputs=self.stdio.outputs)
 
+    def kept_state(self) -> Message:
+        """Return what another attendant must know of it."""
+        terminal = self._terminal and not self._attached
+        request = {
+            "id": self.id,
+            "process_file": self._process_file,
+            "terminal": terminal,
+            "stdin": False,
+            "attach": None,
+        }
+        return {"request": request, "pid": self.pid, "attached": self._attached}
+
+    def descriptors(self) -> dict[str, int]:
+        """Return the descriptors that another attendant needs, by role."""
+        found = {f"exec {self.id}": self._pidfd}
+        if self._console_fd >= 0 and not self._attached:
+            found[f"console {self.id}"] = self._console_fd
+        return found
+
+    def cut(self) -> None:
+        """End it: its streams, and what was on the way in them, died with the attendant that served them.
+
+        Whatever it makes of that itself, whoever asked for it must not take the part of its
+        output that has arrived for the whole.
+        """
+        self._cut = True
+        with contextlib.suppress(ProcessLookupError):
+            pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     def resize(self, *, rows: int, columns: int) -> None:
         """Change its terminal's size."""
         if self._console_fd < 0:
@@ -213,15 +300,19 @@ class Exec:
         terminal.set_window_size(self._console_fd, rows=rows, columns=columns)
 
     def signal(self, signum: int) -> None:
-        """Signal it."""
+        """Signal it; one that is being started is called off by the signal that kills."""
+        if signum == signal.SIGKILL and self.call_off:
+            self.call_off()
+            return
         if self.exit_code is not None or self._pidfd < 0:
             raise RequestError(ErrorKind.NOT_RUNNING, "the exec does not run")
         pidfd_send_signal(self._pidfd, signum)
 
     def reaped(self, exit_code: int) -> None:
         """Note its end: what it has written is delivered before anybody learns of it."""
-        self.exit_code = exit_code
+        self.exit_code = exit_code = _KILLED if self._cut else exit_code
         os.close(self._pidfd)
+        self._pidfd = -1
         self.session.drain(self._has_drained)
         self._release_timer = self._owner.loop.after(RELEASE_LIMIT, self._note_end)
         self._owner.announce({"event": Event.EXEC_EXITED, "id": self.id, "exit_code": exit_code, "pid": self.pid})

@@ -41,7 +41,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Attend = Callable[["Link", bytes, list[int]], None]
+    Attend = Callable[["Link", bytes, list[int], bool], None]
 
 _KEEP = b"K"
 _MORE = frame(MORE)[0]
@@ -66,16 +66,28 @@ class Keeper:
     """Holds a container while attendants come and go.
 
     Args:
-        attend: Runs in each attendant, with what was kept and its descriptors; nothing was
-            kept yet for the first one.
+        attend: Runs in each attendant, with what was kept and its descriptors, and whether the
+            last one was killed; nothing was kept yet for the first one.
     """
 
-    __slots__ = ("_attend", "_attendant", "_fds", "_forked_at", "_init", "_kept", "_sock", "_statuses", "_waking")
+    __slots__ = (
+        "_attend",
+        "_attendant",
+        "_cut",
+        "_fds",
+        "_forked_at",
+        "_init",
+        "_kept",
+        "_sock",
+        "_statuses",
+        "_waking",
+    )
 
     def __init__(self, attend: Attend) -> None:
         _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._attend = attend
         self._attendant = self._init = self._waking = 0
+        self._cut = False
         self._kept = b""
         self._fds: list[int] = []
         self._statuses: dict[int, int] = {}
@@ -95,7 +107,8 @@ class Keeper:
             if not self._kept:
                 # Killed before there was a container: the daemon sees the end of the control.
                 return
-            if word == _SLEEP:
+            self._cut = word != _SLEEP
+            if not self._cut:
                 self._sleep()
             elif time.monotonic() - self._forked_at < _PATIENCE:
                 time.sleep(_PATIENCE)
@@ -112,6 +125,7 @@ class Keeper:
     def _fork(self) -> _socket.socket:
         ours, theirs = socket_pair()
         self._forked_at = time.monotonic()
+        keeper = os.getpid()
         self._attendant = os.fork()
         if self._attendant:
             theirs.close()
@@ -121,7 +135,9 @@ class Keeper:
             set_parent_death_signal(_signal.SIGKILL)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             self._close_all_but(theirs)
-            self._attend(Link(theirs), self._kept, self._fds)
+            # Killed before the line above, the keeper's end was not told.
+            if os.getppid() == keeper:
+                self._attend(Link(theirs), self._kept, self._fds, self._cut)
             status = 0
         except BaseException:  # noqa: BLE001 - the keeper's stack is below, and must never be returned to
             traceback.print_exc(file=sys.stderr)

@@ -10,14 +10,14 @@ import sys
 import time
 import traceback
 
-from moorage.api.shim import ErrorKind, Event
+from moorage.api.shim import ErrorKind, Event, Status
 from moorage.shim.channel import Controls, close_all
 from moorage.shim.children import Children
 from moorage.shim.container import Container
 from moorage.shim.errands import Errand, Errands
 from moorage.shim.execs import RELEASE_LIMIT
 from moorage.shim.exit_record import write_exit_record
-from moorage.shim.faults import Faults
+from moorage.shim.faults import Faults, Point
 from moorage.shim.forwards import Forwards
 from moorage.shim.loop import Loop
 from moorage.shim.problems import problem
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from moorage.api.shim import ExitRecord, LaunchPlan, Message, ShimRequest
     from moorage.shim.channel import Control
     from moorage.shim.keeper import Link
+    from moorage.shim.loop import Timer
 
 _LINGER = 1.0
 """Seconds a shim whose container has ended waits for a daemon to come back; exit.json is there in any case."""
@@ -37,24 +38,28 @@ _QUIET = 1.0
 """Seconds without any event after which the attendant ends."""
 _LONGEST_QUIET = 60.0
 """The same for a container that wakes its attendant again and again: each waking costs milliseconds."""
+_KEEP_PAUSE = 0.05
+"""Seconds for which an exec that begins is not kept: most have ended by then."""
 _WAKING = frozenset({"pidfd", "stdout", "stderr", "oom", "listener", "control", "forward", "delivery",
                      DATAGRAMS, STREAMS})  # fmt: skip
 
 
-def attend(link: Link, kept: bytes, fds: list[int], *, run_root: str, allow_faults: bool) -> None:
+def attend(link: Link, kept: bytes, fds: list[int], *, cut: bool, run_root: str, allow_faults: bool) -> None:
     """Be a container's attendant, the first or a later one, until it sleeps or is over.
 
     Args:
         link: To the keeper.
         kept: What the last attendant has left; nothing for the first.
         fds: The descriptors it has left, now owned here.
+        cut: It was killed, so that what it left may be out of date.
         run_root: Where the engine's run-time files are.
         allow_faults: Whether a request may name a point where the shim dies.
     """
     if kept:
         state = json.loads(kept)
         _redirect_stderr(state["bundle"])
-        Shim(link, state["bundle"], run_root=run_root, fault=None).resume(state, fds)
+        fault = None if cut else state["fault"]
+        Shim(link, state["bundle"], run_root=run_root, fault=fault).resume(state, fds, cut=cut)
         return
     # Forked ahead like the attendant itself: a start waits for neither.
     first = Errand()
@@ -78,14 +83,16 @@ class Shim:
         fault: A point at which to die.
     """
 
-    __slots__ = ("_bundle", "_container", "_controls", "_errands", "_fault", "_forwards", "_link", "_loop", "_quiet",
-                 "_released", "_requests", "_run_root")  # fmt: skip
+    __slots__ = ("_bundle", "_container", "_controls", "_errands", "_fault", "_faults", "_forwards", "_keep_timer",
+                 "_link", "_loop", "_quiet", "_released", "_requests", "_run_root")  # fmt: skip
 
     def __init__(self, link: Link, bundle: str, *, run_root: str, fault: str | None) -> None:
         self._link = link
         self._bundle = bundle
         self._run_root = run_root
         self._fault = fault
+        self._faults = Faults(fault)
+        self._keep_timer: Timer | None = None
         self._quiet = _QUIET
         self._loop = Loop()
         self._controls = Controls(self._loop, receive=self._receive, vanished=self._daemon_vanished)
@@ -112,17 +119,21 @@ class Shim:
             container = self._assemble(fds[1:last_listener], first=first)
             for attach, fd in zip(request["attaches"], fds[last_listener:], strict=True):
                 container.session.attach(fd, attach)
-            container.launch(fault=self._fault)
+            container.launch()
         except Exception as error:  # noqa: BLE001 - the daemon waits for an answer, whatever is wrong with the bundle
             self._refuse(error)
         self._serve()
 
-    def resume(self, state: Message, fds: list[int]) -> None:
-        """Go on where another attendant has stopped, and serve."""
+    def resume(self, state: Message, fds: list[int], *, cut: bool) -> None:
+        """Go on where another attendant has stopped, or was killed, and serve."""
         forwards: list[int] = []
         descriptors: dict[str, int] = {}
         for role, fd in zip(state["roles"], fds, strict=True):
-            if role == "control":
+            if role == "control" and cut:
+                # A request may have been read and died with its reader. Its daemon sees that here, and connects anew.
+                with contextlib.suppress(OSError), socket.socket(fileno=fd) as control:
+                    control.shutdown(socket.SHUT_RDWR)
+            elif role == "control":
                 self._controls.add(socket.socket(fileno=fd))
             elif role == "listener":
                 self._controls.resume(socket.socket(fileno=fd), f"{self._bundle}/shim.sock")
@@ -132,12 +143,12 @@ class Shim:
                 descriptors[role] = fd
         slept = time.monotonic() - state["at"]
         self._quiet = min(state["quiet"] * 4, _LONGEST_QUIET) if slept < state["quiet"] * 10 else _QUIET
-        self._assemble(forwards, first=None).resume(state["container"], descriptors)
+        self._assemble(forwards, first=None).resume(state["container"], descriptors, cut=cut)
         self._serve()
 
     def _assemble(self, forwards: list[int], *, first: Errand | None) -> Container:
         plan: LaunchPlan = load(f"{self._bundle}/launch.json")
-        context = {"bundle": self._bundle, "run_root": self._run_root, "keeper": os.getppid()}
+        context = {"bundle": self._bundle, "run_root": self._run_root} | self._faults.context()
         self._errands = Errands(self._loop, first=first, context=context)
         self._forwards = Forwards(self._loop, forwards, plan["forwards"] if forwards else ())
         self._container = Container(
@@ -148,20 +159,34 @@ class Shim:
             plan=plan,
             bundle=self._bundle,
             run_root=self._run_root,
-            faults=Faults(self._fault, victim=os.getppid()),
+            faults=self._faults,
             announce=self._controls.broadcast,
             ended=self._container_ended,
             idle=self._leave_when_done,
             changed=self._keep,
+            execs_changed=self._keep_soon,
         )
         self._requests = Requests(
-            self._container, self._errands, is_foreign=plan["runtime"] is not None, release=self._release
+            self._container,
+            self._errands,
+            is_foreign=plan["runtime"] is not None,
+            faults=self._faults,
+            release=self._release,
         )
         return self._container
 
+    def _keep_soon(self) -> None:
+        """Do so once for all execs that begin and end within a moment."""
+        if self._keep_timer is None:
+            self._keep_timer = self._loop.after(_KEEP_PAUSE, self._keep)
+
     def _keep(self) -> None:
         """Leave everything with the keeper that the next attendant needs, and nothing else."""
-        if not self._container or not self._forwards:
+        if self._keep_timer:
+            self._keep_timer.cancel()
+            self._keep_timer = None
+        if not self._container or not self._forwards or self._container.status in {Status.CREATING, Status.FAILED}:
+            # Before there is a container the keeper must not go on with one.
             return
         # In the order of the roles: those of the forwards must stay in that of their plans.
         found = [*self._container.descriptors().items(), *self._controls.descriptors(), *self._forwards.descriptors()]
@@ -173,6 +198,7 @@ class Shim:
             "container": self._container.kept_state(),
             "quiet": self._quiet,
             "at": time.monotonic(),
+            "fault": self._fault,
         }
         self._link.keep(
             json.dumps(state).encode(),
@@ -242,6 +268,9 @@ class Shim:
 
     def _release(self) -> None:
         self._released = True
+        self._faults.reach(Point.BEFORE_RELEASED)
+        # From here on nobody takes this one's place if it is killed: bundle and cgroup may be another start's soon.
+        self._link.quit()
         self._controls.hide()
         if self._container:
             self._container.session.finish_clients()

@@ -7,6 +7,7 @@ import signal
 from moorage.api.shim import Do, ErrorKind, Status
 from moorage.kernel.pidfd import pidfd_send_signal
 from moorage.shim.channel import close_all
+from moorage.shim.faults import Point
 from moorage.shim.problems import RequestError, problem
 from moorage.shim.work import Work
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from moorage.shim.channel import Control
     from moorage.shim.container import Container
     from moorage.shim.errands import Errands
+    from moorage.shim.faults import Faults
 
     Answer = Callable[[Message], None]
 
@@ -27,17 +29,25 @@ class Requests:
 
     Args:
         is_foreign: Whether signals have to go through another runtime.
+        faults: Where to die.
         release: Called when a daemon has recorded the exit.
     """
 
-    __slots__ = ("_container", "_errands", "_handlers", "_is_foreign", "_release", "_slow_handlers")
+    __slots__ = ("_container", "_errands", "_faults", "_handlers", "_is_foreign", "_release", "_slow_handlers")
 
     def __init__(
-        self, container: Container, errands: Errands, *, is_foreign: bool, release: Callable[[], None]
+        self,
+        container: Container,
+        errands: Errands,
+        *,
+        is_foreign: bool,
+        faults: Faults,
+        release: Callable[[], None],
     ) -> None:
         self._container = container
         self._errands = errands
         self._is_foreign = is_foreign
+        self._faults = faults
         self._release = release
         self._handlers: Mapping[str, Callable[[Message, list[int]], Message | None]] = {
             Do.STATE: self._state,
@@ -123,23 +133,29 @@ class Requests:
             self._container.cancel_launch()
             return
         self._check_alive()
+        self._faults.reach(Point.BEFORE_KILL)
         if self._is_foreign or everyone:
             self._send({"work": Work.SIGNAL, "signal": signum, "all": everyone}, answer)
             return
         pidfd_send_signal(self._container.init[1], signum)
+        self._faults.reach(Point.AFTER_KILL)
         if signum == signal.SIGKILL and self._container.status is Status.PAUSED:
             # Frozen processes do not even die.
             self._send({"work": Work.RESUME}, answer)
         else:
             answer({})
 
-    def _pause(self, _message: Message, _fds: list[int], answer: Answer) -> None:
-        self._check_status(Status.RUNNING)
-        self._send({"work": Work.PAUSE}, answer, then=Status.PAUSED)
+    def _pause(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._change(message, answer, Work.PAUSE, before=Status.RUNNING, after=Status.PAUSED)
 
-    def _resume(self, _message: Message, _fds: list[int], answer: Answer) -> None:
-        self._check_status(Status.PAUSED)
-        self._send({"work": Work.RESUME}, answer, then=Status.RUNNING)
+    def _resume(self, message: Message, _fds: list[int], answer: Answer) -> None:
+        self._change(message, answer, Work.RESUME, before=Status.PAUSED, after=Status.RUNNING)
+
+    def _change(self, message: Message, answer: Answer, work: Work, *, before: Status, after: Status) -> None:
+        if not (message.get("again") and self._container.status is after):
+            self._check_status(before)
+        # Done once more if an attendant was killed in the middle of it.
+        self._send({"work": work}, answer, then=after)
 
     def _update(self, message: Message, _fds: list[int], answer: Answer) -> None:
         self._check_alive()

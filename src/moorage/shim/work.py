@@ -8,7 +8,7 @@ import os
 
 from moorage.netlink import interface
 from moorage.runtime.interfaces import write_interface_sysctls
-from moorage.shim.faults import Faults
+from moorage.shim.faults import Faults, Point
 from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.runtimes import open_runtime
 
@@ -52,8 +52,7 @@ def perform(message: Message, fds: list[int]) -> Result:
 
 
 def _start(runtime: Runtime, message: Message, fds: list[int]) -> Result:
-    faults = Faults(message.get("fault"), victim=message["keeper"])
-    started = runtime.start((fds[0], fds[1], fds[2]), faults=faults)
+    started = runtime.start((fds[0], fds[1], fds[2]), faults=_faults(message))
     roles = {name: fd for name, fd in started.fds.items() if fd >= 0}
     answer = {"pid": started.pid, "shares_pids": started.shares_pids, "fds": list(roles)}
     return answer, list(roles.values())
@@ -67,6 +66,7 @@ def _exec(runtime: Runtime, message: Message, fds: list[int]) -> Result:
         stdio=(fds[1], fds[2], fds[3]),
         console_size=(size[0], size[1]) if size else None,
     )
+    _faults(message).reach(Point.AFTER_EXEC)
     return {"pid": pid}, [pidfd, console_fd] if console_fd >= 0 else [pidfd]
 
 
@@ -79,18 +79,21 @@ def _signal(runtime: Runtime, message: Message, fds: list[int]) -> Result:
 def _pause(runtime: Runtime, message: Message, fds: list[int]) -> Result:
     runtime.adopt(message["pid"], pidfd=fds[0])
     runtime.pause()
+    _faults(message).reach(Point.AFTER_PAUSE)
     return {}, []
 
 
 def _resume(runtime: Runtime, message: Message, fds: list[int]) -> Result:
     runtime.adopt(message["pid"], pidfd=fds[0])
     runtime.resume()
+    _faults(message).reach(Point.AFTER_RESUME)
     return {}, []
 
 
 def _update(runtime: Runtime, message: Message, fds: list[int]) -> Result:
     runtime.adopt(message["pid"], pidfd=fds[0])
     runtime.update(message["resources"])
+    _faults(message).reach(Point.AFTER_UPDATE)
     return {}, []
 
 
@@ -105,11 +108,13 @@ def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
     write_interface_sysctls([message["interface"]], namespace_fd)
     opened = {} if message["has_resolver"] else open_if_wanted(message["resolver"], pid=message["pid"])
+    _faults(message).reach(Point.AFTER_CONNECT)
     return {"fds": list(opened)}, list(opened.values())
 
 
 def _disconnect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     interface.disconnect(message["name"], namespace_fd=_open_network(message["pid"]))
+    _faults(message).reach(Point.AFTER_DISCONNECT)
     return {}, []
 
 
@@ -124,6 +129,10 @@ _WORK: dict[Work, Callable[[Runtime, Message, list[int]], Result]] = {
     Work.DISCONNECT: _disconnect,
     Work.CHECKPOINT: _checkpoint,
 }
+
+
+def _faults(message: Message) -> Faults:
+    return Faults(message.get("fault"), victim=message.get("victim", 0))
 
 
 def _open_network(pid: int) -> int:

@@ -41,10 +41,14 @@ class Control:
         payload, ancillary, flags, _ = self.sock.recvmsg(MAX_PACKET, ANCILLARY_SPACE, MSG_CMSG_CLOEXEC)
         return unframe(payload, ancillary, flags)[0] if payload else None
 
-    def call(self, do: str, *fds: int, **arguments: Any) -> dict[str, Any]:
+    def send(self, do: str, *fds: int, **arguments: Any) -> None:
+        """Ask, without waiting for the answer."""
         self._seq += 1
         for payload, ancillary in frames({"do": do, "seq": self._seq, **arguments}, fds):
             self.sock.sendmsg([payload], ancillary)
+
+    def call(self, do: str, *fds: int, **arguments: Any) -> dict[str, Any]:
+        self.send(do, *fds, **arguments)
         while True:
             message = self.receive()
             assert message is not None, "the shim hung up"
@@ -143,6 +147,14 @@ class Bundle:
         path = self.path / f"process-{time.monotonic_ns()}.json"
         path.write_text(json.dumps(self.spec["process"] | {"args": list(arguments)} | changes))
         return str(path)
+
+    def processes(self) -> list[int]:
+        """Return the processes in its cgroup."""
+        found: set[int] = set()
+        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+            with contextlib.suppress(OSError):
+                found.update(map(int, (hierarchy / self.cgroup[1:] / "cgroup.procs").read_text().split()))
+        return sorted(found)
 
     def exit_record(self) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self.path / "exit.json").read_text())

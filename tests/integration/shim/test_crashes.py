@@ -53,9 +53,13 @@ def fifo_bundle(launcher: Launcher) -> Bundle:
 
 
 def tell(bundle: Bundle, line: str) -> None:
+    tell_fifo(bundle, line, logged=line)
+
+
+def tell_fifo(bundle: Bundle, line: str, *, logged: str) -> None:
     (bundle.rootfs / "tmp" / "fifo").write_text(f"{line}\n")
     deadline = time.monotonic() + PATIENCE
-    while line not in bundle.log.read_text():
+    while logged not in bundle.log.read_text():
         assert time.monotonic() < deadline, "nothing was logged"
         time.sleep(0.001)
 
@@ -166,19 +170,125 @@ def test_closed_input_stays_closed(launcher: Launcher) -> None:
         time.sleep(0.01)
 
 
+def kill_attendant(control: Control) -> None:
+    """Kill the attendant that has just answered."""
+    pid = control.call("state")["pid"]
+    keeper = parent(pid)
+    attendants: list[int] = []
+    while not attendants:  # the list of children may miss some while others come and go
+        attendants = [child for child in children(keeper) if child != pid and program(child) == program(keeper)]
+    (attendant,) = attendants
+    os.kill(attendant, signal.SIGKILL)
+
+
+def pidfds(pid: int) -> int:
+    links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum("pidfd" in str(link) for link in links)
+
+
+def program(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/exe").readlink())
+
+
 def test_killed_attendant_is_replaced(launcher: Launcher, fifo_bundle: Bundle) -> None:
     control = launcher.run(fifo_bundle)
     tell(fifo_bundle, "one")
-    pid = control.call("state")["pid"]
-    attendants: list[int] = []
-    while not attendants:  # the list of children may miss some while others come and go
-        attendants = [child for child in children(parent(pid)) if child != pid]
-    (attendant,) = attendants
-    os.kill(attendant, signal.SIGKILL)
+    kill_attendant(control)
     tell(fifo_bundle, "two")
     assert fifo_bundle.connect().call("state")["status"] == "running"
     tell(fifo_bundle, "end")
     assert fifo_bundle.logged() == "one\ntwo\nend\n"
+
+
+def test_daemon_sees_that_an_attendant_was_killed(launcher: Launcher, fifo_bundle: Bundle) -> None:
+    """What that had read and not answered is answered by nobody."""
+    control = launcher.run(fifo_bundle)
+    kill_attendant(control)
+    control.wait_closed()
+
+
+def test_half_a_line_is_logged_once_though_its_attendant_is_killed(launcher: Launcher) -> None:
+    bundle = launcher.bundle(
+        "sh", "-c", "printf half; read x < /tmp/fifo; echo ' whole'; read x < /tmp/fifo; echo more"
+    )
+    os.mkfifo(bundle.rootfs / "tmp" / "fifo")
+    control = launcher.run(bundle)
+    wait_until_asleep(control.call("state")["pid"])
+    tell_fifo(bundle, "go", logged="whole")
+    kill_attendant(control)
+    (bundle.rootfs / "tmp" / "fifo").write_text("go\n")
+    bundle.connect().event("exited")
+    assert bundle.logged() == "half whole\nmore\n"
+
+
+def test_execs_of_a_killed_attendant(launcher: Launcher, fifo_bundle: Bundle) -> None:
+    """One that nobody listens to goes on; the others' streams are lost, so they end, and it is said that they did."""
+    control = launcher.run(fifo_bundle)
+    client, (description, theirs) = attach()
+    request = {"terminal": False, "stdin": False}
+    detached = control.call(
+        "exec", id="d", process_file=fifo_bundle.process_file("sleep", "1000"), attach=None, **request
+    )
+    attached = control.call(
+        "exec", theirs.fileno(), id="a", process_file=fifo_bundle.process_file("sleep", "1000"), attach=description,
+        **request,
+    )  # fmt: skip
+    theirs.close()
+    keeper = parent(control.call("state")["pid"])
+    deadline = time.monotonic() + PATIENCE
+    while pidfds(keeper) < 3:  # short ones are not kept
+        assert time.monotonic() < deadline, "they are not kept"
+        time.sleep(0.01)
+    kill_attendant(control)
+    again = fifo_bundle.connect()
+    assert again.event("exec_exited") == {"event": "exec_exited", "id": "a", "exit_code": 137, "pid": attached["pid"]}
+    state = again.call("state")
+    assert state["execs"] == [{"id": "d", "pid": detached["pid"]}]
+    assert state["ended_execs"] == [{"id": "a", "exit_code": 137}]
+    assert client.recv(1) == b""
+    assert again.call("exec_kill", id="d", signal=signal.SIGTERM)["ok"]
+    assert again.event("exec_exited")["exit_code"] == 143
+
+
+def test_exec_that_was_being_started_ends_with_its_attendant(launcher: Launcher) -> None:
+    bundle = launcher.bundle("sleep", "1000")
+    control = launcher.run(bundle, fault="after-exec@attendant")
+    control.send("exec", id="e", process_file=bundle.process_file("sleep", "77"), attach=None, terminal=False,
+                 stdin=False)  # fmt: skip
+    control.wait_closed()
+    again = bundle.connect()
+    assert again.call("state")["execs"] == []
+    deadline = time.monotonic() + PATIENCE
+    while len(bundle.processes()) > 1:
+        assert time.monotonic() < deadline, bundle.processes()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("point", ["after-pause@attendant", "after-resume@attendant"])
+def test_request_that_was_cut_can_be_repeated(launcher: Launcher, point: str) -> None:
+    bundle = launcher.bundle("sleep", "1000")
+    control = launcher.run(bundle, fault=point)
+    if "resume" in point:
+        control.call("pause")
+    word, end = ("resume", "running") if "resume" in point else ("pause", "paused")
+    control.send(word)
+    control.wait_closed()
+    again = bundle.connect()
+    assert again.call("state")["status"] == end
+    assert again.call(word, again=True)["ok"]
+    assert again.call("kill", signal=signal.SIGKILL)["ok"]
+    assert again.event("exited")["exit_code"] == 137
+
+
+@pytest.mark.parametrize("point", ["before-exit-record", "before-exited", "after-exited"])
+def test_exit_is_told_though_the_attendant_is_killed(launcher: Launcher, point: str) -> None:
+    bundle = launcher.bundle("sh", "-c", "exit 4")
+    launcher.start(bundle, fault=f"{point}@attendant").wait_closed()
+    again = bundle.connect()
+    assert again.call("state")["exit_code"] == 4
+    again.call("release")
+    again.wait_closed()
+    assert bundle.exit_record()["exit_code"] == 4
 
 
 @pytest.mark.parametrize("point", ["before-create", "before-start", "before-started", "before-exit-record"])

@@ -395,7 +395,8 @@ class FakeEngine:
         )  # fmt: skip
         self.hooks = ExitHooks(
             restart=self.starter.restart, auto_remove=self.remover.remove_exited, stopped=lambda _: None,
-            exec_exited=lambda *_: None, clear_leftovers=_nothing, clear_soon=_nothing,
+            exec_exited=lambda *_: None, execs_under_way=lambda _: [], execs_lost=lambda *_: None,
+            clear_leftovers=_nothing, clear_soon=_nothing,
         )  # fmt: skip
 
     async def add(self, new: ContainerRecord) -> ContainerRecord:

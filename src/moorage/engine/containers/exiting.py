@@ -9,12 +9,12 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from moorage import faults
-from moorage.engine.containers.bundle_files import read_exit_file, remove_bundle
+from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.mounting import publish_unmounts
 from moorage.engine.containers.paths import ContainerPaths
@@ -26,10 +26,12 @@ from moorage.engine.containers.waiting import ExitWatch
 from moorage.engine.health import is_ailing
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor, next_backoff, should_restart
+from moorage.engine.shims import Message, ShimClient, connect
 from moorage.errors import SystemFailureError
 
 _SECOND = 1_000_000_000
 _LONGEST_PAUSE = 30.0
+_BACKLOG_PAUSE = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +45,9 @@ class ExitHooks:
             argument is done.
         stopped: Ends what runs beside a container: its health checks, its added processes.
         exec_exited: Records the end of an added process.
+        execs_under_way: Returns the added processes of a container that run, as far as is known.
+        execs_lost: Given those and what a shim says, a part of which was killed, records the end of those
+            that died with it.
         clear_leftovers: Kills what is left in a container's cgroup after its shim died, and
             returns when nothing is.
         clear_soon: The same, without waiting for what the kernel does not let go.
@@ -52,6 +57,8 @@ class ExitHooks:
     auto_remove: Callable[[str, asyncio.Future[None]], Coroutine[Any, Any, None]]
     stopped: Callable[[str], None]
     exec_exited: Callable[[str, str, int], None]
+    execs_under_way: Callable[[str], list[str]]
+    execs_lost: Callable[[str, Sequence[str], Message], None]
     clear_leftovers: Callable[[ContainerRecord], Coroutine[Any, Any, None]]
     clear_soon: Callable[[ContainerRecord], Coroutine[Any, Any, None]]
 
@@ -181,8 +188,33 @@ class ContainerExits:
         attributes = record.event_attributes(exitCode=str(ended.code), execDuration=str(seconds))
         self.events.publish("container", "die", record.id, attributes)
 
+    async def find_again(self, task: Task) -> ShimClient | None:
+        """See `TaskObserver`."""
+        socket_path = self.paths.bundle(task.container_id) / SOCKET_FILE
+        while True:
+            try:
+                return connect(socket_path, subject=task.container_id, handlers=task.handlers())
+            except BlockingIOError:
+                # Somebody listens, and has not come round to accept those before us.
+                await asyncio.sleep(_BACKLOG_PAUSE)
+            except OSError:
+                return None
+
     async def _record_loss(self, task: Task) -> None:
         """The shim is gone without a word: take its last note, or make an end of what it left."""
+        execs = self.hooks().execs_under_way(task.container_id)
+        if not task.given_up and (client := await self.find_again(task)) is not None:
+            _log.error("a part of the shim of container %s was killed", task.container_id[:12])
+            if (state := await task.go_on(client)) is not None:
+                self.hooks().execs_lost(task.container_id, execs, state)
+            # Otherwise the end of that connection is noticed as such.
+            return
+        was_started = task.started.done()
+        task.lose()
+        if was_started:
+            await self._end_lost(task)
+
+    async def _end_lost(self, task: Task) -> None:
         record = self.registry.find(task.container_id)
         if record is None:
             return

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from moorage.api.shim import Do, ErrorKind, Event
+from moorage.api.shim import Do, ErrorKind, Event, Status
 from moorage.engine.containers.errors import (
     ContainerStateError,
     NotRunningError,
@@ -21,7 +21,7 @@ from moorage.engine.containers.errors import (
     RequestRefusedError,
 )
 from moorage.engine.shims import Message, ShimClient, ShimError, ShimGoneError, ShimHandlers, ShimSilentError
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, SystemFailureError
 from moorage.logs.errors import LogDriverStartError
 
 _RELEASE_SECONDS: Final = 30.0
@@ -64,6 +64,13 @@ class LaunchFailedError(Exception):
         self.exit_code = exit_code
 
 
+class ShimReplacedError(SystemFailureError):
+    """The part of a shim that was to carry out a request was killed, and nobody knows how far it came."""
+
+    def __init__(self, container_id: str) -> None:
+        super().__init__(f"a part of the shim of container {container_id} was killed in the middle of the request")
+
+
 class TaskObserver(Protocol):
     """Who is told what a shim says unasked; every method returns at once."""
 
@@ -71,7 +78,10 @@ class TaskObserver(Protocol):
         """The init process ended and its output is drained."""
 
     def on_lost(self, task: "Task") -> None:
-        """The shim's connection ended without an exit."""
+        """The shim's connection ended without an exit: `go_on` with the next one, or `lose` it."""
+
+    async def find_again(self, task: "Task") -> ShimClient | None:
+        """Return another connection to the shim, None if nobody listens any more."""
 
     def on_oom(self, container_id: str) -> None:
         """The kernel killed a process of the container for memory."""
@@ -90,6 +100,7 @@ class Task:
         started: Resolves when the shim announced the start; fails with
             `LaunchFailedError`, with `LogDriverStartError` if only its log cannot be had, or
             with `ShimGoneError` if the shim died first.
+        given_up: Whether the shim was told to die.
     """
 
     def __init__(self, container_id: str, observer: TaskObserver) -> None:
@@ -101,6 +112,9 @@ class Task:
         self.started.add_done_callback(self._note_failure)
         self._observer = observer
         self._client: ShimClient | None = None
+        # From the end of a connection on: whether there is another one.
+        self._found: asyncio.Future[bool] | None = None
+        self.given_up = False
 
     def _note_failure(self, started: "asyncio.Future[Started]") -> None:
         if (started.cancelled() or started.exception()) and not self._start_failed.done():
@@ -121,7 +135,36 @@ class Task:
 
     def adopt(self, *, pid: int, at_ns: int) -> None:
         """Take a container as started that an earlier daemon started."""
+        if self.started.done():
+            # A part of its shim was killed while it was asked, and what took its place has said so.
+            return
         self.started.set_result(Started(pid=pid, at_ns=at_ns))
+
+    async def go_on(self, client: ShimClient) -> Message | None:
+        """Use another connection to the same shim, and return what it knows; None if it ends as well.
+
+        A part of the shim was killed, and another took its place. What it says of the
+        container is taken as if it had announced it.
+        """
+        self._client = client
+        try:
+            state = await client.call({"do": Do.STATE})
+        except ShimGoneError:
+            return None
+        if self._found is not None and not self._found.done():
+            self._found.set_result(True)
+        if state["status"] in {Status.RUNNING, Status.PAUSED, Status.EXITED} and not self.started.done():
+            self._set_started({"pid": state["pid"], "at": state["started_at"]})
+        if "at" in state:
+            self._set_ended(read_exit(state))
+        return state
+
+    def lose(self) -> None:
+        """Take the shim for gone."""
+        if self._found is not None and not self._found.done():
+            self._found.set_result(False)
+        if not self.started.done():
+            self.started.set_exception(ShimGoneError(self.container_id))
 
     async def state(self, *, seconds: float | None = None) -> Message:
         """Ask the shim what it knows."""
@@ -137,6 +180,7 @@ class Task:
 
     def give_up(self) -> None:
         """Let go of a shim that was told to die, without waiting for what it says."""
+        self.given_up = True
         if self._client is None or not self._client.closed:
             self.close()
             self._on_closed()
@@ -161,7 +205,7 @@ class Task:
         """Write all processes to a directory; unless they are left running, they are killed then."""
         request = {"do": Do.CHECKPOINT, "directory": directory, "leave_running": leave_running}
         # As long as it takes to write the processes' memory.
-        await self._call(request, seconds=None)
+        await self._call(request, seconds=None, repeatable=False)
 
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Apply new limits: the runtime-spec's `linux.resources`."""
@@ -179,14 +223,26 @@ class Task:
     async def exec(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> int:
         """Start one more process and return its process ID, as the host counts.
 
+        Its program may be on a slow disk, so it may take as long as the shim lives. Whoever
+        does not wait for the answer calls it off.
+
         Raises:
             LaunchFailedError: It could not be started.
+            ShimSilentError: The shim does not answer anything.
         """
+        call = self._call({"do": Do.EXEC, **request}, fds=fds, seconds=None, repeatable=False)
+        asked = asyncio.ensure_future(call)
         try:
-            # Its program may be on a slow disk, and whoever waits can leave.
-            return int((await self._call({"do": Do.EXEC, **request}, fds=fds, seconds=None))["pid"])
+            while not (await asyncio.wait({asked}, timeout=_ANSWER_SECONDS))[0]:
+                if not await self.answers() and not asked.done():
+                    raise ShimSilentError(self.container_id)
+            return int((await asked)["pid"])
         except ShimError as error:
             raise LaunchFailedError(str(error), exit_code=error.exit_code or 128) from error
+        finally:
+            if not asked.done():
+                asked.cancel()
+                self._notify({"do": Do.EXEC_KILL, "id": request["id"], "signal": signal.SIGKILL})
 
     async def exec_kill(self, exec_id: str, signal: int) -> None:
         """Send a signal to an added process."""
@@ -194,16 +250,15 @@ class Task:
 
     def exec_release(self, exec_id: str) -> None:
         """Tell the shim that an added process's exit is known, so that its client may be let go."""
-        if self._client is not None:
-            self._client.notify({"do": Do.EXEC_RELEASE, "id": exec_id})
+        self._notify({"do": Do.EXEC_RELEASE, "id": exec_id})
 
     async def plug(self, interface: Mapping[str, Any]) -> None:
         """Add a network interface."""
-        await self._call({"do": Do.CONNECT, "interface": interface})
+        await self._call({"do": Do.CONNECT, "interface": interface}, repeatable=False)
 
     async def unplug(self, name: str) -> None:
         """Take a network interface away."""
-        await self._call({"do": Do.DISCONNECT, "name": name})
+        await self._call({"do": Do.DISCONNECT, "name": name}, repeatable=False)
 
     async def release(self) -> bool:
         """Let the shim go, and return when it has taken everything apart; tell whether it could say so.
@@ -212,14 +267,25 @@ class Task:
         """
         if self._client is None:
             return True
-        answered = True
+        answered = await self._release(self._client)
+        if answered or self.given_up:
+            return answered
+        # A part of it may have been killed; what took its place must not work on files that are another start's soon.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                if (client := await self._observer.find_again(self)) is not None:
+                    return await self._release(client)
+        return False
+
+    async def _release(self, client: ShimClient) -> bool:
         try:
-            await self._client.call({"do": Do.RELEASE}, seconds=_RELEASE_SECONDS)
+            await client.call({"do": Do.RELEASE}, seconds=_RELEASE_SECONDS)
         except (ShimError, ShimGoneError, ShimSilentError) as error:
             _log.debug("the shim of container %s was not released: %s", self.container_id, error)
-            answered = False
-        self._client.close()
-        return answered
+            return False
+        finally:
+            client.close()
+        return True
 
     async def abandon(self) -> None:
         """End a container that nobody will know of, running or not, and let its shim go."""
@@ -236,16 +302,46 @@ class Task:
             self._client.close()
 
     async def _call(
-        self, request: Mapping[str, object], *, fds: Sequence[int] = (), seconds: float | None = _ANSWER_SECONDS
+        self,
+        request: Mapping[str, object],
+        *,
+        fds: Sequence[int] = (),
+        seconds: float | None = _ANSWER_SECONDS,
+        repeatable: bool = True,
     ) -> Message:
-        if self._client is None:
-            raise NotRunningError(self.container_id)
+        """Send a request.
+
+        Args:
+            repeatable: Send it once more if the part of the shim that read it was killed.
+        """
         try:
-            return await self._client.call(request, fds=fds, seconds=seconds)
+            async with asyncio.timeout(seconds):
+                client = await self._connected()
+                try:
+                    return await client.call(request, fds=fds)
+                except ShimGoneError:
+                    client = await self._connected()
+                    if not repeatable:
+                        raise ShimReplacedError(self.container_id) from None
+                    return await client.call({**request, "again": True}, fds=fds)
+        except TimeoutError:
+            raise ShimSilentError(self.container_id) from None
         except ShimGoneError as error:
             raise NotRunningError(self.container_id) from error
         except ShimError as error:
             raise self._translate(error) from error
+
+    async def _connected(self) -> ShimClient:
+        """Return the connection, which is searched for if a part of the shim was killed."""
+        if self._client is not None and self._client.closed and self._found is not None:
+            await asyncio.shield(self._found)
+        if self._client is None or self._client.closed:
+            raise NotRunningError(self.container_id)
+        return self._client
+
+    def _notify(self, request: Mapping[str, object]) -> None:
+        if self._client is not None:
+            self._client.notify(request)
 
     def _translate(self, error: ShimError) -> Exception:
         match error.kind:
@@ -306,10 +402,11 @@ class Task:
             self.started.set_exception(LaunchFailedError(message, exit_code=problem.get("exit_code") or 128))
 
     def _on_closed(self) -> None:
-        if not self.started.done():
-            self.started.set_exception(ShimGoneError(self.container_id))
-        elif not (self.ended or self._start_failed.done()):
-            self._observer.on_lost(self)
+        if self.ended or self._start_failed.done():
+            return
+        if self._found is None or self._found.done():
+            self._found = asyncio.get_running_loop().create_future()
+        self._observer.on_lost(self)
 
 
 def read_exit(message: Mapping[str, Any]) -> Exit:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +18,7 @@ from moorage.engine.shims import Message
 from moorage.errors import MoorageError
 
 _LOST: Final = 255
+_KILLED: Final = 137
 _log = logging.getLogger(__name__)
 
 
@@ -68,17 +69,25 @@ class ExecRecovery:
             state = await task.state()
         except MoorageError:
             return
+        self.compare(container_id, adopted, state, unknown=_LOST)
+
+    def compare(self, container_id: str, execs: Collection[str], state: Message, *, unknown: int = _KILLED) -> None:
+        """Record the end of those that do not run, by what a shim says.
+
+        Args:
+            unknown: The exit code of one that nobody knows anything of.
+        """
         running = {one["id"] for one in state.get("execs", ())}
         ended = {one["id"]: one["exit_code"] for one in state.get("ended_execs", ())}
         for exec_id in self.table.unfinished(container_id):
-            if exec_id in adopted and exec_id not in running:
-                self._end(container_id, exec_id, ended)
+            if exec_id in execs and exec_id not in running:
+                self._end(container_id, exec_id, ended, unknown=unknown)
 
-    def _end(self, container_id: str, exec_id: str, ended: dict[str, int]) -> None:
+    def _end(self, container_id: str, exec_id: str, ended: dict[str, int], *, unknown: int = _LOST) -> None:
         exit_code = ended.get(exec_id, self.files.unrecorded_end(container_id, exec_id))
         if exit_code is None:
             _log.warning("nobody knows how exec %s of container %s ended", exec_id[:12], container_id)
-            exit_code = _LOST
+            exit_code = unknown
         self.exits.record(container_id, exec_id, exit_code)
 
 

@@ -117,6 +117,7 @@ class ExecStarter:
             leftover=leftover,
         )
         await self._start(added, attach=attach, fds=(connection.fileno(),), console_size=size)
+        self.table.hold_client(added.id, connection)
 
     async def _start(
         self,

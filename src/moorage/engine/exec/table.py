@@ -5,6 +5,7 @@ notes of them lets the next daemon find them again.
 """
 
 import asyncio
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -58,6 +59,7 @@ class ExecTable:
     def __init__(self, files: ExecFiles) -> None:
         self._files = files
         self._records: dict[str, ExecRecord] = {}
+        self._clients: dict[str, socket.socket] = {}
 
     def add(self, record: ExecRecord, *, kept: bool = True) -> None:
         """Enter a new one, and forget those that ended long ago.
@@ -98,6 +100,24 @@ class ExecTable:
             raise ExecNotFoundError(exec_id)
         return record
 
+    def find(self, exec_id: str) -> ExecRecord | None:
+        """Return one, None if it is forgotten."""
+        return self._records.get(exec_id)
+
+    def hold_client(self, exec_id: str, connection: socket.socket) -> None:
+        """Keep a copy of the connection of a client until the end of its process is recorded.
+
+        A client that sees its stream end asks at once how the process ended: it must not see
+        that before anybody knows, though the part of the shim that served it be killed.
+        """
+        if exec_id in self._records and self._records[exec_id].exit_code is None:
+            self._clients[exec_id] = connection.dup()
+
+    def let_client_go(self, exec_id: str) -> None:
+        """Close that copy, if there is one."""
+        if (connection := self._clients.pop(exec_id, None)) is not None:
+            connection.close()
+
     def change(self, exec_id: str, **changes: Any) -> ExecRecord | None:
         """Replace fields of one; None if it is forgotten."""
         if (record := self._records.get(exec_id)) is None:
@@ -113,7 +133,12 @@ class ExecTable:
             end = ExecEnd(exit_code=exit_code, pid=record.pid, ended_at=record.ended_at)
             self._files.end(record.container_id, exec_id, end)
             record.settled.set()
+        self.let_client_go(exec_id)
         return record
+
+    def running(self, container_id: str) -> list[str]:
+        """Return the IDs of a container's processes that were started and have not ended."""
+        return [each for each in self.unfinished(container_id) if self._records[each].pid]
 
     def unfinished(self, container_id: str) -> list[str]:
         """Return the IDs of a container's processes that have not ended."""
@@ -136,3 +161,4 @@ class ExecTable:
         for record in tuple(self._records.values()):
             if record.container_id == container_id:
                 del self._records[record.id]
+                self.let_client_go(record.id)
