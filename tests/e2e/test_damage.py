@@ -75,7 +75,6 @@ def test_damaged_records(own: Daemon) -> None:
     for name in ("good", "row", "note", "plan"):
         own.docker("run", "-d", "--name", name, *SLEEP)
     own.docker("create", "--name", "keeps", "-v", "data:/data", *SLEEP)
-    own.docker("network", "create", "net")
     ids = {name: own.inspect(name, ".Id") for name in ("good", "row", "note", "plan", "keeps")}
     own.kill()
     bundles = own.exec_root / "containers"
@@ -84,20 +83,39 @@ def test_damaged_records(own: Daemon) -> None:
     with sqlite3.connect(own.data_root / "moorage.db") as database:
         database.execute("update containers set document = ? where name = 'row'", (b'{"crea',))
         database.execute("update volumes set document = ? where name = 'data'", (b"{",))
-        database.execute("update networks set document = ? where name = 'net'", (b"{",))
     database.close()
     own.start()
-    log = own.log.read_text()
-    assert f"container row ({ids['row']}) cannot be read" in log
-    assert "network net cannot be read" in log
+    assert f"container row ({ids['row']}) cannot be read" in own.log.read_text()
     assert own.docker("exec", "good", "echo", "ok") == "ok"
     assert sorted(own.docker("ps", "-a", "--format", "{{.Names}}").split()) == ["good", "keeps", "note", "plan"]
-    # Its name and its files are kept, for whoever repairs the row.
+    # Its name and its files are kept, for whoever repairs the row, until it is removed by force.
     taken = own.run("create", "--name", "row", *SLEEP)
     assert f'already in use by container "{ids["row"]}"' in taken.stderr
     assert (own.data_root / "containers" / ids["row"]).is_dir()
+    for command in (("inspect", "row"), ("rm", "row"), ("start", ids["row"][:12])):
+        assert f"container row ({ids['row']}) cannot be read" in own.run(*command).stderr
+    own.docker("rm", "-f", "row")
     own.docker("restart", "-t", "0", "plan", "note")
-    own.docker("rm", "-f", "good", "note", "plan")
+    own.docker("create", "--name", "row", *SLEEP)
+    own.docker("rm", "-f", "good", "note", "plan", "row", "keeps")
+    own.assert_no_leaks()
+
+
+def test_damaged_rows_of_networks(own: Daemon) -> None:
+    """Those that every daemon has are made anew; a user's keeps its name until it is removed."""
+    own.docker("network", "create", "net")
+    own.kill()
+    with sqlite3.connect(own.data_root / "moorage.db") as database:
+        database.execute("update networks set document = ?", (b"{",))
+    database.close()
+    own.start()
+    assert "network net cannot be read" in own.log.read_text()
+    own.docker("run", "--rm", "busybox", "true")
+    own.docker("run", "--rm", "--network", "none", "busybox", "true")
+    assert "already exists" in own.run("network", "create", "net").stderr
+    assert own.docker("network", "rm", "net") == "net"
+    own.docker("network", "create", "net")
+    own.docker("run", "--rm", "--network", "net", "busybox", "true")
 
 
 def test_a_damaged_exit_record_of_a_container_without_a_shim(own: Daemon) -> None:

@@ -219,6 +219,10 @@ class Wiring:
             clear_soon=self.leftovers.clear,
         )
 
+    async def _end_stranger(self, container_id: str) -> None:
+        # Recovery needs the remover, which needs this.
+        await self.recovery.end_stranger(container_id)
+
     def _watch_health(self, record: ContainerRecord) -> None:
         # The monitor needs the killer, which needs this.
         self.health.start(record)
@@ -389,6 +393,7 @@ class Wiring:
             watch=self.watch,
             jobs=base.jobs,
             forget=self.execs.table.forget_all,
+            end_stranger=self._end_stranger,
         )
 
     @cached_property
@@ -467,6 +472,7 @@ class Wiring:
             restarts=self.restarts,
             on_live=self.health.start,
             adopt_execs=self.execs.recovery.adopt,
+            thaw=self.pauser.unpause,
         )
 
 

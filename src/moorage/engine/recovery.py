@@ -13,13 +13,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
+from moorage.engine.containers.errors import NotPausedError
 from moorage.engine.containers.exiting import ContainerExits
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.last_resort import LastResort
@@ -57,6 +58,7 @@ class _Survey:
     ended: list[tuple[ContainerRecord, Task, Exit]] = field(default_factory=list)
     failed: list[tuple[ContainerRecord, Exit]] = field(default_factory=list)
     live: list[ContainerRecord] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class Recovery:
     restarts: RestartSupervisor
     on_live: Callable[[ContainerRecord], None]
     adopt_execs: Callable[[ContainerRecord, Task, Message], None]
+    thaw: Callable[[str], Coroutine[Any, Any, None]]
     _survey: _Survey = field(default_factory=_Survey)
 
     async def reconnect(self) -> list[Sandbox]:
@@ -101,6 +104,19 @@ class Recovery:
         self.jobs.spawn(self._sweep_directories(), key="sweep")
         for record in self._survey.live:
             self.on_live(self.registry.get(record.id))
+            if record.id not in self._survey.silent:
+                self._let_go(record)
+
+    def _let_go(self, record: ContainerRecord) -> None:
+        if record.state.held:
+            self.jobs.spawn(self._thaw(record.id), key=f"thaw:{record.id}")
+
+    async def _thaw(self, container_id: str) -> None:
+        """Let a container go on that the last daemon held still for a moment, and no user paused."""
+        try:
+            await self.thaw(container_id)
+        except NotPausedError:
+            await self.registry.change_state(container_id, held=False)
 
     def start_policies(self) -> None:
         """Start the containers whose restart policy says so; the daemon serves meanwhile."""
@@ -152,6 +168,7 @@ class Recovery:
             return
         _log.error("the shim of container %s does not answer; taking it to run", record.short_id)
         self._trust(record, task)
+        self._survey.silent.add(record.id)
         if asked is not None:
             self.jobs.spawn(self._compare_late(task, asked), key=f"silent:{record.id}", endless=True)
 
@@ -171,7 +188,9 @@ class Recovery:
             return
         _log.info("the shim of container %s answers again", record.short_id)
         if state["status"] in {"running", "paused"}:
-            self.adopt_execs(self.registry.put_state(record.id, _living_state(record, state)), task, state)
+            record = self.registry.put_state(record.id, _living_state(record, state))
+            self.adopt_execs(record, task, state)
+            self._let_go(record)
         else:
             self.exits.on_exit(task, _exit_of(state))
 
@@ -291,8 +310,9 @@ class Recovery:
             await client.call({"do": "kill", "signal": int(signal.SIGKILL)}, seconds=_UNDO_SECONDS)
             async with asyncio.timeout(_UNDO_SECONDS):
                 await gone
+            # Answered when the cgroup is taken apart, which needs the bundle.
+            await client.call({"do": "release"}, seconds=_UNDO_SECONDS)
         finally:
-            client.notify({"do": "release"})
             client.close()
 
     async def _sweep_directories(self) -> None:

@@ -31,7 +31,7 @@ from moorage.networks.models import (
     Pool,
 )
 from moorage.networks.ports import Background, EventPublisher
-from moorage.networks.registry import NetworkRegistry, new_id
+from moorage.networks.registry import NetworkRegistry, bridge_name, new_id
 from moorage.networks.sandboxes import filtered
 from moorage.networks.service import ensure_bridge
 from moorage.state.networks import NetworkNameReservedError
@@ -96,7 +96,7 @@ class NetworkCreator:
             raise NetworkNameReservedError(request.name)
         network_id = new_id()
         options = dict(request.options or {})
-        device = options.get(OPTION_BRIDGE_NAME) or f"br-{network_id[:12]}"
+        device = options.get(OPTION_BRIDGE_NAME) or bridge_name(network_id)
         if any(other.bridge == device for other in self.registry.all()):
             raise ForbiddenNetworkError(f"bridge device {device} already belongs to another network")
         described = request.ipam or IPAM()

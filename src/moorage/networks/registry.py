@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -35,6 +35,8 @@ from moorage.networks.models import (
     Pool,
 )
 from moorage.state.networks import NetworkRow
+
+_PREDEFINED: Final = frozenset({"host", "none", DEFAULT_NETWORK})
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class NetworkRegistry:
         self.options = options
         self._by_id: dict[str, Network] = {}
         self._by_name: dict[str, Network] = {}
+        self._damaged: dict[str, str] = {}
         self._books: dict[str, tuple[ipam.AddressBook, ...]] = {}
 
     async def load(self) -> None:
@@ -72,10 +75,27 @@ class NetworkRegistry:
                 self._remember(msgspec.json.decode(row.document, type=Network))
             except msgspec.MsgspecError as error:
                 _log.error("network %s cannot be read from the database: %s", row.name, error)
+                await self._set_aside(row)
         for name, driver in (("host", "host"), ("none", "null")):
             if name not in self._by_name:
                 await self.add(Network(id=new_id(), name=name, created_ns=time.time_ns(), driver=driver))
         await self._load_default()
+
+    async def _set_aside(self, row: NetworkRow) -> None:
+        """Keep the name of a network that a user made until that is removed; the others are made anew."""
+        if row.name in _PREDEFINED:
+            await self._store.delete(row.id)
+        else:
+            self._damaged[row.id] = row.name
+
+    def find_damaged(self, reference: str) -> str:
+        """Return the ID of a network whose row cannot be read, by ID or name; "" if there is none."""
+        return next((each for each, name in self._damaged.items() if reference in {each, each[:12], name}), "")
+
+    async def remove_damaged(self, network_id: str) -> None:
+        """Forget a network whose row cannot be read."""
+        await self._store.delete(network_id)
+        self._damaged.pop(network_id, None)
 
     def all(self) -> list[Network]:
         """Return every network."""
@@ -265,6 +285,11 @@ class NetworkRegistry:
 def new_id() -> str:
     """Return a new ID of 64 hex digits."""
     return secrets.token_hex(32)
+
+
+def bridge_name(network_id: str) -> str:
+    """Return what the device of a network is called, unless a user named it."""
+    return f"br-{network_id[:12]}"
 
 
 def _row(network: Network) -> NetworkRow:

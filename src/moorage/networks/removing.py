@@ -18,7 +18,7 @@ from moorage.networks.errors import (
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import Network
 from moorage.networks.ports import Background, EventPublisher
-from moorage.networks.registry import NetworkRegistry
+from moorage.networks.registry import NetworkRegistry, bridge_name
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes, filtered
 
@@ -47,6 +47,9 @@ class NetworkRemover:
         await asyncio.shield(self.background.start(self._remove(reference)))
 
     async def _remove(self, reference: str) -> None:
+        if damaged := self.registry.find_damaged(reference):
+            await self._remove_damaged(damaged)
+            return
         network = self.registry.find(reference)
         if not network.user_defined:
             raise PredefinedNetworkRemovalError(network.name)
@@ -63,6 +66,12 @@ class NetworkRemover:
             faults.point("network:device-gone")
         self.resolution.forget_network(network.id)
         self.events.publish("network", "destroy", network.id, {"name": network.name, "type": network.driver})
+
+    async def _remove_damaged(self, network_id: str) -> None:
+        """Remove a network of which only the ID is known; a device that was named by a user stays."""
+        await asyncio.to_thread(bridge.delete, bridge_name(network_id))
+        await self.registry.remove_damaged(network_id)
+        self.events.publish("network", "destroy", network_id, {})
 
     async def prune(self, filters: Filters) -> list[str]:
         """Remove all networks that no running container uses; return their names.

@@ -334,6 +334,10 @@ class FakeLeftovers:
         self.cleared.append(record.id)
 
 
+async def _no_stranger(_container_id: str) -> None:
+    return None
+
+
 async def _nothing(_record: ContainerRecord) -> None:
     return
 
@@ -378,7 +382,7 @@ class FakeEngine:
         self.remover = ContainerRemover(
             registry=self.registry, locks=self.locks, killer=self.killer, attaches=self.pending,
             snapshots=self.snapshots, mounts=self.mounts, paths=self.paths, events=self.bus, watch=self.watch,
-            jobs=self.jobs, forget=lambda _: None,
+            jobs=self.jobs, forget=lambda _: None, end_stranger=_no_stranger,
         )  # fmt: skip
         self.checkpointer = Checkpointer(
             registry=self.registry, locks=self.locks, tasks=self.tasks, watch=self.watch, paths=self.paths,

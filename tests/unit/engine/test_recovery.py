@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -80,14 +81,22 @@ def groups() -> Groups:
     return Groups()
 
 
-async def recover(engine: FakeEngine, groups: Groups) -> list[Sandbox]:
+class Thawed(list[str]):
+    """Takes note of what is thawed."""
+
+    async def append_later(self, container_id: str) -> None:
+        self.append(container_id)
+
+
+async def recover(engine: FakeEngine, groups: Groups, thawed: Thawed | None = None) -> list[Sandbox]:
+    thawed = Thawed() if thawed is None else thawed
     recovery = Recovery(
         registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
         starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
         leftovers=groups,  # type: ignore[arg-type]  # likewise
         last_resort=FakeLastResort(),  # type: ignore[arg-type]  # likewise
         paths=engine.paths, jobs=engine.jobs, restarts=engine.restarts, on_live=lambda _: None,
-        adopt_execs=lambda *_: None,
+        adopt_execs=lambda *_: None, thaw=thawed.append_later,
     )  # fmt: skip
     sandboxes = await recovery.reconnect()
     await recovery.settle()
@@ -103,6 +112,15 @@ async def test_a_living_container_is_adopted(engine: FakeEngine, groups: Groups)
         state = engine.registry.get(ID).state
         assert (state.pid, state.started_at_ns, state.running) == (99, 7, True)
         assert engine.tasks.find(ID) is not None
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_the_daemon_itself_held_still_goes_on(engine: FakeEngine, groups: Groups, *, held: bool) -> None:
+    await engine.add(record(state=dataclasses.replace(RUNNING, paused=True, held=held)))
+    thawed = Thawed()
+    async with shim_at(engine, status="paused", pid=99, started_at=7):
+        await recover(engine, groups, thawed)
+    assert thawed == ([ID] if held else [])
 
 
 async def test_a_container_that_was_paused_still_is(engine: FakeEngine, groups: Groups) -> None:

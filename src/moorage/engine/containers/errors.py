@@ -31,6 +31,18 @@ class AmbiguousPrefixError(InvalidParameterError):
         super().__init__(f"multiple IDs found with provided prefix: {prefix}")
 
 
+class DamagedContainerError(SystemFailureError):
+    """The container's row in the database cannot be read, so that it can only be removed.
+
+    Attributes:
+        container_id: 64 lower-case hex digits.
+    """
+
+    def __init__(self, name: str, container_id: str) -> None:
+        super().__init__(f"container {name} ({container_id}) cannot be read from the database: remove it by force")
+        self.container_id = container_id
+
+
 class InvalidContainerNameError(InvalidParameterError):
     """The text is no name for a container."""
 

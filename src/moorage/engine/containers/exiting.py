@@ -243,6 +243,7 @@ def _stopped_state(state: ContainerState, ended: Exit, *, restart: bool) -> Cont
         running=restart,
         restarting=restart,
         paused=False,
+        held=False,
         pid=0,
         exit_code=ended.code,
         error=ended.error,

@@ -151,7 +151,7 @@ class ContainerCommitter:
     async def _frozen(self, container_id: str) -> AsyncIterator[None]:
         """Hold a container still; one that ends before or meanwhile needs no holding."""
         try:
-            await self.pauser.pause(container_id)
+            await self.pauser.pause(container_id, held=True)
         except (NotRunningError, RestartingError):
             yield
             return

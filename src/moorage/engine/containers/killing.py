@@ -181,7 +181,7 @@ class ContainerKiller:
         # It may have ended of the signal already, and its exit been recorded.
         current = self.registry.find(record.id)
         if current is not None and current.state.paused:
-            record = self.registry.put_state(record.id, dataclasses.replace(current.state, paused=False))
+            record = self.registry.put_state(record.id, dataclasses.replace(current.state, paused=False, held=False))
             self.events.publish("container", "unpause", record.id, record.event_attributes())
             self.on_resumed(record)
 

@@ -5,16 +5,29 @@ container that comes later takes the mount out of one that runs, and with the la
 content is gone, as it is with Docker.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.locks import KeyedLocks
 from moorage.engine.containers.ports import Volumes
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
+from moorage.errors import UnavailableError
 from moorage.volumes.local import in_memory
+
+_PATIENCE: Final = 15.0
+"""Seconds; no start takes as long that does not wait for something broken."""
+
+
+class VolumeAwaitedError(UnavailableError):
+    """Another container that uses the volume is being started, and that does not end."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"volume {name}: another container that uses it is being started, and that takes too long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +40,18 @@ class MemoryVolumes:
 
     @contextlib.asynccontextmanager
     async def first_use(self, record: ContainerRecord) -> AsyncIterator[None]:
-        """Let one container at a time start with the same volume: two first ones would each make their own."""
+        """Let one container at a time start with the same volume: two first ones would each make their own.
+
+        Raises:
+            VolumeAwaitedError: Another start with it does not come to an end.
+        """
         async with contextlib.AsyncExitStack() as stack:
             for name in sorted(self._names(record)):
-                await stack.enter_async_context(self._locks.hold(name))
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        await stack.enter_async_context(self._locks.hold(name))
+                except TimeoutError:
+                    raise VolumeAwaitedError(name) from None
             yield
 
     def mounted_at(self, name: str) -> str | None:

@@ -34,8 +34,12 @@ class ContainerPauser:
     on_paused: Callable[[str], None]
     on_resumed: Callable[[ContainerRecord], None]
 
-    async def pause(self, reference: str) -> None:
+    async def pause(self, reference: str, *, held: bool = False) -> None:
         """Freeze all processes of a container.
+
+        Args:
+            held: For a moment, and not because a user wants it: should this daemon be killed, the
+                next one thaws it.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
@@ -53,6 +57,9 @@ class ContainerPauser:
                 raise ContainerStateError(f"container {container_id} is already paused")
             if state.restarting:
                 raise RestartingError(container_id)
+            if held:
+                await self.registry.change_state(container_id, held=True)
+                faults.point("pause:intended")
             await self.tasks.get(container_id).pause()
             faults.point("pause:frozen")
             # First, so that no result of a probe comes after the word for none.
@@ -76,6 +83,6 @@ class ContainerPauser:
                 raise NotPausedError(container_id)
             await self.tasks.get(container_id).resume()
             faults.point("unpause:thawed")
-            record = await self.registry.change_state(container_id, paused=False)
+            record = await self.registry.change_state(container_id, paused=False, held=False)
             self.on_resumed(record)
         self.events.publish("container", "unpause", container_id, record.event_attributes())

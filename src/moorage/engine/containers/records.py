@@ -81,12 +81,15 @@ class ContainerState:
         started_at_ns: Nanoseconds since the epoch; 0 if it never ran.
         finished_at_ns: Likewise; 0 if it never exited.
         manually_stopped: A user stopped it, so its restart policy rests.
+        held: The engine freezes it for a moment, for a purpose of its own; a daemon that is killed
+            meanwhile leaves it to the next one to let it go on.
         sandbox: Its network while it runs; what a restarted daemon rebuilds from.
         backoff: Seconds that the restart policy last waited.
     """
 
     running: bool = False
     paused: bool = False
+    held: bool = False
     restarting: bool = False
     removing: bool = False
     dead: bool = False

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from moorage.engine.containers.errors import AmbiguousPrefixError, ContainerNotFoundError
+from moorage.engine.containers.errors import AmbiguousPrefixError, ContainerNotFoundError, DamagedContainerError
 from moorage.engine.containers.links import links_of
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord, ContainerState
 from moorage.state import containers as table
@@ -57,8 +57,8 @@ class ContainerRegistry:
     def load(self) -> None:
         """Read the database; once, at the start of the daemon.
 
-        A row that cannot be read is left alone, with its name and its files: the others are
-        not less worth for it.
+        A row that cannot be read is left alone, with its name and its files, until it is removed
+        by force: the others are not less worth for it.
         """
         for row in self._rows.all():
             try:
@@ -99,6 +99,7 @@ class ContainerRegistry:
         Raises:
             ContainerNotFoundError: Nothing matches.
             AmbiguousPrefixError: Several IDs begin so.
+            DamagedContainerError: It is one whose row cannot be read.
         """
         if (record := self._records.get(reference)) is not None:
             return record
@@ -106,6 +107,9 @@ class ContainerRegistry:
             return self._records[container_id]
         if "/" in reference.removeprefix("/"):
             return self._by_link(reference.removeprefix("/"))
+        for damaged, name in self._damaged.items():
+            if reference.removeprefix("/") == name or (reference and damaged.startswith(reference)):
+                raise DamagedContainerError(name, damaged)
         return self._by_prefix(reference)
 
     def _by_link(self, name: str) -> ContainerRecord:
@@ -238,6 +242,12 @@ class ContainerRegistry:
             self.release_name(record.name, container_id)
             del self._ids[bisect.bisect_left(self._ids, container_id)]
             self.generation += 1
+
+    async def remove_damaged(self, container_id: str) -> None:
+        """Forget a container whose row cannot be read."""
+        await self._rows.apply(table.delete(container_id))
+        if (name := self._damaged.pop(container_id, None)) is not None:
+            self.release_name(name, container_id)
 
     def _put(self, record: ContainerRecord) -> None:
         if record.id not in self._records:

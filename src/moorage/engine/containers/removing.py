@@ -11,9 +11,10 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from moorage import faults
 from moorage.engine.bundles.mounts import MountKind
@@ -21,6 +22,7 @@ from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle
 from moorage.engine.containers.errors import (
     ContainerStateError,
+    DamagedContainerError,
     NotRunningError,
     RemovalInProgressError,
 )
@@ -41,7 +43,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRemover:
-    """Removes containers."""
+    """Removes containers.
+
+    Attributes:
+        forget: Told which one is gone.
+        end_stranger: Ends a container that has no record, or none that can be read.
+    """
 
     registry: ContainerRegistry
     locks: ContainerLocks
@@ -54,6 +61,7 @@ class ContainerRemover:
     watch: ExitWatch
     jobs: Jobs
     forget: Callable[[str], None]
+    end_stranger: Callable[[str], Coroutine[Any, Any, None]]
     _underway: set[str] = field(default_factory=set)
 
     async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
@@ -67,14 +75,29 @@ class ContainerRemover:
             ContainerNotFoundError: Nothing matches `reference`.
             RemovalInProgressError: Somebody else is removing it.
             ContainerStateError: It runs, and `force` was not given.
+            DamagedContainerError: Its row cannot be read, and `force` was not given.
 
         Spec: Engine API, DELETE /containers/{id}.
         """
-        record = self.registry.resolve(reference)
+        try:
+            record = self.registry.resolve(reference)
+        except DamagedContainerError as error:
+            damaged = error.container_id
+            if not force:
+                raise
+            await self.jobs.share(f"damaged:{damaged}", lambda: self._remove_damaged(damaged))
+            return
         if record.id in self._underway:
             raise RemovalInProgressError(reference)
         self._underway.add(record.id)
         await asyncio.shield(self.jobs.start(self._remove(record, reference, force=force, volumes=volumes)))
+
+    async def _remove_damaged(self, container_id: str) -> None:
+        """Remove a container of which only the ID is known; its volumes stay, for nobody knows which they are."""
+        await self.end_stranger(container_id)
+        await self.registry.remove_damaged(container_id)
+        self.events.publish("container", "destroy", container_id, {})
+        self.jobs.spawn(self._remove_files(container_id, None), key=f"files:{container_id}")
 
     async def auto_remove(self, container_id: str) -> None:
         """Remove an `--rm` container that does not run, with its anonymous volumes."""

@@ -289,6 +289,7 @@ def _running_state(record: ContainerRecord, opened: OpenedSandbox | None, *, at_
         running=True,
         restarting=False,
         paused=False,
+        held=False,
         oom_killed=False,
         error="",
         exit_code=0,
