@@ -1,13 +1,15 @@
-"""Points at which a crash test kills the daemon, the launcher or a shim.
+"""Points at which a crash test kills the daemon, the launcher or a part of a shim.
 
 Every step that leaves something behind has a point after it. They are armed once, at the
 start, by the daemon's configuration, and are off otherwise; a parameter through every
 constructor would be in the way of everybody else for the sake of these tests.
 
-A point's name alone kills the daemon there. `name@launcher` kills the launcher, once, and
-the daemon goes on. `shim:name` is a point of the shims', see `moorage.shim.faults`.
+A point's name alone kills the daemon there. `name@launcher`, `name@keeper` and
+`name@attendant` kill the launcher or that part of a shim, once, and the daemon goes on.
+`shim:name` is a point of the shims', see `moorage.shim.faults`.
 """
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from collections.abc import Callable
 _SHIM = "shim:"
 _armed: dict[str, str] = {}
 _victims: dict[str, Callable[[], int]] = {}
+
+_log = logging.getLogger(__name__)
 
 
 def arm(name: str) -> None:
@@ -24,7 +28,7 @@ def arm(name: str) -> None:
 
 
 def know_victim(name: str, pid: Callable[[], int]) -> None:
-    """Say who is meant by `@name`."""
+    """Say who is meant by `@name`; a process ID of 0 is nobody."""
     _victims[name] = pid
 
 
@@ -33,12 +37,16 @@ def point(name: str) -> None:
     if name not in _armed:
         return
     victim = _armed.pop(name)
-    os.kill(_victims[victim]() if victim else os.getpid(), signal.SIGKILL)
+    pid = _victims[victim]() if victim else os.getpid()
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+        _log.warning("fault: killed the %s (process %d) at %s", victim, pid, name)
 
 
 def shim_point() -> str:
-    """Return the point at which the next shim is to die; empty for none."""
+    """Return the point at which the next shim is to die, and which part of it; empty for none."""
     name = next((name for name in _armed if name.startswith(_SHIM)), "")
-    if name:
-        del _armed[name]
-    return name.removeprefix(_SHIM)
+    if not name:
+        return ""
+    victim = _armed.pop(name)
+    return name.removeprefix(_SHIM) + (f"@{victim}" if victim else "")

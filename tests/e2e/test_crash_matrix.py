@@ -1,23 +1,29 @@
 """Every operation is cut at every step, and what is found afterwards is whole or gone.
 
-Each case arms a point (see `moorage.faults`), runs one command, and starts another daemon.
-Then the container is in a state in which Docker leaves one, can be used, and leaves
-nothing when it is removed. A few cases run always, all of them with `--exhaustive`.
+Each case arms a point (see `moorage.faults`) and runs one command, in the middle of which the
+daemon, the launcher, or one part of the container's shim is killed. The command comes to an
+end; another daemon is started. Then the container is in a state in which Docker leaves one,
+can be used, and leaves nothing when it is removed. A few cases run always, all of them with
+`--exhaustive`.
 """
 
+import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import moorage
 from moorage.shim.faults import Point
 from tests.support.daemon import Daemon, daemon, wait_until
-from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -31,12 +37,14 @@ EITHER = RUNNING | STOPPED
 GONE = "gone"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """One operation.
 
     Attributes:
-        points: Where to cut it.
+        points: Where to cut it; `launcher` and daemon die at each.
+        shim: The points at which there is a shim, whose parts die at each.
+        inner: Points of the shim's own.
         first: Commands before.
         command: What is cut.
         left: States in which the container may be found.
@@ -44,10 +52,18 @@ class Case:
     """
 
     points: tuple[str, ...]
-    first: tuple[tuple[str, ...], ...]
+    shim: tuple[str, ...] = ()
+    inner: tuple[Point, ...] = ()
+    first: tuple[tuple[str, ...], ...] = ()
     command: tuple[str, ...]
     left: frozenset[str]
     check: Callable[[Daemon], None] = lambda _: None
+
+    def cuts(self) -> Iterator[tuple[str, str]]:
+        """Yield each point, and who dies there."""
+        yield from ((point, victim) for point in self.points for victim in ("daemon", "launcher"))
+        yield from ((point, victim) for point in self.shim for victim in ("keeper", "attendant"))
+        yield from ((f"shim:{point}", victim) for point in self.inner for victim in ("keeper", "attendant"))
 
 
 def is_renamed_or_not(own: Daemon) -> None:
@@ -61,11 +77,10 @@ def is_renamed_or_not(own: Daemon) -> None:
 
 
 def image_is_whole_or_not(own: Daemon) -> None:
+    """Nor is the container still held for it: it was thawed."""
     if own.docker("images", "-q", "made"):
         own.docker("run", "--rm", "made", "true")
         own.docker("rmi", "made")
-    if own.inspect("it", ".State.Status") == "paused":
-        own.docker("unpause", "it")
 
 
 def has_consistent_networks(own: Daemon) -> None:
@@ -90,86 +105,169 @@ def volume_is_usable(own: Daemon) -> None:
     own.docker("volume", "rm", "new")
 
 
+DEATH = (Point.BEFORE_EXIT_RECORD, Point.BEFORE_EXITED, Point.AFTER_EXITED, Point.BEFORE_RELEASED)
+KILL = (Point.BEFORE_KILL, Point.AFTER_KILL, *DEATH)
+EXIT = ("exit:network-closed", "exit:recorded", "exit:released")
+COMMIT = (
+    "pause:intended", "pause:frozen", "pack:begun", "commit:frozen", "commit:layer-added", "commit:image-added",
+    "unpause:thawed",
+)  # fmt: skip
+EXEC = ("exec:created", "exec:described", "exec:started", "exec:ended", "exec:recorded")
+REMOVE = (
+    "remove:marked", "remove:volumes-gone", "volume:taken-away", "volume:row-gone", "remove:record-gone",
+    "remove:files-gone",
+)  # fmt: skip
 CASES = {
     "create": Case(
-        ("create:named", "create:files-made", "create:volumes-made", "create:recorded"),
-        (), CREATE, frozenset({GONE, "created"}),
+        points=("create:named", "create:files-made", "volume:directory-made", "create:volumes-made", "create:recorded"),
+        command=CREATE, left=frozenset({GONE, "created"}),
     ),
     "start": Case(
-        ("start:network-open", "start:bundle-written", "start:shim-asked", "start:running",
-         *(f"shim:{point}" for point in Point)),
-        (CREATE,), ("start", "it"), EITHER,
+        points=("start:network-open", "start:bundle-written", "start:shim-asked", "start:running"),
+        shim=("start:running",),
+        inner=(Point.BEFORE_CREATE, Point.BEFORE_START, Point.BEFORE_STARTED, Point.BEFORE_TELLING),
+        first=(CREATE,), command=("start", "it"), left=EITHER,
     ),
-    "exec": Case(("exec:described", "exec:started"), (RUN,), ("exec", "it", "sleep", "1000"), RUNNING),
+    "exec": Case(
+        points=EXEC, shim=EXEC,
+        inner=(
+            Point.BEFORE_EXEC, Point.AFTER_EXEC, Point.BEFORE_EXEC_STARTED, Point.BEFORE_EXEC_EXITED,
+            Point.AFTER_EXEC_EXITED,
+        ),
+        first=(RUN,), command=("exec", "it", "sh", "-c", "sleep 0.5; exit 5"), left=RUNNING,
+    ),
+    "exec-detached": Case(
+        points=("exec:started",), shim=("exec:started",), inner=(Point.AFTER_EXEC,),
+        first=(RUN,), command=("exec", "-d", "it", "sleep", "1000"), left=RUNNING,
+    ),
     "stop": Case(
-        ("kill:sent", "exit:network-closed", "exit:recorded", "exit:released"), (POLITE,), ("stop", "it"), STOPPED
+        points=("kill:sent", *EXIT), shim=("kill:sent", *EXIT[:2]), inner=KILL,
+        first=(POLITE,), command=("stop", "it"), left=STOPPED,
     ),
-    "kill": Case(("kill:sent", "exit:recorded", "exit:released"), (RUN,), ("kill", "it"), STOPPED),
+    "stop-by-force": Case(
+        points=("stop:grace-over",), shim=("stop:grace-over",),
+        first=(RUN,), command=("stop", "-t", "1", "it"), left=EITHER,
+    ),
+    "kill": Case(
+        points=("kill:sent", *EXIT), shim=("kill:sent", *EXIT[:2]), inner=KILL,
+        first=(RUN,), command=("kill", "it"), left=STOPPED,
+    ),
     "restart": Case(
-        ("kill:sent", "exit:recorded", "restart:stopped", "start:shim-asked"),
-        (RUN,), ("restart", "-t", "0", "it"), EITHER,
+        points=("kill:sent", *EXIT, "restart:stopped", "start:shim-asked"), shim=("kill:sent",),
+        inner=(Point.AFTER_KILL, Point.BEFORE_RELEASED),
+        first=(RUN,), command=("restart", "-t", "0", "it"), left=EITHER,
     ),
-    "pause": Case(("pause:frozen",), (RUN,), ("pause", "it"), frozenset({"paused", "running"})),
-    "unpause": Case(("unpause:thawed",), (RUN, ("pause", "it")), ("unpause", "it"), frozenset({"paused", "running"})),
+    "pause": Case(
+        points=("pause:frozen",), shim=("pause:frozen",), inner=(Point.AFTER_PAUSE,),
+        first=(RUN,), command=("pause", "it"), left=frozenset({"paused", "running"}),
+    ),
+    "unpause": Case(
+        points=("unpause:thawed",), shim=("unpause:thawed",), inner=(Point.AFTER_RESUME,),
+        first=(RUN, ("pause", "it")), command=("unpause", "it"), left=frozenset({"paused", "running"}),
+    ),
     "commit": Case(
-        ("commit:frozen", "commit:layer-added"), (RUN, ("exec", "it", "touch", "/new")), ("commit", "it", "made"),
-        frozenset({"running", "paused"}), image_is_whole_or_not,
+        points=COMMIT, shim=COMMIT, inner=(Point.AFTER_PAUSE, Point.AFTER_RESUME),
+        first=(RUN, ("exec", "it", "touch", "/new")), command=("commit", "it", "made"),
+        left=RUNNING, check=image_is_whole_or_not,
     ),
-    "copy-in": Case(("archive_put:begun",), (RUN,), ("cp", "/etc/hostname", "it:/"), RUNNING),
-    "copy-out": Case(("archive_get:begun",), (RUN,), ("cp", "it:/etc/group", "-"), RUNNING),
-    "export": Case(("export:begun",), (RUN,), ("export", "-o", "/tmp/moor-crash-export", "it"), RUNNING),
-    "rename": Case(("rename:reserved", "rename:saved"), (RUN,), ("rename", "it", "other"),
-        frozenset({"running", GONE}), is_renamed_or_not),
-    "update": Case(("update:applied",), (RUN,), ("update", "--pids-limit", "77", "it"), RUNNING),
-    "remove": Case(
-        ("remove:marked", "remove:volumes-gone", "volume:taken-away", "volume:row-gone", "remove:record-gone"),
-        (CREATE,), ("rm", "-v", "it"), frozenset({GONE}),
+    "copy-in": Case(
+        points=("archive_put:begun", "archive_put:done"), shim=("archive_put:begun", "archive_put:done"),
+        first=(RUN,), command=("cp", "/etc/hostname", "it:/"), left=RUNNING,
     ),
+    "copy-out": Case(
+        points=("archive_get:begun",), shim=("archive_get:begun",),
+        first=(RUN,), command=("cp", "it:/etc/group", "-"), left=RUNNING,
+    ),
+    "diff": Case(
+        points=("changes:begun",), shim=("changes:begun",), first=(RUN,), command=("diff", "it"), left=RUNNING
+    ),
+    "export": Case(
+        points=("export:begun",), shim=("export:begun",),
+        first=(RUN,), command=("export", "-o", "/tmp/moor-crash-export", "it"), left=RUNNING,
+    ),
+    "rename": Case(
+        points=("rename:reserved", "rename:saved"), shim=("rename:reserved", "rename:saved"),
+        first=(RUN,), command=("rename", "it", "other"), left=frozenset({"running", GONE}), check=is_renamed_or_not,
+    ),
+    "update": Case(
+        points=("update:applied",), shim=("update:applied",), inner=(Point.AFTER_UPDATE,),
+        first=(RUN,), command=("update", "--pids-limit", "77", "it"), left=RUNNING,
+    ),
+    "remove": Case(points=REMOVE, first=(CREATE,), command=("rm", "-v", "it"), left=frozenset({GONE})),
     "remove-running": Case(
-        ("kill:sent", "exit:recorded", "remove:marked", "remove:record-gone"), (RUN,), ("rm", "-fv", "it"),
-        frozenset({GONE, *STOPPED}),
+        points=("kill:sent", "exit:recorded", *REMOVE), shim=("kill:sent", "exit:recorded"), inner=KILL,
+        first=(RUN,), command=("rm", "-fv", "it"), left=frozenset({GONE, *STOPPED}),
     ),
-    "prune": Case(("remove:record-gone",), (CREATE,), ("container", "prune", "-f"), frozenset({GONE})),
+    "prune": Case(
+        points=("remove:record-gone",), first=(CREATE,), command=("container", "prune", "-f"), left=frozenset({GONE})
+    ),
     "connect": Case(
-        ("network:attachments-saved", "network:plugged"), (("network", "create", "net"), RUN),
-        ("network", "connect", "net", "it"), RUNNING, has_consistent_networks,
+        points=("network:attachments-saved", "network:plugged"), shim=("network:attachments-saved", "network:plugged"),
+        inner=(Point.AFTER_CONNECT,),
+        first=(("network", "create", "net"), RUN), command=("network", "connect", "net", "it"),
+        left=RUNNING, check=has_consistent_networks,
     ),
     "disconnect": Case(
-        ("network:unplugged",),
-        (("network", "create", "net"), RUN, ("network", "connect", "net", "it")),
-        ("network", "disconnect", "net", "it"), RUNNING, has_consistent_networks,
+        points=("network:unplugged",), shim=("network:unplugged",), inner=(Point.AFTER_DISCONNECT,),
+        first=(("network", "create", "net"), RUN, ("network", "connect", "net", "it")),
+        command=("network", "disconnect", "net", "it"), left=RUNNING, check=has_consistent_networks,
     ),
     "network-create": Case(
-        ("network:recorded", "network:device-made"), (), ("network", "create", "new"), frozenset({GONE}),
-        network_is_usable,
+        points=("network:recorded", "network:device-made"), command=("network", "create", "new"),
+        left=frozenset({GONE}), check=network_is_usable,
     ),
     "network-remove": Case(
-        ("network:device-gone",), (("network", "create", "new"),), ("network", "rm", "new"), frozenset({GONE}),
-        network_is_usable,
+        points=("network:device-gone",), first=(("network", "create", "new"),), command=("network", "rm", "new"),
+        left=frozenset({GONE}), check=network_is_usable,
     ),
     "volume-create": Case(
-        ("volume:directory-made",), (), ("volume", "create", "new"), frozenset({GONE}), volume_is_usable
+        points=("volume:directory-made",), command=("volume", "create", "new"), left=frozenset({GONE}),
+        check=volume_is_usable,
     ),
     "volume-remove": Case(
-        ("volume:taken-away", "volume:row-gone"), (("volume", "create", "new"),), ("volume", "rm", "new"),
-        frozenset({GONE}), volume_is_usable,
+        points=("volume:taken-away", "volume:row-gone"), first=(("volume", "create", "new"),),
+        command=("volume", "rm", "new"), left=frozenset({GONE}), check=volume_is_usable,
     ),
 }  # fmt: skip
 ALWAYS = {
-    ("exec", "exec:started"), ("restart", "restart:stopped"), ("pause", "pause:frozen"), ("commit", "commit:frozen"),
-    ("copy-in", "archive_put:begun"), ("rename", "rename:saved"), ("update", "update:applied"),
-    ("connect", "network:attachments-saved"), ("connect", "network:plugged"), ("disconnect", "network:unplugged"),
-    ("network-create", "network:recorded"), ("network-remove", "network:device-gone"),
-    ("volume-remove", "volume:taken-away"), ("start", "shim:before-start"), ("start", "shim:before-started"),
-    ("remove-running", "exit:recorded"),
+    ("exec", "exec:started", "daemon"), ("restart", "restart:stopped", "daemon"), ("pause", "pause:frozen", "daemon"),
+    ("commit", "pause:frozen", "daemon"), ("commit", "commit:frozen", "daemon"), ("commit", "pack:begun", "launcher"),
+    ("copy-in", "archive_put:begun", "daemon"), ("copy-in", "archive_put:begun", "launcher"),
+    ("rename", "rename:saved", "daemon"), ("update", "update:applied", "daemon"),
+    ("connect", "network:attachments-saved", "daemon"), ("connect", "network:plugged", "daemon"),
+    ("disconnect", "network:unplugged", "daemon"), ("network-create", "network:recorded", "daemon"),
+    ("network-remove", "network:device-gone", "daemon"), ("volume-remove", "volume:taken-away", "daemon"),
+    ("remove-running", "exit:recorded", "daemon"), ("create", "create:named", "launcher"),
+    ("start", "start:shim-asked", "launcher"), ("start", "start:bundle-written", "launcher"),
+    ("start", "shim:before-start", "keeper"), ("start", "shim:before-started", "keeper"),
+    ("start", "shim:before-telling", "attendant"), ("exec", "shim:after-exec", "attendant"),
+    ("exec", "exec:started", "attendant"), ("exec", "exec:described", "keeper"),
+    ("stop", "shim:after-kill", "attendant"), ("stop", "shim:before-exit-record", "keeper"),
+    ("commit", "commit:frozen", "keeper"), ("commit", "shim:after-pause", "attendant"),
+    ("connect", "shim:after-connect", "attendant"), ("remove-running", "shim:before-released", "attendant"),
 }  # fmt: skip
 
 
 def cases() -> Iterator[object]:
     for operation, case in CASES.items():
-        for point in case.points:
-            marks = [] if (operation, point) in ALWAYS else [pytest.mark.exhaustive]
-            yield pytest.param(operation, point, marks=marks, id=f"{operation}-{point.replace(':', '-')}")
+        for point, victim in case.cuts():
+            marks = [] if (operation, point, victim) in ALWAYS else [pytest.mark.exhaustive]
+            yield pytest.param(
+                operation, point, victim, marks=marks, id=f"{operation}-{point}-{victim}".replace(":", "-")
+            )
+
+
+def test_no_point_is_left_out() -> None:
+    """Every point that the code names is one where something is killed."""
+    sources = [path.read_text() for path in (Path(moorage.__file__).parent).rglob("*.py")]
+    text = "".join(sources)
+    named = set(re.findall(r'faults\.point\("(.+?)"\)', text))
+    assert text.count("faults.point(") == len(re.findall(r'faults\.point\("', text)) + 1
+    # The one whose name is made of a job's.
+    named |= {f"{job}:begun" for job in re.findall(r'self\._reading\("(\w+)"', text)}
+    assert named == {point for case in CASES.values() for point in case.points}
+    assert set(Point) == {point for case in CASES.values() for point in case.inner}
+    assert {(operation, point, victim) for operation, case in CASES.items() for point, victim in case.cuts()} >= ALWAYS
 
 
 @pytest.fixture(scope="module")
@@ -191,29 +289,49 @@ def state(own: Daemon) -> str:
     return own.docker("inspect", "-f", "{{.State.Status}}", "it", check=False) or GONE
 
 
-@pytest.mark.parametrize(("operation", "point"), list(cases()))
-def test_cut(crashing: Daemon, rules: str, operation: str, point: str) -> None:
+@pytest.mark.parametrize(("operation", "point", "victim"), list(cases()))
+def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: str) -> None:
     case = CASES[operation]
-    for command in case.first:
-        crashing.docker(*command)
-    if case.first and case.first[0] is POLITE:
-        wait_until(lambda: crashing.run("exec", "it", "test", "-e", "/up").returncode == 0, what="the trap")
+    is_inner = point.startswith("shim:")
     crashing.stop()
-    crashing.start(fault=point)
+    # What a shim is to do is said at its start, and what a daemon is to do at its own.
+    crashing.start(fault=f"{point}@{victim}" if is_inner else "")
+    prepare(crashing, case)
+    if not is_inner:
+        crashing.stop()
+        crashing.start(fault=point if victim == "daemon" else f"{point}@{victim}")
+    seen = len(crashing.log.read_text())
     client = crashing.popen(*case.command)
-    if point.startswith("shim:"):
-        client.wait(timeout=stretched(30))
-        crashing.kill()
-    else:
+    if victim == "daemon":
         crashing.wait_crashed()
+    else:
+        # It may have succeeded or failed, but it does not hang.
+        client.communicate(timeout=60)
+        if not is_inner:
+            assert f"killed the {victim}" in crashing.log.read_text()[seen:]
+        left = case.left | STOPPED if victim == "keeper" else case.left
+        wait_until(lambda: state(crashing) in left, what=f"one of {sorted(left)}", log=crashing.log)
+        # Nobody is told that a process did well which was cut off.
+        assert operation != "exec" or client.returncode != 0
+        crashing.kill()
     crashing.start()
-    is_usable(crashing, case)
+    is_usable(crashing, case, keeper_died=victim == "keeper")
     leaves_nothing(crashing, rules)
 
 
-def is_usable(own: Daemon, case: Case) -> None:
+def prepare(own: Daemon, case: Case) -> None:
+    for command in case.first:
+        own.docker(*command)
+    if case.first and case.first[0] is POLITE:
+        wait_until(lambda: own.run("exec", "it", "test", "-e", "/up").returncode == 0, what="the trap")
+
+
+def is_usable(own: Daemon, case: Case, *, keeper_died: bool) -> None:
+    left = case.left | STOPPED if keeper_died else case.left
     # What was cut may go on by itself for a moment: an exit, a removal.
-    wait_until(lambda: state(own) in case.left, what=f"one of {sorted(case.left)}", log=own.log)
+    wait_until(lambda: state(own) in left, what=f"one of {sorted(left)}", log=own.log)
+    if state(own) == "exited" and keeper_died:
+        own.docker("start", "it")
     case.check(own)
     if state(own) == "paused":
         own.docker("unpause", "it")
@@ -235,45 +353,86 @@ def leaves_nothing(own: Daemon, rules: str) -> None:
     assert own.docker("run", "--rm", "busybox", "hostname", "-i").endswith(".2")
 
 
-LAUNCHER = [
-    ("start", "start:bundle-written"), ("start", "start:shim-asked"), ("start", "start:network-open"),
-    ("create", "create:named"), ("commit", "commit:frozen"), ("copy-in", "archive_put:begun"), ("stop", "kill:sent"),
-]  # fmt: skip
+def keeper_of(own: Daemon) -> int:
+    init = int(own.inspect("it", ".State.Pid"))
+    return int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize(("operation", "point"), LAUNCHER)
-def test_the_launcher_dies(crashing: Daemon, rules: str, operation: str, point: str) -> None:
-    case = CASES[operation]
-    crashing.stop()
-    crashing.start(fault=f"{point}@launcher")
-    for command in case.first:
-        crashing.run(*command)
-    if state(crashing) == GONE and case.first:
-        # It was needed for the preparation already.
-        wait_until(lambda: crashing.run(*case.first[0]).returncode == 0, what="another launcher", log=crashing.log)
-    elif state(crashing) == "created" and case.first[0] is RUN:
-        wait_until(lambda: crashing.run("start", "it").returncode == 0, what="another launcher", log=crashing.log)
-    crashing.run(*case.command)
-    wait_until(lambda: crashing.run("run", "--rm", "busybox", "true").returncode == 0, what="another", log=crashing.log)
-    is_usable(crashing, case)
-    leaves_nothing(crashing, rules)
+def kill_attendant(own: Daemon) -> None:
+    """Kill what serves the container's streams, once that has let its keeper know of two execs."""
+    keeper = keeper_of(own)
+    wait_until(lambda: len(pidfds(keeper)) == 3, what="the execs to be kept")
+    for child in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split():
+        if Path(f"/proc/{child}/comm").read_text().strip() in {"moor-launcher", "moor-shim"}:
+            os.kill(int(child), signal.SIGKILL)
 
 
-def test_a_part_of_a_shim_dies(crashing: Daemon, rules: str) -> None:
-    """The attendant is replaced, whatever it was doing; the keeper's end is the container's."""
-    crashing.docker(*RUN)
-    init = int(crashing.inspect("it", ".State.Pid"))
-    keeper = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+def pidfds(pid: int) -> list[Path]:
+    return [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if "pidfd" in str(fd.readlink())]
+
+
+def test_an_attendant_dies(crashing: Daemon, rules: str) -> None:
+    """It is replaced. An exec that it served ends with it, and that is told; the container and what it says go on."""
+    crashing.docker("run", "-d", "--name", "it", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.05; done")
+    followed = crashing.popen("logs", "-f", "it")
+    attached = attach(crashing)
     execute = crashing.popen("exec", "it", "sleep", "999")
+    crashing.docker("exec", "-d", "it", "sleep", "998")
     wait_until(lambda: "sleep 999" in crashing.docker("top", "it"), what="the exec")
-    children = [int(child) for child in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()]
-    for attendant in children:
-        if Path(f"/proc/{attendant}/comm").read_text().strip() == "moor-launcher":
-            os.kill(attendant, signal.SIGKILL)
-    wait_until(lambda: crashing.run("exec", "it", "true").returncode == 0, what="the next attendant", log=crashing.log)
-    os.kill(keeper, signal.SIGKILL)
+    since = str(time.time())
+    kill_attendant(crashing)
+    assert execute.wait(timeout=20) == 137
+    with attached:
+        while attached.recv(65536):
+            pass  # to its end
+    execs = [json.loads(crashing.api("GET", f"/exec/{one}/json")) for one in exec_ids(crashing)]
+    assert sorted((one["ProcessConfig"]["arguments"], one["Running"], one["ExitCode"]) for one in execs) == [
+        (["998"], True, None), (["999"], False, 137),
+    ]  # fmt: skip
+    told = crashing.docker("events", "--since", since, "--until", str(time.time()), "--filter", "event=exec_die")
+    assert "exitCode=137" in told
+    assert crashing.docker("exec", "it", "echo", "ok") == "ok"
+    ticks = crashing.docker("logs", "it").count("tick")
+    assert followed.stdout is not None
+    for _ in range(ticks + 20):
+        assert followed.stdout.readline() == "tick\n"
+    with attach(crashing) as again:
+        assert b"tick" in again.recv(4096)
+    leaves_nothing(crashing, rules)
+    followed.wait(timeout=20)
+
+
+def attach(own: Daemon) -> socket.socket:
+    """Attach without the command line, which waits for the container's end whatever its stream does."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(own.socket))
+    request = "POST /containers/it/attach?stream=1&stdout=1 HTTP/1.1"
+    client.sendall(f"{request}\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    assert b"101 UPGRADED" in head
+    return client
+
+
+def exec_ids(own: Daemon) -> list[str]:
+    found: list[str] = json.loads(own.docker("inspect", "-f", "{{json .ExecIDs}}", "it")) or []
+    # Those that have ended are no longer listed with the container.
+    bundle = own.exec_root / "containers" / own.inspect("it", ".Id") / "exec"
+    return sorted({*found, *(path.name.partition(".")[0] for path in bundle.glob("*.exec"))})
+
+
+def test_a_keeper_dies(crashing: Daemon, rules: str) -> None:
+    """Its end is the container's, and that of whoever waits for something in it."""
+    crashing.docker(*RUN)
+    execute = crashing.popen("exec", "it", "sleep", "999")
+    waits = crashing.popen("wait", "it")
+    wait_until(lambda: "sleep 999" in crashing.docker("top", "it"), what="the exec")
+    os.kill(keeper_of(crashing), signal.SIGKILL)
     wait_until(lambda: state(crashing) == "exited", what="the end", log=crashing.log)
-    execute.wait(timeout=stretched(20))
+    assert execute.wait(timeout=20) != 0
+    assert waits.communicate(timeout=20)[0] == "137\n"
     assert crashing.inspect("it", ".State.ExitCode") == "137"
     crashing.docker("start", "it")
     leaves_nothing(crashing, rules)

@@ -1,11 +1,12 @@
 """`moord`, the daemon."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moorage import faults
 from moorage.api.versions import RELEASE
@@ -18,6 +19,11 @@ from moorage.daemon.options import parse
 from moorage.engine.launching import Launcher
 from moorage.errors import MoorageError
 from moorage.kernel.malloc import use_one_heap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from moorage.daemon.wiring import Wiring
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,6 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"failed to start daemon: {error}")
 
 
+def _know_victims(wiring: Wiring) -> None:
+    from moorage.daemon import victims  # noqa: PLC0415 - for crash tests only
+
+    base = wiring.base
+    faults.know_victim("keeper", lambda: victims.keeper(base.registry, base.paths))
+    faults.know_victim("attendant", lambda: victims.attendant(base.registry, base.paths))
+
+
 async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     notification = Notification()
     stop = asyncio.Event()
@@ -66,6 +80,8 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     from moorage.daemon.serving import serving  # noqa: PLC0415
 
     async with serving(config, launcher=launcher) as wiring:
+        if config.fault:
+            _know_victims(wiring)
         reloader = Reloader(options=options, wiring=wiring, set_level=logs.set_level)
         loop.add_signal_handler(signal.SIGHUP, reloader.reload)
         notification.tell(READY)

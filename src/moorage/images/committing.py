@@ -79,12 +79,14 @@ class ImageCommitter:
                 hold.add(layer.blob.digest)
             faults.point("commit:layer-added")
             blobs = [one.blob for one in parent.layers] if parent else []
-            return await self.writer.add_image(
+            image = await self.writer.add_image(
                 _config(commit, layer=layer),
                 layers=[*blobs, layer.blob] if layer else blobs,
                 names=names,
                 parent=parent.id if parent else None,
             )
+            faults.point("commit:image-added")
+            return image
 
     def _hold_parent(self, parent: Image | None) -> contextlib.AbstractContextManager[None]:
         return self.pins.hold(parent.chain_ids if parent else ())

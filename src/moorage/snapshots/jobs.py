@@ -241,6 +241,7 @@ class FileJobs:
         try:
             await pump_to(worker, source, out_fd=writer)
             await worker.result()
+            faults.point("archive_put:done")
         finally:
             await worker.stop()
 

@@ -183,6 +183,7 @@ class ContainerRemover:
         directory = self.paths.directory(container_id)
         if not await asyncio.to_thread(_remove_small, directory):
             await self.snapshots.remove_container(container_id)
+        faults.point("remove:files-gone")
 
 
 def _check_removable(record: ContainerRecord, *, force: bool) -> None:

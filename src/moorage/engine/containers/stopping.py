@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.api.signals import parse_signal
 from moorage.engine.containers.errors import AlreadyStoppedError, NotRunningError, RequestFailedError
 from moorage.engine.containers.killing import ContainerKiller, stop_signal
@@ -70,6 +71,7 @@ class ContainerStopper:
         except ShimSilentError:
             await self.killer.end_past_shim(record.id)
         except TimeoutError:
+            faults.point("stop:grace-over")
             await self._force(record.id, ended)
         finally:
             ended.cancel()

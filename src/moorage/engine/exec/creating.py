@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.api.exec import ExecCreateRequest
 from moorage.engine.containers.attaching import parse_detach_keys
 from moorage.engine.containers.errors import (
@@ -70,6 +71,7 @@ class ExecCreator:
             raise NotRunningError(record.id) from None
         except OSError as error:
             raise RequestFailedError(f"exec {added.id[:12]}: {error}") from error
+        faults.point("exec:created")
         publish(self.events, record, "exec_create", added)
         return added.id
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from moorage import faults
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
@@ -24,7 +25,9 @@ class ExecExits:
             return
         is_new = added.exit_code is None
         if is_new:
+            faults.point("exec:ended")
             self.table.end(exec_id, exit_code)
+            faults.point("exec:recorded")
         if (task := self.tasks.find(container_id)) is not None:
             task.exec_release(exec_id)
         if is_new and (record := self.registry.find(container_id)) is not None:
