@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +158,40 @@ def test_an_attached_client_outlives_the_daemon(own: Daemon) -> None:
         assert client.recv(4096) == b"\x01\0\0\0\0\0\0\x08and two\n"
     own.start()
     assert own.inspect("talk", ".State.Status}} {{.State.ExitCode") == "exited 0"
+
+
+def test_a_probe_and_what_it_started_end_with_its_daemon(own: Daemon) -> None:
+    probe = "test -e /once && exit 0; touch /once; sleep 999; true"
+    own.docker(
+        "run", "-d", "--name", "asked", "--health-cmd", probe, "--health-interval", "100ms", "--health-timeout", "900s",
+        *SLEEP,
+    )  # fmt: skip
+    wait_until(lambda: "sleep 999" in own.docker("top", "asked"), what="the probe", log=own.log)
+    own.restart()
+    wait_until(lambda: "sleep 999" not in own.docker("top", "asked"), what="its end", log=own.log)
+    wait_until(lambda: own.inspect("asked", ".State.Health.Status") == "healthy", what="the next one", log=own.log)
+
+
+def test_an_exec_of_a_shim_that_is_stopped_fails(own: Daemon) -> None:
+    """It waits for a program on a slow disk, but not for a shim that answers nothing."""
+    own.docker("run", "-d", "--name", "held", *SLEEP)
+    init = own.inspect("held", ".State.Pid")
+    shim = shims(init)
+    for pid in shim:
+        os.kill(pid, signal.SIGSTOP)
+    done = own.run("exec", "held", "true", timeout=60)
+    assert done.returncode != 0
+    assert "does not answer" in done.stdout + done.stderr
+    for pid in shim:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: own.run("exec", "held", "true").returncode == 0, what="the shim to answer", log=own.log)
+
+
+def shims(init: str) -> list[int]:
+    """Return the parts of a container's shim."""
+    keeper = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    return [keeper, *(int(child) for child in children if child != init)]
 
 
 def test_after_a_reboot(own: Daemon) -> None:

@@ -279,6 +279,17 @@ def crashing() -> Iterator[Daemon]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def whole(crashing: Daemon) -> Iterator[None]:
+    """No case suffers from one that failed before it."""
+    yield
+    if "it" in crashing.docker("ps", "-a", "--format", "{{.Names}}", check=False).split() or not crashing.runs:
+        crashing.kill()
+        crashing.start()
+        for name in crashing.docker("ps", "-aq").split():
+            crashing.docker("rm", "-fv", name)
+
+
 @pytest.fixture(scope="module")
 def rules(crashing: Daemon) -> str:
     """The firewall without any container."""
@@ -293,13 +304,14 @@ def state(own: Daemon) -> str:
 def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: str) -> None:
     case = CASES[operation]
     is_inner = point.startswith("shim:")
-    crashing.stop()
+    fault = point if victim == "daemon" else f"{point}@{victim}"
     # What a shim is to do is said at its start, and what a daemon is to do at its own.
-    crashing.start(fault=f"{point}@{victim}" if is_inner else "")
-    prepare(crashing, case)
     if not is_inner:
-        crashing.stop()
-        crashing.start(fault=point if victim == "daemon" else f"{point}@{victim}")
+        prepare(crashing, case)
+    crashing.stop()
+    crashing.start(fault=fault)
+    if is_inner:
+        prepare(crashing, case)
     seen = len(crashing.log.read_text())
     client = crashing.popen(*case.command)
     if victim == "daemon":

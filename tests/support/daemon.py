@@ -104,6 +104,11 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Tell whether the daemon has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End the daemon as a crash does."""
         assert self._process is not None

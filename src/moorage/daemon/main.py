@@ -58,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _know_victims(wiring: Wiring) -> None:
     from moorage.daemon import victims  # noqa: PLC0415 - for crash tests only
 
-    base = wiring.base
-    faults.know_victim("keeper", lambda: victims.keeper(base.registry, base.paths))
-    faults.know_victim("attendant", lambda: victims.attendant(base.registry, base.paths))
+    run_root, paths = wiring.base.config.exec_root, wiring.base.paths
+    faults.know_victim("keeper", lambda: victims.keeper(run_root))
+    faults.know_victim("attendant", lambda: victims.attendant(run_root, paths))
 
 
 async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:

@@ -291,7 +291,7 @@ class Exec:
         """
         self._cut = True
         with contextlib.suppress(ProcessLookupError):
-            pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self._send(signal.SIGKILL)
 
     def resize(self, *, rows: int, columns: int) -> None:
         """Change its terminal's size."""
@@ -306,7 +306,14 @@ class Exec:
             return
         if self.exit_code is not None or self._pidfd < 0:
             raise RequestError(ErrorKind.NOT_RUNNING, "the exec does not run")
-        pidfd_send_signal(self._pidfd, signum)
+        self._send(signum)
+
+    def _send(self, signum: int) -> None:
+        # It was made the leader of its group. What a shell has started would else be left when that is killed.
+        if signum == signal.SIGKILL and os.getpgid(self.pid) == self.pid:
+            os.killpg(self.pid, signum)
+        else:
+            pidfd_send_signal(self._pidfd, signum)
 
     def reaped(self, exit_code: int) -> None:
         """Note its end: what it has written is delivered before anybody learns of it."""

@@ -91,6 +91,9 @@ class ExecStarter:
                 await self._join(added, connection, multiplexed=multiplexed, leftover=leftover, size=console_size)
             except MoorageError as error:
                 await _tell(connection, f"{error}\r\n".encode(), multiplexed=multiplexed)
+                with contextlib.suppress(OSError):
+                    # A shim that is stopped may have a copy waiting in its socket.
+                    connection.shutdown(socket.SHUT_WR)
 
     async def join(self, added: ExecRecord, connection: socket.socket, *, multiplexed: bool) -> None:
         """Start a process and join a connection, which is owned here now, to its streams.
