@@ -274,7 +274,7 @@ def test_no_point_is_left_out() -> None:
 def crashing() -> Iterator[Daemon]:
     """A daemon for all cases, which each leave it as it was."""
     with daemon() as made:
-        made.start()
+        start(made)
         made.load_busybox()
         yield made
 
@@ -284,8 +284,9 @@ def whole(crashing: Daemon) -> Iterator[None]:
     """No case suffers from one that failed before it."""
     yield
     if "it" in crashing.docker("ps", "-a", "--format", "{{.Names}}", check=False).split() or not crashing.runs:
+        disarm(crashing)
         crashing.kill()
-        crashing.start()
+        start(crashing)
         for name in crashing.docker("ps", "-aq").split():
             crashing.docker("rm", "-fv", name)
 
@@ -297,7 +298,9 @@ def rules(crashing: Daemon) -> str:
 
 
 def state(own: Daemon) -> str:
-    return own.docker("inspect", "-f", "{{.State.Status}}", "it", check=False) or GONE
+    found = json.loads(own.api("GET", "/containers/it/json", check=False) or "{}")
+    status: str = found.get("State", {}).get("Status", GONE)
+    return status
 
 
 @pytest.mark.parametrize(("operation", "point", "victim"), list(cases()))
@@ -305,13 +308,13 @@ def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: s
     case = CASES[operation]
     is_inner = point.startswith("shim:")
     fault = point if victim == "daemon" else f"{point}@{victim}"
-    # What a shim is to do is said at its start, and what a daemon is to do at its own.
-    if not is_inner:
-        prepare(crashing, case)
-    crashing.stop()
-    crashing.start(fault=fault)
     if is_inner:
+        # What a shim is to do is said at its start.
+        arm(crashing, fault)
         prepare(crashing, case)
+    else:
+        prepare(crashing, case)
+        arm(crashing, fault)
     seen = len(crashing.log.read_text())
     client = crashing.popen(*case.command)
     if victim == "daemon":
@@ -325,10 +328,24 @@ def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: s
         wait_until(lambda: state(crashing) in left, what=f"one of {sorted(left)}", log=crashing.log)
         # Nobody is told that a process did well which was cut off.
         assert operation != "exec" or client.returncode != 0
+        disarm(crashing)
         crashing.kill()
-    crashing.start()
+    start(crashing)
     is_usable(crashing, case, keeper_died=victim == "keeper")
     leaves_nothing(crashing, rules)
+
+
+def start(own: Daemon) -> None:
+    own.start(fault=f"file:{own.base}/fault")
+
+
+def arm(own: Daemon, fault: str) -> None:
+    (own.base / "new-fault").write_text(fault)
+    (own.base / "new-fault").rename(own.base / "fault")
+
+
+def disarm(own: Daemon) -> None:
+    (own.base / "fault").unlink(missing_ok=True)
 
 
 def prepare(own: Daemon, case: Case) -> None:
@@ -354,12 +371,12 @@ def is_usable(own: Daemon, case: Case, *, keeper_died: bool) -> None:
 
 
 def leaves_nothing(own: Daemon, rules: str) -> None:
-    own.docker("stop", "-t", "0", "it")
-    own.docker("rm", "-fv", "it")
-    own.docker("network", "rm", "net", check=False)
-    own.docker("volume", "prune", "-af")
+    own.api("POST", "/containers/it/stop?t=0")
+    own.api("DELETE", "/containers/it?v=1")
+    own.api("DELETE", "/networks/net", check=False)
+    own.api("POST", '/volumes/prune?filters={"all":["true"]}')
     own.assert_no_leaks()
-    assert own.docker("volume", "ls", "-q") == ""
+    assert json.loads(own.api("GET", "/volumes"))["Volumes"] == []
     wait_until(lambda: own.firewall() == rules, what="the firewall to be as before", log=own.log)
     # The lowest address is free again.
     assert own.docker("run", "--rm", "busybox", "hostname", "-i").endswith(".2")
@@ -474,7 +491,7 @@ def test_random_crashes(crashing: Daemon, rules: str, request: pytest.FixtureReq
     for number in range(rounds):
         over.wait(1.0 + 0.37 * (number % 4))
         crashing.kill()
-        crashing.start()
+        start(crashing)
     over.set()
     for worker in workers:
         worker.join()

@@ -72,7 +72,7 @@ async def _run(config: DaemonConfig, options: Mapping[str, Any]) -> None:
     # Before there is a reloader, a SIGHUP must not end the daemon.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     config.exec_root.mkdir(parents=True, exist_ok=True, mode=0o711)
-    launcher = Launcher(config.exec_root, allow_faults=config.fault.startswith("shim:"))
+    launcher = Launcher(config.exec_root, allow_faults=config.fault.startswith(("shim:", "file:")))
     faults.know_victim("launcher", lambda: launcher.pid)
     launcher.start()
     # The launcher gets ready on one processor while the daemon is loaded on another.

@@ -186,6 +186,7 @@ class Requests:
             "work": Work.CONNECT,
             "pid": pid,
             "interface": message["interface"],
+            "again": bool(message.get("again")),
             "resolver": container.resolver_path,
             "has_resolver": container.has_resolver,
         }
@@ -199,7 +200,7 @@ class Requests:
 
     def _disconnect(self, message: Message, _fds: list[int], answer: Answer) -> None:
         self._check_alive()
-        self._send({"work": Work.DISCONNECT, "name": message["name"]}, answer)
+        self._send({"work": Work.DISCONNECT, "name": message["name"], "again": bool(message.get("again"))}, answer)
 
     def _send(self, message: Message, answer: Answer, *, then: Status | None = None) -> None:
         pid, pidfd = self._container.init

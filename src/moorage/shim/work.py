@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import os
 
@@ -105,7 +106,15 @@ def _checkpoint(runtime: Runtime, message: Message, fds: list[int]) -> Result:
 
 def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
     namespace_fd = _open_network(message["pid"])
-    interface.connect([message["interface"]], namespace_fd=namespace_fd, loopback=False)
+    plan, is_again = message["interface"], message["again"]
+    if is_again and not plan.get("existing"):
+        _disconnect_if_there(plan["name"], namespace_fd)
+    try:
+        interface.connect([plan], namespace_fd=namespace_fd, loopback=False)
+    except FileExistsError:
+        # Routes of an interface that is there are there as well.
+        if not (is_again and plan.get("existing")):
+            raise
     write_interface_sysctls([message["interface"]], namespace_fd)
     opened = {} if message["has_resolver"] else open_if_wanted(message["resolver"], pid=message["pid"])
     _faults(message).reach(Point.AFTER_CONNECT)
@@ -113,7 +122,11 @@ def _connect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
 
 
 def _disconnect(_runtime: Runtime, message: Message, _fds: list[int]) -> Result:
-    interface.disconnect(message["name"], namespace_fd=_open_network(message["pid"]))
+    namespace_fd = _open_network(message["pid"])
+    if message["again"]:
+        _disconnect_if_there(message["name"], namespace_fd)
+    else:
+        interface.disconnect(message["name"], namespace_fd=namespace_fd)
     _faults(message).reach(Point.AFTER_DISCONNECT)
     return {}, []
 
@@ -129,6 +142,15 @@ _WORK: dict[Work, Callable[[Runtime, Message, list[int]], Result]] = {
     Work.DISCONNECT: _disconnect,
     Work.CHECKPOINT: _checkpoint,
 }
+
+
+def _disconnect_if_there(name: str, namespace_fd: int) -> None:
+    """Take away what an errand has made, in whole or in part, that was killed before it could say so."""
+    try:
+        interface.disconnect(name, namespace_fd=namespace_fd)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
 
 
 def _faults(message: Message) -> Faults:

@@ -105,10 +105,14 @@ class Database:
                 writer.execute(pragma)
             _check(writer)
             _migrate(path, writer, migrations)
-        except sqlite3.OperationalError as error:
-            raise NotRecordedError(path, error) from error
-        except sqlite3.DatabaseError as error:
-            raise DatabaseDamagedError(path, error) from error
+        except BaseException as error:
+            writer.close()
+            match error:
+                case sqlite3.OperationalError():
+                    raise NotRecordedError(path, error) from error
+                case sqlite3.DatabaseError():
+                    raise DatabaseDamagedError(path, error) from error
+            raise
         reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         reader.execute("pragma query_only = on")
         return Database(path, writer, reader)

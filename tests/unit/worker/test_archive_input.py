@@ -26,13 +26,15 @@ def archive() -> bytes:
 
 
 def copied(fd: int, directory: Path) -> dict[bytes, bytes]:
-    source = ArchiveInput(fd)
+    """Return the files of an archive; its descriptor is closed here."""
     found = {}
-    while (member := source.next_member()) is not None:
-        path = directory / member.name.decode()
-        with path.open("wb") as target:
-            source.copy(member.stored, target.fileno())
-        found[member.name] = path.read_bytes()
+    with os.fdopen(fd, "rb", buffering=0):
+        source = ArchiveInput(fd)
+        while (member := source.next_member()) is not None:
+            path = directory / member.name.decode()
+            with path.open("wb") as target:
+                source.copy(member.stored, target.fileno())
+            found[member.name] = path.read_bytes()
     return found
 
 
@@ -55,7 +57,6 @@ def test_members_of_an_archive_in_a_file_are_copied_whole(tmp_path: Path) -> Non
     (tmp_path / "archive").write_bytes(archive())
     fd = os.open(tmp_path / "archive", os.O_RDONLY)
     assert copied(fd, tmp_path) == FILES
-    os.close(fd)
 
 
 def test_a_piped_archive_that_ends_within_a_member_is_cut(tmp_path: Path) -> None:

@@ -254,11 +254,11 @@ class Task:
 
     async def plug(self, interface: Mapping[str, Any]) -> None:
         """Add a network interface."""
-        await self._call({"do": Do.CONNECT, "interface": interface}, repeatable=False)
+        await self._call({"do": Do.CONNECT, "interface": interface})
 
     async def unplug(self, name: str) -> None:
         """Take a network interface away."""
-        await self._call({"do": Do.DISCONNECT, "name": name}, repeatable=False)
+        await self._call({"do": Do.DISCONNECT, "name": name})
 
     async def release(self) -> bool:
         """Let the shim go, and return when it has taken everything apart; tell whether it could say so.
