@@ -35,7 +35,7 @@ from moorage.engine.containers.starting import ContainerStarter
 from moorage.engine.containers.tasks import Exit, Task, Tasks
 from moorage.engine.jobs import Jobs
 from moorage.engine.restarting import RestartSupervisor, should_start_at_boot
-from moorage.engine.shims import Message, ShimClient, ShimHandlers, connect
+from moorage.engine.shims import Message, ShimClient, ShimError, ShimHandlers, connect
 from moorage.errors import MoorageError
 from moorage.networks.connecting import settled
 from moorage.networks.models import Sandbox
@@ -307,9 +307,11 @@ class Recovery:
     @staticmethod
     async def _kill_stranger(client: ShimClient, gone: "asyncio.Future[None]") -> None:
         try:
-            await client.call({"do": "kill", "signal": int(signal.SIGKILL)}, seconds=_UNDO_SECONDS)
-            async with asyncio.timeout(_UNDO_SECONDS):
-                await gone
+            # It may be over already.
+            with contextlib.suppress(ShimError):
+                await client.call({"do": "kill", "signal": int(signal.SIGKILL)}, seconds=_UNDO_SECONDS)
+                async with asyncio.timeout(_UNDO_SECONDS):
+                    await gone
             # Answered when the cgroup is taken apart, which needs the bundle.
             await client.call({"do": "release"}, seconds=_UNDO_SECONDS)
         finally:
