@@ -7,6 +7,7 @@ can be used, and leaves nothing when it is removed. A few cases run always, all 
 `--exhaustive`.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -383,8 +384,7 @@ def leaves_nothing(own: Daemon, rules: str) -> None:
 
 
 def keeper_of(own: Daemon) -> int:
-    init = int(own.inspect("it", ".State.Pid"))
-    return int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+    return parent_of(int(own.inspect("it", ".State.Pid")))
 
 
 def kill_attendant(own: Daemon) -> None:
@@ -392,7 +392,7 @@ def kill_attendant(own: Daemon) -> None:
     keeper = keeper_of(own)
     wait_until(lambda: len(pidfds(keeper)) == 3, what="the execs to be kept")
     for child in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split():
-        if Path(f"/proc/{child}/comm").read_text().strip() in {"moor-launcher", "moor-shim"}:
+        if name_of(int(child)) in {"moor-launcher", "moor-shim"}:
             os.kill(int(child), signal.SIGKILL)
 
 
@@ -480,8 +480,30 @@ def work(own: Daemon, number: int, over: threading.Event, failures: list[str]) -
                 failures.append(" ".join(command))
 
 
+def attendants(own: Daemon) -> list[int]:
+    """Return the attendants of all shims that are awake."""
+    ours = [pid for pid in own.processes() if name_of(pid) in {"moor-launcher", "moor-shim"}]
+    return [pid for pid in ours if name_of(parent_of(pid)) == "moor-shim"]
+
+
+def launchers(own: Daemon) -> list[int]:
+    return [int((own.exec_root / "launcher.pid").read_text())]
+
+
+def name_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
 def test_random_crashes(crashing: Daemon, rules: str, request: pytest.FixtureRequest) -> None:
-    """Clients work while the daemon dies again and again; in the end everything agrees."""
+    """Clients work while the daemon, the launcher and the attendants die again and again; in the end all agrees."""
     over = threading.Event()
     failures: list[str] = []
     workers = [threading.Thread(target=work, args=(crashing, number, over, failures)) for number in range(3)]
@@ -490,6 +512,10 @@ def test_random_crashes(crashing: Daemon, rules: str, request: pytest.FixtureReq
     rounds = 12 if request.config.getoption("--exhaustive") else 4
     for number in range(rounds):
         over.wait(1.0 + 0.37 * (number % 4))
+        for pid in (attendants, launchers)[number % 2](crashing):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        over.wait(0.5)
         crashing.kill()
         start(crashing)
     over.set()

@@ -135,3 +135,18 @@ def test_one_that_ended_is_kept_for_some_minutes(files: ExecFiles, monkeypatch: 
     with pytest.raises(ExecNotFoundError):
         table.get("early")
     assert table.get("second").exit_code is None
+
+
+async def test_what_died_with_a_part_of_its_shim_is_recorded(files: ExecFiles) -> None:
+    for exec_id in ("gone", "told", "noted", "runs", "new"):
+        known(files, exec_id)
+    (files.paths.bundle(ID) / "exec" / "noted.json.exit").write_text('{"exit_code":4,"at":1,"oom_killed":false}')
+    table, jobs = ExecTable(files), Jobs()
+    for exec_id in ("gone", "told", "noted", "runs", "new"):
+        table.restore(ExecRecord(id=exec_id, container_id=ID, command=("true",)), running=True, pid=7)
+    exits = FakeExits(table)
+    recovery = ExecRecovery(table=table, files=files, exits=exits, jobs=jobs)  # type: ignore[arg-type]  # has what is used
+    state = {"execs": [{"id": "runs", "pid": 7}], "ended_execs": [{"id": "told", "exit_code": 3}]}
+    recovery.compare(ID, ["gone", "told", "noted", "runs"], state)
+    assert sorted(exits.recorded) == [("gone", 137), ("noted", 4), ("told", 3)]
+    assert table.running(ID) == ["runs", "new"]
