@@ -185,7 +185,9 @@ class Shim:
         if self._keep_timer:
             self._keep_timer.cancel()
             self._keep_timer = None
-        if not self._container or not self._forwards or self._container.status in {Status.CREATING, Status.FAILED}:
+        if not self._container or not self._forwards or self._released:
+            return
+        if self._container.status in {Status.CREATING, Status.FAILED}:
             # Before there is a container the keeper must not go on with one.
             return
         # In the order of the roles: those of the forwards must stay in that of their plans.

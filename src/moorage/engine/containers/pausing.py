@@ -57,8 +57,8 @@ class ContainerPauser:
                 raise ContainerStateError(f"container {container_id} is already paused")
             if state.restarting:
                 raise RestartingError(container_id)
-            if held:
-                await self.registry.change_state(container_id, held=True)
+            if held != state.held:
+                await self.registry.change_state(container_id, held=held)
                 faults.point("pause:intended")
             await self.tasks.get(container_id).pause()
             faults.point("pause:frozen")
