@@ -25,6 +25,7 @@ import pytest
 import moorage
 from moorage.shim.faults import Point
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.slowness import stretched
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -322,7 +323,7 @@ def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: s
         crashing.wait_crashed()
     else:
         # It may have succeeded or failed, but it does not hang.
-        client.communicate(timeout=60)
+        client.communicate(timeout=stretched(60))
         if not is_inner:
             assert f"killed the {victim}" in crashing.log.read_text()[seen:]
         left = case.left | STOPPED if victim == "keeper" else case.left
@@ -410,7 +411,7 @@ def test_an_attendant_dies(crashing: Daemon, rules: str) -> None:
     wait_until(lambda: "sleep 999" in crashing.docker("top", "it"), what="the exec")
     since = str(time.time())
     kill_attendant(crashing)
-    assert execute.wait(timeout=20) == 137
+    assert execute.wait(timeout=stretched(20)) == 137
     with attached:
         while attached.recv(65536):
             pass  # to its end
@@ -428,13 +429,13 @@ def test_an_attendant_dies(crashing: Daemon, rules: str) -> None:
     with attach(crashing) as again:
         assert b"tick" in again.recv(4096)
     leaves_nothing(crashing, rules)
-    followed.wait(timeout=20)
+    followed.wait(timeout=stretched(20))
 
 
 def attach(own: Daemon) -> socket.socket:
     """Attach without the command line, which waits for the container's end whatever its stream does."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(20)
+    client.settimeout(stretched(20))
     client.connect(str(own.socket))
     request = "POST /containers/it/attach?stream=1&stdout=1 HTTP/1.1"
     client.sendall(f"{request}\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
@@ -460,8 +461,8 @@ def test_a_keeper_dies(crashing: Daemon, rules: str) -> None:
     wait_until(lambda: "sleep 999" in crashing.docker("top", "it"), what="the exec")
     os.kill(keeper_of(crashing), signal.SIGKILL)
     wait_until(lambda: state(crashing) == "exited", what="the end", log=crashing.log)
-    assert execute.wait(timeout=20) != 0
-    assert waits.communicate(timeout=20)[0] == "137\n"
+    assert execute.wait(timeout=stretched(20)) != 0
+    assert waits.communicate(timeout=stretched(20))[0] == "137\n"
     assert crashing.inspect("it", ".State.ExitCode") == "137"
     crashing.docker("start", "it")
     leaves_nothing(crashing, rules)

@@ -32,7 +32,6 @@ from moorage.kernel.mount import MountFlag, mount
 from moorage.kernel.namespaces import CloneFlag, unshare
 from moorage.netlink import link
 from moorage.netlink.socket import NetlinkSocket
-from tests.support.slowness import stretched
 unshare(CloneFlag.NEWNET | CloneFlag.NEWNS)
 mount(None, "/", flags=MountFlag.REC | MountFlag.PRIVATE)
 with NetlinkSocket() as socket:

@@ -10,6 +10,7 @@ import pytest
 from moorage.shim.children import Children
 from moorage.shim.errands import Errands
 from moorage.shim.execs import Execs
+from moorage.shim.faults import Faults
 from moorage.shim.loop import Loop
 from moorage.shim.problems import RequestError
 
@@ -40,7 +41,9 @@ def of(errands: object, ended: list[str]) -> Execs:
         Loop(),
         cast("Children", None),
         cast("Errands", errands),
+        faults=Faults(),
         announce=lambda _event: None,
+        changed=lambda: None,
         ended=lambda: ended.append("ended"),
         idle=lambda: None,
     )

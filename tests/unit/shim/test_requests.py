@@ -6,6 +6,7 @@ from typing import Any, cast
 from moorage.api.shim import Status
 from moorage.shim.container import Container
 from moorage.shim.errands import Errands
+from moorage.shim.faults import Faults
 from moorage.shim.requests import Requests
 
 
@@ -48,7 +49,9 @@ class Answers:
 
 def test_container_that_has_ended_is_not_taken_for_paused() -> None:
     container, errands, control = Dying(), LateErrands(), Answers()
-    requests = Requests(cast("Container", container), cast("Errands", errands), is_foreign=False, release=lambda: None)
+    requests = Requests(
+        cast("Container", container), cast("Errands", errands), is_foreign=False, faults=Faults(), release=lambda: None
+    )
     requests.receive(cast("Any", control), {"do": "pause", "seq": 1}, [])
     container.status = Status.EXITED
     assert errands.done is not None

@@ -46,9 +46,9 @@ class ContainerPauser:
             NotRunningError: It does not run.
             ContainerStateError: It is paused already.
         """
-        await asyncio.shield(self.jobs.start(self._pause(self.registry.resolve(reference).id)))
+        await asyncio.shield(self.jobs.start(self._pause(self.registry.resolve(reference).id, held=held)))
 
-    async def _pause(self, container_id: str) -> None:
+    async def _pause(self, container_id: str, *, held: bool) -> None:
         async with self.locks.hold(container_id):
             state = self.registry.get(container_id).state
             if not state.running:
