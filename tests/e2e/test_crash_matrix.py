@@ -325,7 +325,9 @@ def test_cut(crashing: Daemon, rules: str, operation: str, point: str, victim: s
         # It may have succeeded or failed, but it does not hang.
         client.communicate(timeout=stretched(60))
         if not is_inner:
-            assert f"killed the {victim}" in crashing.log.read_text()[seen:]
+            # What goes on after the answer may come there later.
+            killed = f"killed the {victim}"
+            wait_until(lambda: killed in crashing.log.read_text()[seen:], what=killed, log=crashing.log)
         left = case.left | STOPPED if victim == "keeper" else case.left
         wait_until(lambda: state(crashing) in left, what=f"one of {sorted(left)}", log=crashing.log)
         # Nobody is told that a process did well which was cut off.
@@ -503,6 +505,7 @@ def parent_of(pid: int) -> int:
     return 0
 
 
+@pytest.mark.timeout(600)
 def test_random_crashes(crashing: Daemon, rules: str, request: pytest.FixtureRequest) -> None:
     """Clients work while the daemon, the launcher and the attendants die again and again; in the end all agrees."""
     over = threading.Event()

@@ -143,7 +143,9 @@ async def test_what_died_with_a_part_of_its_shim_is_recorded(files: ExecFiles) -
     (files.paths.bundle(ID) / "exec" / "noted.json.exit").write_text('{"exit_code":4,"at":1,"oom_killed":false}')
     table, jobs = ExecTable(files), Jobs()
     for exec_id in ("gone", "told", "noted", "runs", "new"):
-        table.restore(ExecRecord(id=exec_id, container_id=ID, command=("true",)), running=True, pid=7)
+        table.restore(
+            ExecRecord(request=ExecRequest(id=exec_id, container_id=ID, command=("true",))), running=True, pid=7
+        )
     exits = FakeExits(table)
     recovery = ExecRecovery(table=table, files=files, exits=exits, jobs=jobs)  # type: ignore[arg-type]  # has what is used
     state = {"execs": [{"id": "runs", "pid": 7}], "ended_execs": [{"id": "told", "exit_code": 3}]}
