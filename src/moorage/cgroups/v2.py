@@ -169,8 +169,13 @@ class V2Group:
         return True
 
     def thaw(self) -> None:
-        """Let all processes run again."""
-        files.write(self.directory, "cgroup.freeze", "0")
+        """Let all processes run again, if there are any left."""
+        try:
+            files.write(self.directory, "cgroup.freeze", "0")
+        except OSError as error:
+            # What is frozen can be killed, and systemd removes a scope as soon as it is empty.
+            if error.errno not in {errno.ENOENT, errno.ENODEV}:
+                raise
 
     def is_frozen(self) -> bool:
         """Tell whether the cgroup is frozen or freezing."""

@@ -42,6 +42,13 @@ def test_a_container_has_every_controller_of_the_host(group: V2Group) -> None:
     assert controllers(group.directory) == controllers(str(Path(group.directory).parent.parent))
 
 
+def test_a_group_that_went_away_while_it_was_frozen_is_no_trouble(group: V2Group) -> None:
+    group.freeze()
+    assert group.delete()
+    group.thaw()
+    assert not group.is_frozen()
+
+
 def test_limits_of_huge_pages_are_set(group: V2Group) -> None:
     if "hugetlb" not in group.directories:
         pytest.skip("no hugetlb controller")

@@ -71,8 +71,9 @@ def _cpu(resources: Resources) -> dict[str, Any]:
 
 
 def _pids(resources: Resources) -> dict[str, Any]:
-    if not resources.pids_limit:
+    if resources.pids_limit is None:
         return {}
+    # An update to no limit is kept as 0, and is more than not to ask: systemd has a default for its scopes.
     return {"limit": resources.pids_limit if resources.pids_limit > 0 else -1}
 
 

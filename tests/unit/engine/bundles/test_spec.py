@@ -106,6 +106,7 @@ def test_limits_reach_the_resources() -> None:
     assert resources["memory"] == {"limit": 1 << 26, "swap": 1 << 27}
     assert resources["cpu"] == {"quota": 50_000, "period": 100_000}
     assert resources["pids"] == {"limit": -1}
+    assert spec(pids_limit=0)["linux"]["resources"]["pids"] == {"limit": -1}
 
 
 def test_apparmor_confines_where_the_host_has_it() -> None:
