@@ -64,3 +64,7 @@ def test_containers_outlive_a_daemon_that_is_stopped_alone(own: Daemon, systemd:
     own.stop()
     own.start()
     assert own.inspect("kept", ".State.Pid") == pid
+    systemd.failures["Get"] = "org.freedesktop.DBus.Error.NoReply"
+    own.stop()
+    own.start()
+    assert own.inspect("kept", ".State.Pid") == pid

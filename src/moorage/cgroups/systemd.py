@@ -46,6 +46,8 @@ _SECOND: Final = 1_000_000
 # systemd keeps whole percents of a processor: rounding up never starves the container.
 _PERCENT: Final = 10_000
 _TIMEOUT: Final = 10.0
+# A systemd that shuts everything down has other things to do first.
+_BUSY_TIMEOUT: Final = 45.0
 _EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
 _NO_UNIT: Final = "org.freedesktop.systemd1.NoSuchUnit"
 
@@ -59,15 +61,19 @@ class SystemdError(CgroupError):
 
 
 class Connection:
-    """A D-Bus connection to systemd; use it in a `with`."""
+    """A D-Bus connection to systemd; use it in a `with`.
+
+    Args:
+        timeout: Seconds that an answer may take.
+    """
 
     __slots__ = ("_received", "_serial", "_socket")
 
-    def __init__(self) -> None:
+    def __init__(self, *, timeout: float = _TIMEOUT) -> None:
         self._received = bytearray()
         self._serial = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(_TIMEOUT)
+        self._socket.settimeout(timeout)
 
     def __enter__(self) -> Self:
         """Connect and authenticate as the process's user."""
@@ -76,6 +82,9 @@ class Connection:
             self._authenticate()
             if not private:
                 self.call(_BUS)
+        except OSError as error:
+            self._socket.close()
+            raise SystemdError("unreachable", f"no greeting was answered: {error}") from error
         except BaseException:
             self._socket.close()
             raise
@@ -136,14 +145,15 @@ def is_running() -> bool:
 
 
 def host_is_going_down() -> bool:
-    """Tell whether systemd shuts the host down or reboots it now; False where nobody can be asked."""
+    """Tell whether systemd shuts the host down or reboots it now; False where there is no systemd.
+
+    Raises:
+        SystemdError: It does not say.
+    """
     if not is_running():
         return False
-    try:
-        with Connection() as systemd:
-            ((_, state),) = systemd.call(_GET, "ss", (_MANAGER[2], "SystemState"))
-    except (SystemdError, OSError):
-        return False
+    with Connection(timeout=_BUSY_TIMEOUT) as systemd:
+        ((_, state),) = systemd.call(_GET, "ss", (_MANAGER[2], "SystemState"))
     return bool(state == "stopping")
 
 

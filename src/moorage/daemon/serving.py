@@ -13,6 +13,7 @@ from typing import Final
 
 from moorage.api.versions import DOCKER_RELEASE
 from moorage.cgroups import systemd
+from moorage.cgroups.systemd import SystemdError
 from moorage.daemon.config import ConfigurationError, DaemonConfig
 from moorage.daemon.foundations import Foundations, lay_foundations
 from moorage.daemon.handlers import make_router, system_service
@@ -65,10 +66,19 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
         gc.freeze()
         _log.info("API listens on %s", ", ".join(config.hosts))
         yield wiring
-        if await asyncio.to_thread(systemd.host_is_going_down):
+        if await host_is_going_down():
             await wiring.host_shutdown.stop_all()
     finally:
         await _close(base, wiring, listeners)
+
+
+async def host_is_going_down() -> bool:
+    """Tell whether the daemon ends because the host does."""
+    try:
+        return await asyncio.to_thread(systemd.host_is_going_down)
+    except SystemdError as error:
+        _log.warning("nobody says whether the host goes down, so containers are left to run: %s", error)
+        return False
 
 
 async def check_remapping(wiring: Wiring) -> None:

@@ -1,6 +1,7 @@
 """Messages to systemd, and the conversation with one that is played by a thread."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,8 +154,19 @@ def test_a_host_that_goes_down_is_known(
     assert fake.calls == [("Get", ["org.freedesktop.systemd1.Manager", "SystemState"])]
 
 
-def test_a_host_that_says_nothing_is_taken_to_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_host_without_systemd_goes_down_unnoticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(systemd, "_SOCKETS", (str(tmp_path / "nothing"),))
-    for mark in (tmp_path, tmp_path / "nothing"):
-        monkeypatch.setattr(systemd, "RUNNING_MARK", str(mark))
-        assert not systemd.host_is_going_down()
+    monkeypatch.setattr(systemd, "RUNNING_MARK", str(tmp_path / "nothing"))
+    assert not systemd.host_is_going_down()
+    monkeypatch.setattr(systemd, "RUNNING_MARK", str(tmp_path))
+    with pytest.raises(systemd.SystemdError, match="nothing answers"):
+        systemd.host_is_going_down()
+
+
+def test_one_who_takes_a_connection_and_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "_SOCKETS", (str(tmp_path / "deaf"),))
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        deaf.listen()
+        with pytest.raises(systemd.SystemdError, match="no greeting"), systemd.Connection(timeout=0.01):
+            pass
