@@ -236,6 +236,8 @@ def tls_context(files: TLSFiles) -> "ssl.SSLContext":
     import ssl  # noqa: PLC0415
 
     context = ssl.create_default_context(cafile=str(files.ca) if files.ca else None)
+    # As for registries: from Python 3.13 on, authorities that Docker takes would be refused.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not files.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
