@@ -58,7 +58,7 @@ class Collector:
         before = now - self.grace
         used: set[Digest] = set()
         links = 0
-        async for repository in self.repositories.all():
+        async for repository in self.repositories.all(emptied=True):
             if self.untagged:
                 await self._remove_untagged(repository, before)
             mine = await self._used_by(repository)

@@ -13,6 +13,7 @@ ROOT: Final = "docker/registry/v2"
 REPOSITORIES: Final = f"{ROOT}/repositories"
 BLOBS: Final = f"{ROOT}/blobs"
 MANIFESTS: Final = "_manifests"
+LAYERS: Final = "_layers"
 _PREFIX: Final = 2
 """Digits of a digest that its blob's directory is grouped by."""
 
@@ -39,7 +40,7 @@ def repository(name: str) -> str:
 
 def layers(name: str) -> str:
     """Return the directory of a repository's links to blobs, by algorithm."""
-    return f"{repository(name)}/_layers"
+    return f"{repository(name)}/{LAYERS}"
 
 
 def layer_link(name: str, digest: Digest) -> str:

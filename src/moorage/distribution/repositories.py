@@ -215,14 +215,18 @@ class Repositories:
         """Return a page of repositories in order, and whether more follow."""
         return page(sorted([name async for name in self.all()]), after=after, limit=limit)
 
-    async def all(self, below: str = "") -> AsyncIterator[str]:
-        """Yield the names of all repositories that hold a manifest, in no order."""
+    async def all(self, below: str = "", *, emptied: bool = False) -> AsyncIterator[str]:
+        """Yield the names of all repositories that hold a manifest, in no order.
+
+        Args:
+            emptied: Also those that hold blobs alone, as their last manifest was removed or the first is to come.
+        """
         names = await self.store.names(layout.repository(below) if below else layout.REPOSITORIES)
-        if layout.MANIFESTS in names:
+        if layout.MANIFESTS in names or (emptied and layout.LAYERS in names):
             yield below
         for name in names:
             if not name.startswith("_"):
-                async for found in self.all(f"{below}/{name}" if below else name):
+                async for found in self.all(f"{below}/{name}" if below else name, emptied=emptied):
                     yield found
 
     async def linked_blobs(self, repository: str) -> list[Digest]:

@@ -18,7 +18,7 @@ from moorage.registry.errors import (
     SourceNotFoundError,
 )
 from moorage.registry.repository import Repository
-from moorage.registry.search import FoundRepository, search
+from moorage.registry.search import FoundRepository, search, split_term
 from moorage.registry.tls import read_hosts
 from moorage.registry.transport import Transport
 
@@ -137,7 +137,9 @@ class RegistryClient:
 
     async def search(self, term: str, *, limit: int) -> list[FoundRepository]:
         """Search Docker Hub, or the index of another host, for repositories."""
-        return await search(self.transport, term, limit=limit)
+        host, words = split_term(term)
+        endpoints = await endpoints_for(host, settings=self.settings, lookup=self.transport.lookup)
+        return await search(self.transport, words, host=host, endpoints=endpoints, limit=limit)
 
     async def download(self, url: str) -> AsyncIterator[bytes]:
         """Yield what is behind a URL, such as a root filesystem to import.

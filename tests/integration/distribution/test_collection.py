@@ -45,6 +45,17 @@ async def test_what_no_manifest_names_goes_and_the_rest_stays(tmp_path: Path) ->
         assert (await client.made.collector.collect()).blobs == 0
 
 
+async def test_nothing_is_left_of_a_repository_whose_last_image_is_removed(tmp_path: Path) -> None:
+    async with serving(tmp_path) as client:
+        digest = await client.push_image("a/b", "x", b"layer")
+        await client.call("DELETE", f"/v2/a/b/manifests/{digest}", status=202)
+    age(tmp_path)
+    async with serving(tmp_path) as client:
+        found = await client.made.collector.collect()
+        assert (found.blobs, found.links) == (3, 2)
+    assert not list((tmp_path / "docker/registry/v2/repositories").rglob("link"))
+
+
 async def test_a_blob_that_a_client_was_told_of_outlives_a_collection(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
         digest = await client.push_blob("a/b", b"layer")
