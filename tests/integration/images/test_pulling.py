@@ -195,6 +195,22 @@ async def test_pulls_of_the_same_image_share_the_download(engine: Engine) -> Non
         assert all("Pull complete" in [message.status for message in messages] for messages in told)
 
 
+async def test_a_blob_of_several_images_is_downloaded_once(engine: Engine) -> None:
+    async with fake_registry() as registry:
+        registry.add_image("one", "1", layers=[BASE, TOP])
+        # The same bytes in another place of the stack: another layer, but no other blob.
+        stored = registry.add_image("two", "1", layers=[TOP])
+        registry.add_image("three", "1", layers=[BASE, TOP, BASE])
+        gate, arrived = asyncio.Event(), asyncio.Event()
+        registry.faults.append(hold_until(digest_of(stored.layers[0]), gate, arrived=arrived))
+        pulls = [asyncio.create_task(engine.pull(f"{registry.host}/{name}:1")) for name in ("one", "two", "three")]
+        await arrived.wait()
+        gate.set()
+        await asyncio.gather(*pulls)
+        blobs = [one.path.rpartition("/")[2] for one in registry.requests("GET", "/blobs/")]
+        assert len(blobs) == len(set(blobs)) == 5
+
+
 async def test_pull_ends_when_its_last_client_leaves(engine: Engine) -> None:
     async with fake_registry() as registry:
         stored = registry.add_image("app", "1", layers=[BASE])
