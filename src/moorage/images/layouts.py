@@ -15,6 +15,7 @@ from moorage.errors import InvalidParameterError
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.manifest import Index, decode_manifest
 from moorage.oci.reference import InvalidReferenceError, Reference, parse_reference
+from moorage.oci.referrer_tags import is_tag_of_referrers
 
 NAME_ANNOTATION: Final = "io.containerd.image.name"
 """containerd's and Docker's place for the full name."""
@@ -59,7 +60,7 @@ def read_docker_entries(raw: bytes) -> list[DockerEntry]:
 
 
 def read_layout_entries(raw: bytes) -> list[LayoutEntry]:
-    """Read `index.json` of an OCI layout.
+    """Read `index.json` of an OCI layout; what only belongs to its images, as a signature does, is left out.
 
     Raises:
         InvalidArchiveError: It is not an index.
@@ -67,7 +68,11 @@ def read_layout_entries(raw: bytes) -> list[LayoutEntry]:
     index = decode_manifest(raw)
     if not isinstance(index, Index):
         raise InvalidArchiveError("invalid index.json: it is not an index")
-    return [LayoutEntry(descriptor=descriptor, name=_name_of(descriptor)) for descriptor in index.manifests]
+    return [
+        LayoutEntry(descriptor=descriptor, name=_name_of(descriptor))
+        for descriptor in index.manifests
+        if not is_tag_of_referrers((descriptor.annotations or {}).get(REFERENCE_ANNOTATION, ""))
+    ]
 
 
 def read_tags(entry: DockerEntry) -> list[Reference]:
