@@ -10,7 +10,7 @@ import click
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[serve|garbage-collect] [OPTIONS]")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[serve|garbage-collect|passwd] [OPTIONS]")
 def registry(arguments: tuple[str, ...]) -> None:
     """Run a registry of images."""
     # A server of its own: none of the command's modules stay in its memory.

@@ -133,6 +133,7 @@ def _check_tokens(settings: Settings) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moor registry", description="A registry of images and artifacts.",
+        epilog="moor registry passwd FILE USER writes a password for --htpasswd.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
     parser.add_argument("command", nargs="?", choices=("serve", "garbage-collect"), default="serve", help="what to do")

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from moorage.distribution.configuration import Settings, settings_from
+from moorage.distribution.passwd import passwd
 from moorage.distribution.server import collect_once, listening, registry
 from moorage.errors import MoorageError
 
@@ -14,8 +15,11 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING
 
 
 def main() -> None:
-    """Serve until a signal ends it, or collect garbage once."""
+    """Serve until a signal ends it, collect garbage once, or write a password."""
     try:
+        if sys.argv[1:2] == ["passwd"]:
+            passwd(sys.argv[2:])
+            return
         command, settings = settings_from(sys.argv[1:], os.environ)
         logging.basicConfig(
             level=_LEVELS[settings.log_level], format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
