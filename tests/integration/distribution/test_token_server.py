@@ -203,6 +203,20 @@ async def test_this_engine_logs_in_and_goes_on_with_the_identity_token(client: C
         await _push(user, f"{domain}/team/app", Credentials(identity_token=identity[:-8] + "AAAAAAAA"))
 
 
+async def test_commands_log_in_by_the_identity_token(client: Client, user: RegistryClient, tmp_path: Path) -> None:
+    domain = f"127.0.0.1:{client.port}"
+    identity = await user.login(domain, credentials=Credentials(username="alice", password=PASSWORDS["alice"]))
+    entry = {"auth": base64.b64encode(b"alice:").decode(), "identitytoken": identity}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {domain: entry}}))
+    client.headers = await bearer(client, "alice", "repository:team/app:pull,push")
+    digest = await client.push_image("team/app", "1", b"layer")
+    copy = ("env", f"DOCKER_CONFIG={tmp_path}", "moor", "image", "copy")
+    shown = await run(*copy, f"{domain}/team/app:1", f"{domain}/team/other:1")
+    assert "mounted from team/app" in shown
+    assert digest in shown
+    assert "denied" in await run(*copy, f"{domain}/team/app:1", f"{domain}/other/app:1", fails=True)
+
+
 async def _push(user: RegistryClient, name: str, credentials: Credentials, data: bytes = b"content") -> None:
     repository = await user.connect(parse_reference(name), credentials=credentials)
 
