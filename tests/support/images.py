@@ -125,7 +125,7 @@ class Engine:
             events=events,
             importer=self.importer,
         )
-        self.saver = ImageSaver(catalog=catalog, blobs=blobs, events=events)
+        self.saver = ImageSaver(catalog=catalog, blobs=blobs, collector=collector, events=events)
         self.committer = ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
         self.remover = ImageRemover(catalog=catalog, users=self.users, events=events, collector=collector)
         self.pruner = ImagePruner(catalog=catalog, snapshots=snapshots, remover=self.remover, events=events)
@@ -154,7 +154,8 @@ class Engine:
         return [message.stream for message in messages if message.stream]
 
     async def save(self, *names: str, platforms: Sequence[Platform] = ()) -> bytes:
-        return b"".join([piece async for piece in self.saver.save(names, platforms=platforms)])
+        async with self.saver.save(names, platforms=platforms) as pieces:
+            return b"".join([piece async for piece in pieces])
 
     async def import_(self, archive: bytes, name: str | None = None, *, changes: Sequence[str] = ()) -> Image:
         return await self.importer.import_archive(

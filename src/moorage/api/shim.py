@@ -238,6 +238,7 @@ if TYPE_CHECKING:
         """Layer directories, the top one first, and the writable pair above them.
 
         Attributes:
+            program: fuse-overlayfs's path; without it the kernel's own overlay is used.
             mapped: Owners are mapped as the container's user namespace maps IDs.
         """
 
@@ -245,6 +246,7 @@ if TYPE_CHECKING:
         upper: str
         work: str
         volatile: bool
+        program: NotRequired[str]
         mapped: NotRequired[bool]
 
     @final

@@ -88,10 +88,11 @@ async def collect(store: BlobStore, roots: Iterable[Digest], *, leaves: Iterable
     reclaimed = 0
     found = await unneeded(store, roots, leaves=leaves)
     for at in range(0, len(found), _AT_ONCE):
-        doomed = [blob for blob in found[at : at + _AT_ONCE] if blob.digest not in store.held()]
-        await asyncio.gather(*(store.delete(blob.digest) for blob in doomed))
-        removed.extend(blob.digest for blob in doomed)
-        reclaimed += sum(blob.size for blob in doomed)
+        doomed = found[at : at + _AT_ONCE]
+        # Somebody may have begun to need one of them meanwhile.
+        gone = await asyncio.gather(*(store.delete(blob.digest) for blob in doomed))
+        removed.extend(blob.digest for blob, is_gone in zip(doomed, gone, strict=True) if is_gone)
+        reclaimed += sum(blob.size for blob, is_gone in zip(doomed, gone, strict=True) if is_gone)
     return Collected(removed=removed, reclaimed=reclaimed)
 
 

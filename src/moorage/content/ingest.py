@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ from moorage.oci.digest import Digest, hex_of
 
 # Large enough that handing work to a thread costs nothing beside the work.
 _BATCH: Final = 1 << 20
+_HOLE: Final = 1 << 16
+_ZEROS: Final = bytes(_HOLE)
 # Of what one system call takes, IOV_MAX.
 _VECTOR: Final = 1024
 
@@ -39,11 +42,25 @@ class Ingest:
         offset: Bytes kept from an attempt that was cut off. What is written goes behind.
     """
 
-    def __init__(self, partial: Path, blobs: Path, *, digest: Digest | None, size: int | None) -> None:
+    def __init__(
+        self,
+        partial: Path,
+        blobs: Path,
+        *,
+        digest: Digest | None,
+        size: int | None,
+        lock_for: Callable[[Digest], asyncio.Lock] | None = None,
+    ) -> None:
+        """Prepare to write a blob.
+
+        Args:
+            lock_for: Gives the lock of a digest, which the caller has already if the digest is known.
+        """
         self._partial = partial
         self._blobs = blobs
         self._expected = digest
         self._size = size
+        self._lock_for = lock_for
         self._fd = -1
         self._hash = hashlib.sha256()
         self._batch: list[bytes] = []
@@ -106,6 +123,11 @@ class Ingest:
             yield chunk
         await self._verify()
 
+    @property
+    def found(self) -> Digest | None:
+        """The digest, once it is known; while it is being put into the store at the latest."""
+        return self._expected
+
     def digest(self) -> Digest:
         """Return the digest of what came; it is all of it once a stream has gone `through`."""
         return self._expected if self._expected is not None else self._digest()
@@ -120,7 +142,8 @@ class Ingest:
         if self.complete:
             return Blob(digest=self.digest(), size=await asyncio.to_thread(os.path.getsize, self._path()))
         self._expected = actual = await self._verify()
-        await asyncio.to_thread(self._publish)
+        async with self._lock_for(actual) if self._lock_for else contextlib.nullcontext():
+            await asyncio.to_thread(self._publish)
         self.complete = True
         return Blob(digest=actual, size=self._received)
 
@@ -171,8 +194,16 @@ class Ingest:
     def _write(self, batch: list[bytes]) -> None:
         for chunk in batch:
             self._hash.update(chunk)
-        for at in range(0, len(batch), _VECTOR):
-            _write_all(self._fd, batch[at : at + _VECTOR])
+        for zero, chunks in itertools.groupby(batch, _is_zero):
+            if zero:
+                # Nothing is written where a hole says as much; an archive of a sparse file has many.
+                os.lseek(self._fd, sum(map(len, chunks)), os.SEEK_CUR)
+                continue
+            gathered = list(chunks)
+            for at in range(0, len(gathered), _VECTOR):
+                _write_all(self._fd, gathered[at : at + _VECTOR])
+        if zero:
+            os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR))
 
     def _forget_batch(self) -> None:
         self._batch, self._batched = [], 0
@@ -196,7 +227,7 @@ class Ingest:
 
     def _empty(self) -> None:
         os.ftruncate(self._fd, 0)
-        # What is written next would else stay behind a hole as long as what was there.
+        # What is written next would otherwise lie where it lay before, behind a hole.
         os.lseek(self._fd, 0, os.SEEK_SET)
 
     def _digest(self) -> Digest:
@@ -209,6 +240,11 @@ class Ingest:
         os.fsync(self._fd)
         self._partial.rename(self._path())
         sync_directory(self._blobs)
+
+
+def _is_zero(chunk: bytes) -> bool:
+    """Tell whether a chunk is worth a hole: long enough, and nothing but zeros."""
+    return len(chunk) >= _HOLE and chunk.startswith(_ZEROS) and chunk == bytes(len(chunk))
 
 
 def _write_all(fd: int, chunks: list[bytes]) -> None:

@@ -57,6 +57,9 @@ class BlobStore:
         self._ingest = root / "ingest"
         self._damaged = root / "damaged"
         self._unnamed: set[str] = set()
+        # Whoever stores a blob of unknown digest can't hold it before it is there.
+        self._arriving: list[Ingest] = []
+        self._deleting: set[Digest] = set()
         self._holds: list[Hold] = []
         self._freeing: set[asyncio.Future[None]] = set()
         self._locks: weakref.WeakValueDictionary[Digest, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -79,8 +82,8 @@ class BlobStore:
         return self._blobs / hex_of(digest)
 
     def contains(self, digest: Digest) -> bool:
-        """Tell whether a blob is here, whole."""
-        return self.path(digest).exists()
+        """Tell whether a blob is here, whole, and to stay."""
+        return digest not in self._deleting and self.path(digest).exists()
 
     def size(self, digest: Digest) -> int:
         """Return a blob's length in bytes.
@@ -132,16 +135,25 @@ class BlobStore:
                 await ingest.commit()
         return digest
 
-    async def delete(self, digest: Digest) -> None:
-        """Remove a blob and what was kept of it; one that is not here is no error.
+    async def delete(self, digest: Digest) -> bool:
+        """Remove a blob and what was kept of it, unless somebody holds it; return whether it is gone.
 
-        The room of a large one is given back afterwards: see `wait_freed`.
+        Who writes it meanwhile waits, and then writes it anew. The room of a large one is given
+        back afterwards: see `wait_freed`.
         """
-        last_fd = await asyncio.to_thread(self._delete, digest)
+        if digest in self.held():
+            return False
+        async with self._lock_for(digest):
+            self._deleting.add(digest)
+            try:
+                last_fd = await asyncio.to_thread(self._delete, digest)
+            finally:
+                self._deleting.discard(digest)
         if last_fd is not None:
             freeing = asyncio.get_running_loop().run_in_executor(None, os.close, last_fd)
             self._freeing.add(freeing)
             freeing.add_done_callback(self._freeing.discard)
+        return True
 
     async def wait_freed(self) -> None:
         """Wait until the room of what was removed so far is given back."""
@@ -161,14 +173,16 @@ class BlobStore:
         if digest is None:
             name = f"{_UNNAMED}{uuid.uuid4().hex}"
             self._unnamed.add(name)
+            arriving = Ingest(self._ingest / name, self._blobs, digest=None, size=size, lock_for=self._lock_for)
+            self._arriving.append(arriving)
             try:
-                async with self._begin(Ingest(self._ingest / name, self._blobs, digest=None, size=size)) as ingest:
+                async with self._begin(arriving) as ingest:
                     yield ingest
             finally:
+                self._arriving.remove(arriving)
                 self._unnamed.discard(name)
             return
-        lock = self._locks.setdefault(digest, asyncio.Lock())
-        async with lock:
+        async with self._lock_for(digest):
             partial = self._ingest / f"{hex_of(digest)}{_PARTIAL}"
             ingest = Ingest(partial, self._blobs, digest=digest, size=size)
             if await asyncio.to_thread(self.contains, digest):
@@ -236,7 +250,11 @@ class BlobStore:
     def held(self) -> set[Digest]:
         """Return what garbage collection must leave alone: held, or being written."""
         written = {digest for digest, lock in self._locks.items() if lock.locked()}
-        return written.union(*(hold.digests for hold in self._holds))
+        arriving = {ingest.found for ingest in self._arriving if ingest.found is not None}
+        return written.union(arriving, *(hold.digests for hold in self._holds))
+
+    def _lock_for(self, digest: Digest) -> asyncio.Lock:
+        return self._locks.setdefault(digest, asyncio.Lock())
 
     @contextlib.asynccontextmanager
     async def _begin(self, ingest: Ingest, *, keep: bool = False) -> AsyncIterator[Ingest]:

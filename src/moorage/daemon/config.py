@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -23,6 +23,7 @@ from moorage.engine.bundles.validation import check_slice
 from moorage.errors import InvalidParameterError
 from moorage.images.retention import RetentionPolicy
 from moorage.signatures.settings import SigningKey, read_signing_keys
+from moorage.snapshots.drivers import DriverName
 
 DEFAULT_CONFIG_FILE: Final = Path("/etc/moorage/daemon.json")
 DEFAULT_DATA_ROOT: Final = Path("/var/lib/moorage")
@@ -91,7 +92,7 @@ class DaemonConfig:
     max_download_attempts: int = 5
     log: LogConfig = field(default_factory=lambda: LogConfig(type="json-file", config={}))
     ulimits: tuple[Ulimit, ...] = ()
-    storage_driver: str = ""
+    storage_driver: DriverName | None = None
     cgroup_driver: str = "cgroupfs"
     cgroup_parent: str = ""
     cpu_rt_period: int = 0
@@ -214,8 +215,6 @@ def _converted(key: str, convert: Callable[[Any], T], value: Any) -> T:
 
 def _check(config: DaemonConfig, merged: Mapping[str, Any]) -> None:
     _check_fixed(merged)
-    if config.storage_driver not in {"", "overlay2", "vfs"}:
-        raise ConfigurationError(f"the storage driver {config.storage_driver} is not supported by Moorage")
     if config.log_level not in _LEVELS:
         raise ConfigurationError(f"invalid logging level: {config.log_level}")
     if config.default_runtime not in {NATIVE_RUNTIME, NATIVE_ALIAS} and config.default_runtime not in config.runtimes:
@@ -292,6 +291,16 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
         return text
 
     return convert
+
+
+def _driver(value: Any) -> DriverName | None:
+    text = _text(value)
+    for name in get_args(DriverName):
+        if text == name:
+            return name  # type: ignore[no-any-return]  # one of the literals it was made of
+    if text:
+        raise ConfigurationError(f"the storage driver {text} is not supported by Moorage")
+    return None
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -429,7 +438,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "max-concurrent-uploads": ("max_concurrent_uploads", _number),
     "max-download-attempts": ("max_download_attempts", _number),
     "default-ulimits": ("ulimits", _ulimits),
-    "storage-driver": ("storage_driver", _text),
+    "storage-driver": ("storage_driver", _driver),
     "exec-opts": ("cgroup_driver", _cgroup_driver),
     "cgroup-parent": ("cgroup_parent", _text),
     "cpu-rt-period": ("cpu_rt_period", _number),

@@ -11,7 +11,7 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from moorage.cgroups import systemd, v2
 from moorage.cgroups.group import detect
@@ -53,7 +53,6 @@ from moorage.volumes.store import VolumeStore
 
 _INIT_PROGRAMS: Final = ("docker-init", "tini-static", "catatonit", "tini")
 _log = logging.getLogger(__name__)
-_DRIVERS: Final[dict[str, Literal["overlay", "native"]]] = {"overlay2": "overlay", "vfs": "native"}
 
 
 class CgroupDriverError(NotSupportedError):
@@ -143,9 +142,7 @@ async def lay_foundations(config: DaemonConfig, *, launcher: Launcher) -> Founda
             systemd_cgroups=config.cgroup_driver == "systemd",
         ),
         blobs=BlobStore.open(config.data_root / "content"),
-        snapshots=await SnapshotStore.open(
-            config.data_root, workers=workers, driver=_DRIVERS.get(config.storage_driver)
-        ),
+        snapshots=await SnapshotStore.open(config.data_root, workers=workers, driver=config.storage_driver),
         files=files,
         volumes=VolumeService(
             store=VolumeStore(config.data_root / "volumes", VolumeRows(database)),

@@ -329,7 +329,9 @@ class Wiring:
     @cached_property
     def last_resort(self) -> LastResort:
         """Ends what does not end by request."""
-        return LastResort(groups=self.base.groups, paths=self.base.paths)
+        base = self.base
+        abort_root = base.files.abort_root if base.snapshots.served else None
+        return LastResort(groups=base.groups, paths=base.paths, abort_root=abort_root)
 
     @cached_property
     def stopper(self) -> ContainerStopper:

@@ -138,7 +138,7 @@ class Images:
             registries=gateway,
             remote=RemoteInspector(registries=gateway),
             remover=remover,
-            saver=ImageSaver(catalog=catalog, blobs=blobs, events=events),
+            saver=ImageSaver(catalog=catalog, blobs=blobs, collector=collector, events=events),
             searcher=ImageSearcher(registries=gateway),
             signatures=gate,
             tagger=ImageTagger(catalog=catalog, events=events),

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from moorage.content.collection import collect, unneeded
+from moorage.content.collection import collect, reachable, unneeded
 from moorage.content.ingest import Blob
-from moorage.content.store import BlobStore
+from moorage.content.store import BlobStore, Hold
 from moorage.images.catalog import ImageCatalog
 from moorage.images.errors import explained_disk_errors
-from moorage.images.indexes import attestation_manifests
+from moorage.images.indexes import KeptIndex, attestation_manifests
 from moorage.images.ports import ImageUsers
+from moorage.images.records import Image
 from moorage.oci.digest import ChainID, Digest
 from moorage.registry.together import together
 from moorage.snapshots.errors import SnapshotInUseError
@@ -30,22 +31,27 @@ _LARGE: Final = 1 << 30
 
 
 class ChainPins:
-    """Snapshots that work under way needs, before an image or container does."""
+    """Snapshots, and manifests with all they name, that work under way needs, before an image or container does."""
 
     def __init__(self) -> None:
         self._counts: Counter[ChainID] = Counter()
+        self._manifests: Counter[Digest] = Counter()
         self._unnamed = 0
 
     @contextlib.contextmanager
-    def hold(self, chains: Iterable[ChainID]) -> Iterator[None]:
-        """Keep snapshots from being collected."""
+    def hold(self, chains: Iterable[ChainID], *, manifest: Digest | None = None) -> Iterator[None]:
+        """Keep snapshots from being collected, and all blobs that a manifest names."""
         held = list(chains)
+        manifests = [manifest] if manifest else []
         self._counts.update(held)
+        self._manifests.update(manifests)
         try:
             yield
         finally:
             self._counts.subtract(held)
             self._counts += Counter()
+            self._manifests.subtract(manifests)
+            self._manifests += Counter()
 
     @contextlib.contextmanager
     def hold_unnamed(self) -> Iterator[None]:
@@ -64,6 +70,10 @@ class ChainPins:
     def held(self) -> set[ChainID]:
         """Return what is held now."""
         return set(self._counts)
+
+    def manifests(self) -> set[Digest]:
+        """Return the manifests that are held now."""
+        return set(self._manifests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +130,11 @@ class ImageCollector:
     def _needed_blobs(self) -> tuple[list[Digest], list[Digest]]:
         images, indexes = self.catalog.images(), self.catalog.indexes()
         unread = self.catalog.unread()
-        manifests = {image.manifest for image in images} | {*self.users.manifests_in_use(), *unread.values()}
+        manifests = {image.manifest for image in images} | {
+            *self.users.manifests_in_use(),
+            *self.pins.manifests(),
+            *unread.values(),
+        }
         attestations = attestation_manifests(indexes, manifests)
         # A manifest may be damaged, or gone; what it named is wanted all the same.
         content = [blob.digest for image in images for blob in (image.config_blob, *(one.blob for one in image.layers))]
@@ -136,6 +150,24 @@ class ImageCollector:
             await asyncio.shield(self.collect())
             raise
 
+    @contextlib.asynccontextmanager
+    async def using(self, images: Iterable[Image], indexes: Iterable[KeptIndex] = ()) -> AsyncIterator[Hold]:
+        """Keep the blobs of images, and what their indexes say of them; collect what was removed meanwhile."""
+        used, listed = list(images), list(indexes)
+        try:
+            with self.blobs.hold() as hold:
+                for image in used:
+                    hold.add(image.manifest, image.id, *(layer.blob.digest for layer in image.layers))
+                hold.add(*(index.digest for index in listed))
+                attestations = attestation_manifests(listed, {image.manifest for image in used})
+                hold.add(*attestations)
+                hold.add(*await reachable(self.blobs, attestations))
+                yield hold
+        finally:
+            gone = any(self.catalog.get(image.id) is None for image in used)
+            if gone or any(index not in self.catalog.indexes() for index in listed):
+                await asyncio.shield(self.collect())
+
     async def _remove_snapshots(self, removed: list[Snapshot]) -> None:
         parents = {snapshot.chain_id: snapshot.parent for snapshot in self.snapshots.list()}
         unused = self.unneeded_snapshots()
@@ -145,6 +177,8 @@ class ImageCollector:
         removed.extend(snapshot for snapshot in unused if not self.snapshots.contains(snapshot.chain_id))
 
     async def _remove(self, snapshot: Snapshot) -> None:
+        if snapshot not in self.unneeded_snapshots():
+            return  # somebody has begun to need it
         # Another layer may have been put on it meanwhile.
         with contextlib.suppress(SnapshotInUseError):
             await self.snapshots.remove(snapshot.chain_id)

@@ -86,8 +86,7 @@ class LayerFetcher:
                 missing.append(layer)
         work = [self._join(repository, layer, report=report) for layer in missing]
         # A layer that is a copy of the one below and its own changes has to wait for that one.
-        stacked = self._snapshots.driver_name == "overlay2"
-        for batch in [work] if stacked else [[one] for one in work]:
+        for batch in [work] if self._snapshots.stacked else [[one] for one in work]:
             await together(batch)
 
     async def _join(self, repository: Repository, layer: PlannedLayer, *, report: Report) -> None:

@@ -220,7 +220,8 @@ class ImageLoader:
         check_layer_types(found.manifest)
         check_image(found.manifest, config=config)
         layers = plan_layers(found.manifest, config=config)
-        with self.pins.hold([layer.chain_id for layer in layers]):
+        with self.pins.hold([layer.chain_id for layer in layers]), self.blobs.hold() as hold:
+            hold.add(digest_of(found.raw))
             await unpack_layers(layers, blobs=self.blobs, snapshots=self.snapshots, report=ignore if quiet else report)
             manifest = await self.blobs.put(found.raw)
             image = await read_image(manifest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns())

@@ -114,6 +114,21 @@ class ImagePusher:
         """
         report(status(f"The push refers to repository [{reference.repository}]"))
         images = self._tagged(reference)
+        indexes = [index for name, _ in images if (index := self.catalog.index_of(name)) is not None]
+        listed = [image for index in indexes for image in self.catalog.variants(index)]
+        # Another tag may take long, and an image be removed before it is its turn.
+        async with self.collector.using([*(image for _, image in images), *listed], indexes):
+            await self._push_all(images, reference=reference, report=report, credentials=credentials, platform=platform)
+
+    async def _push_all(
+        self,
+        images: list[tuple[Reference, Image]],
+        *,
+        reference: Reference,
+        report: Report,
+        credentials: Credentials,
+        platform: Platform | None,
+    ) -> None:
         # A key that can't be read must not be found out when the image is there already.
         signer = await self.signatures.signer(reference)
         client = self.registries.client()

@@ -8,6 +8,7 @@ Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 
 from moorage.content.store import BlobStore
 from moorage.images.catalog import ImageCatalog
+from moorage.images.collection import ImageCollector
 from moorage.images.events import publish_image_event
 from moorage.images.indexes import KeptIndex, attestation_manifests
 from moorage.images.layouts import NAME_ANNOTATION, REFERENCE_ANNOTATION
@@ -60,10 +62,14 @@ class ImageSaver:
 
     catalog: ImageCatalog
     blobs: BlobStore
+    collector: ImageCollector
     events: EventPublisher
 
-    def save(self, names: Sequence[str], *, platforms: Sequence[Platform] = ()) -> AsyncIterator[bytes]:
-        """Return the bytes of an archive of the named images; layers they share are in it once.
+    @contextlib.asynccontextmanager
+    async def save(
+        self, names: Sequence[str], *, platforms: Sequence[Platform] = ()
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Give the bytes of an archive of the named images; layers they share are in it once.
 
         A repository without a tag means all its tags. An index goes out with the images of it that are here.
 
@@ -73,7 +79,11 @@ class ImageSaver:
         Raises:
             ImageNotFoundError: One of the images is not here; raised before the first byte.
         """
-        return self._write(self._collect(names, platforms=platforms))
+        exports = self._collect(names, platforms=platforms)
+        images = [image for export in exports for image in (export.image, *export.images)]
+        # From the moment they are found on: they may be removed before the first byte is asked for.
+        async with self.collector.using(images, [export.index for export in exports if export.index]):
+            yield self._write(exports)
 
     def _collect(self, names: Sequence[str], *, platforms: Sequence[Platform]) -> list[_Export]:
         exports: dict[Digest, _Export] = {}
@@ -113,15 +123,13 @@ class ImageSaver:
 
     async def _write(self, exports: list[_Export]) -> AsyncIterator[bytes]:
         exports = [await self._with_statements(export) for export in exports]
-        with self.blobs.hold() as hold:
-            hold.add(*_blobs(exports))
-            manifests = [await self._descriptor(export) for export in exports]
-            for name, document in _documents(exports, manifests):
-                yield _file(name, msgspec.json.encode(document))
-            yield _directory("blobs/") + _directory(f"{_BLOBS}/")
-            for digest in _blobs(exports):
-                async for piece in self._blob(digest):
-                    yield piece
+        manifests = [await self._descriptor(export) for export in exports]
+        for name, document in _documents(exports, manifests):
+            yield _file(name, msgspec.json.encode(document))
+        yield _directory("blobs/") + _directory(f"{_BLOBS}/")
+        for digest in _blobs(exports):
+            async for piece in self._blob(digest):
+                yield piece
         yield END
         for export in exports:
             publish_image_event(self.events, "save", image=export.image, actor_id=export.image.id, name=export.image.id)

@@ -15,7 +15,7 @@ from moorage.images.records import Image
 from moorage.images.streams import PeekedStream, plain
 from moorage.oci import media_types
 from moorage.oci.descriptor import Descriptor
-from moorage.oci.digest import ChainID, Digest
+from moorage.oci.digest import ChainID, Digest, digest_of
 from moorage.oci.image_config import ImageConfig, encode_image_config
 from moorage.oci.manifest import Manifest
 from moorage.oci.reference import Reference
@@ -83,14 +83,18 @@ class ImageWriter:
     ) -> Image:
         """Store config and manifest of an image whose layers are here, and show it."""
         raw_config = encode_image_config(config)
-        config_digest = await self.blobs.put(raw_config)
+        config_digest = digest_of(raw_config)
         manifest = Manifest(
             config=Descriptor(media_type=media_types.OCI_CONFIG, digest=config_digest, size=len(raw_config)),
             layers=tuple(layers),
         )
-        digest = await self.blobs.put(msgspec.json.encode(manifest))
-        image = await read_image(
-            digest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns(), parent=parent
-        )
-        async with self.catalog.changing():
-            return await self.catalog.add(image, names=names, tagged=True)
+        raw_manifest = msgspec.json.encode(manifest)
+        with self.blobs.hold() as hold:
+            hold.add(config_digest, digest_of(raw_manifest))
+            await self.blobs.put(raw_config)
+            digest = await self.blobs.put(raw_manifest)
+            image = await read_image(
+                digest, blobs=self.blobs, snapshots=self.snapshots, created_ns=time.time_ns(), parent=parent
+            )
+            async with self.catalog.changing():
+                return await self.catalog.add(image, names=names, tagged=True)

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 
+from moorage.kernel.holes import next_data
+
 _FICLONE = 0x40049409
 _CHUNK = 1 << 27
 _NOT_HERE = {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ETXTBSY, errno.EPERM}
@@ -28,8 +30,7 @@ def copy_file_range(source_fd: int, target_fd: int, count: int) -> int:
 def copy(source_fd: int, target_fd: int) -> int:
     """Copy a file's contents by the cheapest means the two file systems share; return its size.
 
-    Both must be regular files at position 0, the target empty. Holes of the source become
-    blocks unless the file system clones.
+    Both must be regular files at position 0, the target empty. Holes stay holes.
     """
     size = os.fstat(source_fd).st_size
     try:
@@ -37,24 +38,37 @@ def copy(source_fd: int, target_fd: int) -> int:
     except OSError as error:
         if error.errno not in _NOT_HERE:
             raise
-        return _copy_bytes(source_fd, target_fd)
+        _copy_data(source_fd, target_fd, size)
     return size
 
 
-def _copy_bytes(source_fd: int, target_fd: int) -> int:
-    total = 0
+def _copy_data(source_fd: int, target_fd: int, size: int) -> None:
+    begin, end = next_data(source_fd, 0)
+    while begin < size:
+        os.lseek(source_fd, begin, os.SEEK_SET)
+        os.lseek(target_fd, begin, os.SEEK_SET)
+        if not _copy_bytes(source_fd, target_fd, min(end, size) - begin):
+            break  # it has become shorter meanwhile
+        begin, end = next_data(source_fd, end)
+    os.ftruncate(target_fd, size)
+
+
+def _copy_bytes(source_fd: int, target_fd: int, count: int) -> bool:
+    """Copy a number of bytes at both files' positions; return whether there were as many."""
     in_kernel = True
-    while True:
+    while count:
         try:
-            if in_kernel:
-                done = copy_file_range(source_fd, target_fd, _CHUNK)
-            else:
-                done = os.sendfile(target_fd, source_fd, total, _CHUNK)
+            done = (copy_file_range if in_kernel else _send)(source_fd, target_fd, min(count, _CHUNK))
         except OSError as error:
-            if in_kernel and total == 0 and error.errno in _NOT_HERE:
+            if in_kernel and error.errno in _NOT_HERE:
                 in_kernel = False
                 continue
             raise
         if done == 0:
-            return total
-        total += done
+            return False
+        count -= done
+    return True
+
+
+def _send(source_fd: int, target_fd: int, count: int) -> int:
+    return os.sendfile(target_fd, source_fd, None, count)

@@ -27,15 +27,19 @@ class OverlayRootfs:
     Attributes:
         lower: The layers' directories, top first.
         volatile: Never sync the upper directory; for a container that is removed at exit.
+        program: fuse-overlayfs's path, if it is to put them together; "" for the kernel's own overlay.
     """
 
-    __slots__ = ("lower", "upper", "volatile", "work")
+    __slots__ = ("lower", "program", "upper", "volatile", "work")
 
-    def __init__(self, *, lower: Sequence[str], upper: str, work: str, volatile: bool = False) -> None:
+    def __init__(
+        self, *, lower: Sequence[str], upper: str, work: str, volatile: bool = False, program: str = ""
+    ) -> None:
         self.lower = tuple(lower)
         self.upper = upper
         self.work = work
         self.volatile = volatile
+        self.program = program
 
 
 class Launch:

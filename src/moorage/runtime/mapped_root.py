@@ -20,6 +20,7 @@ from moorage.kernel.mount import MountFlag
 from moorage.kernel.namespaces import CloneFlag, clone3
 from moorage.kernel.pidfd import wait
 from moorage.runtime.errors import StartError, describe, failure
+from moorage.runtime.fuse_overlay import FuseOverlay, open_fuse_overlay
 from moorage.runtime.idmaps import host_id
 from moorage.runtime.rootfs import clone_directory, open_overlay
 
@@ -66,6 +67,13 @@ def open_mapped_overlay(rootfs: OverlayRootfs, uids: Ranges, gids: Ranges, *, la
     """
     if not rootfs.lower:
         return open_mapped_directory(rootfs.upper, uids, gids)
+    if rootfs.program:
+        # It maps owners itself, so neither the kernel nor the file system need to be able to.
+        view = FuseOverlay(
+            rootfs.lower, upper=rootfs.upper, work=rootfs.work, volatile=rootfs.volatile, uids=uids, gids=gids
+        )
+        root_fd, _ = open_fuse_overlay(rootfs.program, view, label=label)
+        return root_fd
     userns_fd = open_user_namespace(uids, gids)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:

@@ -75,11 +75,13 @@ class Preparation:
         }
         if launch.rootfs is not None:
             _make_directory(launch.root_path)
-        if "user" in self.namespaces.new or "user" in self.joined_kinds:
-            label = mount_label(linux.get("mountLabel") or "")
+        label = mount_label(linux.get("mountLabel") or "")
+        has_user_namespace = "user" in self.namespaces.new or "user" in self.joined_kinds
+        if has_user_namespace or (launch.rootfs is not None and launch.rootfs.program):
+            # A program that serves the root must not be one of the container's processes.
             self._mount_root(label)
-            if os.geteuid() == 0:
-                self._take_sources(label)
+        if has_user_namespace and os.geteuid() == 0:
+            self._take_sources(label)
 
     def _mount_root(self, label: str) -> None:
         """Make the root where only the host may: the layers' attributes and owners are the host's."""

@@ -14,6 +14,7 @@ from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag, UnmountFlag
 from moorage.kernel.mount_fd import FsConfig, MountAttr
 from moorage.runtime.errors import StartError, describe
+from moorage.runtime.fuse_overlay import FuseOverlay, open_fuse_overlay
 from moorage.runtime.mounts import attach_tree, set_propagation
 
 # A Path costs more than the system call it stands for.
@@ -50,6 +51,10 @@ def open_overlay(rootfs: OverlayRootfs, *, label: str = "") -> int:
     if not rootfs.lower:
         # An image without layers: the kernel makes no overlay of one directory.
         return clone_directory(rootfs.upper)
+    if rootfs.program:
+        view = FuseOverlay(rootfs.lower, upper=rootfs.upper, work=rootfs.work, volatile=rootfs.volatile)
+        root_fd, _ = open_fuse_overlay(rootfs.program, view, label=label)
+        return root_fd
     try:
         fs_fd = mount_fd.fsopen("overlay")
         try:

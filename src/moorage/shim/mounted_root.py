@@ -20,7 +20,7 @@ from moorage.runtime.rootfs import attach_root, clone_directory, open_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from moorage.api.shim import LaunchPlan
+    from moorage.api.shim import LaunchPlan, OverlayPlan
 
 
 def mount_root(plan: LaunchPlan, place: str, *, always: bool = False) -> None:
@@ -42,14 +42,20 @@ def mount_root(plan: LaunchPlan, place: str, *, always: bool = False) -> None:
                 _attach(clone_directory(place), place)
             return
         os.makedirs(place, mode=0o711, exist_ok=True)
-        root_fd = open_overlay(
-            OverlayRootfs(
-                lower=rootfs["lower"], upper=rootfs["upper"], work=rootfs["work"], volatile=rootfs["volatile"]
-            )
-        )
-        _attach(root_fd, place)
+        _attach(open_overlay(layered(rootfs)), place)
     except OSError as error:
         raise failure(error) from error
+
+
+def layered(plan: OverlayPlan) -> OverlayRootfs:
+    """Return what the runtime makes of a plan of layers."""
+    return OverlayRootfs(
+        lower=plan["lower"],
+        upper=plan["upper"],
+        work=plan["work"],
+        volatile=plan["volatile"],
+        program=plan.get("program", ""),
+    )
 
 
 def _attach(root_fd: int, place: str) -> None:

@@ -11,12 +11,12 @@ from moorage.runtime.criu.dumping import dump, freezer_of
 from moorage.runtime.criu.settings import Settings
 from moorage.runtime.errors import StartError, describe
 from moorage.runtime.hooks import run_hooks_leniently
-from moorage.runtime.launch import Launch, OverlayRootfs
+from moorage.runtime.launch import Launch
 from moorage.runtime.specification import entries
 from moorage.runtime.state_file import Status, oci_state
 from moorage.shim.faults import Point
 from moorage.shim.memory import open_memory_events
-from moorage.shim.mounted_root import mount_root
+from moorage.shim.mounted_root import layered, mount_root
 from moorage.shim.resolver.sockets import open_if_wanted
 from moorage.shim.started import Started
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.api.shim import LaunchPlan
+    from moorage.runtime.launch import OverlayRootfs
     from moorage.shim.faults import Faults
 
 
@@ -190,4 +191,4 @@ def _rootfs(plan: LaunchPlan) -> OverlayRootfs | None:
     rootfs = plan["rootfs"]
     if "lower" not in rootfs:
         return None
-    return OverlayRootfs(lower=rootfs["lower"], upper=rootfs["upper"], work=rootfs["work"], volatile=rootfs["volatile"])
+    return layered(rootfs)

@@ -1,12 +1,22 @@
-"""The two ways to stack layers: overlay, and whole copies where overlay can't be mounted."""
+"""The ways to stack layers: overlay; fuse-overlayfs, and whole copies, where overlay can't be mounted."""
 
 import asyncio
+import logging
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
+from moorage.snapshots.errors import JobNotSupportedError
 from moorage.snapshots.rootfs import DirectoryRootfs, OverlayRootfs, Rootfs
 from moorage.snapshots.workers import WorkerPool, working
+
+DriverName = Literal["overlay2", "fuse-overlayfs", "vfs"]
+"""Docker's names."""
+
+_PROGRAM: Final = "fuse-overlayfs"
+_log = logging.getLogger(__name__)
 
 
 class Driver(Protocol):
@@ -14,12 +24,18 @@ class Driver(Protocol):
 
     Attributes:
         name: Docker's name of the same idea, as clients see it.
+        directory: Where below the data root its layers are.
         whiteouts: The form in which a worker writes what a layer removes.
         stacked: A layer's directory holds only its own files; else it holds everything up
             to it, so that a layer needs its parent first.
+        program: What puts layers together; "" for the kernel.
+        maps_owners: It shows owners as a user namespace needs them, whatever the file system can do.
     """
 
-    name: str
+    name: DriverName
+    directory: str
+    program: str
+    maps_owners: bool
     whiteouts: str
     stacked: bool
 
@@ -34,11 +50,21 @@ class Driver(Protocol):
 
 
 class OverlayDriver:
-    """Layers are directories that overlay shows as one."""
+    """Layers are directories that overlay shows as one.
 
-    name = "overlay2"
-    whiteouts = "overlay"
+    Args:
+        program: fuse-overlayfs's path, if it is to do so.
+    """
+
     stacked = True
+
+    def __init__(self, *, program: str = "") -> None:
+        self.name: DriverName = "fuse-overlayfs" if program else "overlay2"
+        self.directory = "snapshots-marked" if program else "snapshots"
+        # Where the kernel's overlay can't be had, its devices and attributes often can't either.
+        self.whiteouts = "markers" if program else "overlay"
+        self.maps_owners = bool(program)
+        self.program = program
 
     async def prepare_layer(self, directory: Path, *, parent: Path) -> None:
         """Make an empty directory."""
@@ -52,17 +78,22 @@ class OverlayDriver:
 
     def rootfs(self, directory: Path, layers: Sequence[Path]) -> OverlayRootfs:
         """Return where they are."""
-        return OverlayRootfs(lower=tuple(layers), upper=directory / "upper", work=directory / "work")
+        return OverlayRootfs(
+            lower=tuple(layers), upper=directory / "upper", work=directory / "work", program=self.program
+        )
 
 
 class CopyDriver:
     """Each layer is a copy of its parent with its own files added and removed."""
 
-    name = "vfs"
+    directory = "snapshots-copied"
     whiteouts = "remove"
     stacked = False
+    program = ""
+    maps_owners = False
 
     def __init__(self, workers: WorkerPool) -> None:
+        self.name: DriverName = "vfs"
         self._workers = workers
 
     async def prepare_layer(self, directory: Path, *, parent: Path) -> None:
@@ -91,3 +122,40 @@ def _make_pair(rootfs: OverlayRootfs) -> None:
     # The root of every container belongs to root and may be entered by all, as in Docker.
     rootfs.upper.mkdir(mode=0o755, parents=True, exist_ok=True)
     rootfs.work.mkdir(mode=0o700, exist_ok=True)
+
+
+async def choose_driver(data_root: Path, workers: WorkerPool, asked: DriverName | None) -> Driver:
+    """Return the driver that is asked for, or the first that works on the data root's file system.
+
+    Raises:
+        JobNotSupportedError: The one that is asked for does not work here.
+    """
+    if asked == "vfs":
+        return CopyDriver(workers)
+    if asked != "fuse-overlayfs":
+        obstacle = await _probe(workers, "probe_overlay", data_root)
+        if not obstacle:
+            return OverlayDriver()
+        if asked == "overlay2":
+            raise JobNotSupportedError(f"overlay can't be mounted on {data_root}: {obstacle}")
+        _log.warning("overlay can't be mounted on %s: %s", data_root, obstacle)
+    program = find_program()
+    obstacle = await _probe(workers, "probe_fuse", data_root, program=program) if program else "it is not installed"
+    if not obstacle:
+        return OverlayDriver(program=program)
+    if asked == "fuse-overlayfs":
+        raise JobNotSupportedError(f"fuse-overlayfs can't be used on {data_root}: {obstacle}")
+    _log.warning("fuse-overlayfs can't be used on %s (%s): layers are copied", data_root, obstacle)
+    return CopyDriver(workers)
+
+
+def find_program() -> str:
+    """Return fuse-overlayfs's path, empty if the host has none."""
+    return shutil.which(_PROGRAM, path=f"{os.environ.get('PATH', '')}:{os.defpath}") or ""
+
+
+async def _probe(workers: WorkerPool, job: str, data_root: Path, **arguments: str) -> str:
+    """Return why a driver does not work, empty if it does."""
+    async with working(workers, job, {"directory": str(data_root), **arguments}) as worker:
+        found = await worker.result()
+    return "" if found["supported"] else str(found["reason"])

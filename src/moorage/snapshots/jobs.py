@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from moorage import faults
 from moorage.snapshots.errors import PathSilentError
+from moorage.snapshots.intake import pump_to
 from moorage.snapshots.paths import Change, ChangeKind, PathStat, displayable
 from moorage.snapshots.pumping import Source, make_pipe
 from moorage.snapshots.reading import read_pipe
 from moorage.snapshots.rootfs import Rootfs
-from moorage.snapshots.store import pump_to
 from moorage.snapshots.workers import Worker, WorkerPool, run_insistently, working
 
 _KINDS: Final = tuple(ChangeKind)
@@ -163,6 +163,18 @@ class FileJobs:
             worker.leave()
         return Looked(missing=tuple(result["missing"]), failed=dict(result["failed"]))
 
+    async def abort_root(self, pid: int) -> None:
+        """Free the processes of a container from the program that serves their root, if it does not answer.
+
+        Raises:
+            PathSilentError: Even this has no end.
+        """
+        try:
+            async with asyncio.timeout(_QUIET_SECONDS):
+                await self._run("abort_root", {"pid": pid})
+        except TimeoutError:
+            raise PathSilentError([f"/proc/{pid}/root"]) from None
+
     async def relabel(self, path: Path, label: str) -> None:
         """Give a file, or a directory with all in it, another SELinux label."""
         await self._run("relabel", {"path": str(path), "label": label})
@@ -173,7 +185,7 @@ class FileJobs:
         Returns:
             False if the image has no directory there, or the volume is not empty.
         """
-        arguments = {"lower": rootfs.image_request(), "path": path, "volume": str(volume)}
+        arguments = {**rootfs.image_request(), "path": path, "volume": str(volume)}
         result = await self._run("copy_up", arguments)
         return bool(result["copied"])
 

@@ -14,11 +14,13 @@ class OverlayRootfs:
         lower: The image's layers, top first.
         upper: The container's own layer.
         work: Overlay's scratch directory, on the same file system.
+        program: fuse-overlayfs's path, if it puts them together; "" for the kernel.
     """
 
     lower: tuple[Path, ...]
     upper: Path
     work: Path
+    program: str = ""
 
     def launch(self, *, volatile: bool = False) -> dict[str, Any]:
         """Return the `rootfs` of launch.json."""
@@ -33,15 +35,17 @@ class OverlayRootfs:
 
     def request(self) -> dict[str, Any]:
         """Return the `root` of a worker's request."""
-        return {"lower": [str(path) for path in self.lower], "upper": str(self.upper), "work": str(self.work)}
+        directories = {"upper": str(self.upper), "work": str(self.work)}
+        return {"lower": [str(path) for path in self.lower], "program": self.program, **directories}
 
-    def image_request(self) -> list[str]:
-        """Return the `lower` of a worker's request: the image without the container."""
-        return [str(path) for path in self.lower]
+    def image_request(self) -> dict[str, Any]:
+        """Return what a worker's request says of the image without the container."""
+        return {"lower": [str(path) for path in self.lower], "program": self.program}
 
     def changes_request(self) -> dict[str, Any]:
         """Return the arguments of jobs that compare the container with its image."""
-        return {"top": str(self.upper), "below": [str(path) for path in self.lower], "layered": True}
+        below = [str(path) for path in self.lower]
+        return {"top": str(self.upper), "below": below, "program": self.program, "layered": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +71,13 @@ class DirectoryRootfs:
         """Return the `root` of a worker's request."""
         return {"path": str(self.path)}
 
-    def image_request(self) -> list[str]:
-        """Return the `lower` of a worker's request: the image without the container."""
-        return [str(self.image)]
+    def image_request(self) -> dict[str, Any]:
+        """Return what a worker's request says of the image without the container."""
+        return {"lower": [str(self.image)], "program": ""}
 
     def changes_request(self) -> dict[str, Any]:
         """Return the arguments of jobs that compare the container with its image."""
-        return {"top": str(self.path), "below": [str(self.image)], "layered": False}
+        return {"top": str(self.path), "below": [str(self.image)], "program": "", "layered": False}
 
 
 Rootfs = OverlayRootfs | DirectoryRootfs

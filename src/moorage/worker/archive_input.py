@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BUFFER = 1 << 20
+# Blocks of this size become holes; between two that are looked at, so much goes unseen.
+_SAMPLE = 1 << 16
+_UNSEEN = 15 * _SAMPLE
+_ZEROS = bytes(_SAMPLE)
 # A member may be preceded by several extended headers, each up to the limit.
 _BUFFER_LIMIT = _BUFFER + 8 * EXTENSION_LIMIT
 
@@ -91,20 +95,46 @@ class ArchiveInput:
             yield piece
 
     def copy(self, count: int, target_fd: int) -> None:
-        """Write the next `count` bytes of the member's data to a file, at its position.
+        """Write the next `count` bytes of the member's data to an empty file; long runs of zeros become holes.
 
-        What is not buffered yet goes from the pipe to the file inside the kernel.
+        Of what is not buffered yet most goes from the pipe to the file inside the kernel, unseen:
+        a block is looked at now and then, and every one as long as they are zeros.
 
         Raises:
             TruncatedArchiveError: The input ends before.
         """
-        buffered = min(count, self._end - self._start)
-        for piece in self.pieces(buffered):
-            write_all(target_fd, piece)
-        count -= buffered
-        while count and self._splices:
+        left = count
+        ends_in_hole = False
+        while left:
+            size = self._gather(min(left, _SAMPLE))
+            ends_in_hole = size == _SAMPLE and self._buffer.startswith(_ZEROS, self._start)
+            if ends_in_hole:
+                os.lseek(target_fd, size, os.SEEK_CUR)
+            else:
+                write_all(target_fd, self._view[self._start : self._start + size])
+            self._start += size
+            self.remaining -= size
+            left -= size
+            if size == _SAMPLE and not ends_in_hole and self._start == self._end:
+                left -= self._splice(min(left, _UNSEEN), target_fd)
+        if ends_in_hole:
+            os.ftruncate(target_fd, os.lseek(target_fd, 0, os.SEEK_CUR))
+
+    def _gather(self, count: int) -> int:
+        """Have at least `count` bytes of data buffered, or what is buffered already; return how many of them."""
+        if self._start == self._end:
+            self._start = self._end = 0
+            while self._end < count:
+                if not self._fill(count - self._end):
+                    raise TruncatedArchiveError
+        return min(count, self._end - self._start)
+
+    def _splice(self, count: int, target_fd: int) -> int:
+        """Move up to `count` bytes of data inside the kernel; return how many, 0 if that can't be done."""
+        moved = 0
+        while moved < count and self._splices:
             try:
-                done = os.splice(self._fd, target_fd, count)
+                done = os.splice(self._fd, target_fd, count - moved)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
@@ -114,9 +144,8 @@ class ArchiveInput:
             if done == 0:
                 raise TruncatedArchiveError
             self.remaining -= done
-            count -= done
-        for piece in self.pieces(count):
-            write_all(target_fd, piece)
+            moved += done
+        return moved
 
     def skip(self, count: int) -> None:
         """Pass over `count` bytes of the member's data."""
@@ -142,15 +171,15 @@ class ArchiveInput:
         for _ in self.pieces(count):
             pass
 
-    def _fill(self) -> int:
-        """Read more behind what is buffered; return how much, 0 at the end of the input."""
+    def _fill(self, most: int = _BUFFER_LIMIT) -> int:
+        """Read up to `most` bytes behind what is buffered; return how many, 0 at the end of the input."""
         if self._start:
             kept = self._end - self._start
             self._buffer[:kept] = self._buffer[self._start : self._end]
             self._start, self._end = 0, kept
         elif self._end == len(self._buffer):
             self._grow()
-        count = os.readv(self._fd, [self._view[self._end :]])
+        count = os.readv(self._fd, [self._view[self._end : self._end + most]])
         self._end += count
         return count
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from moorage.kernel.holes import next_data
 from moorage.oci import tar
 from moorage.oci.tar_writing import encode_header
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _SMALL = 128 * 1024
 _FLUSH = 512 * 1024
 _CHUNK = 16 << 20
+_ZEROS = memoryview(bytes(_FLUSH))
 
 
 class ArchiveOutput:
@@ -47,11 +49,7 @@ class ArchiveOutput:
             self._pending += bytes(member.size - len(data) + tar.padding(member.size))
         else:
             self._flush()
-            sent = self._send(fd, member.size)
-            while sent < member.size:
-                missing = min(member.size - sent, _CHUNK)
-                self._write(bytes(missing))
-                sent += missing
+            self._send_zeros(member.size - self._send(fd, member.size))
             self._pending += bytes(tar.padding(member.size))
         if len(self._pending) >= _FLUSH:
             self._flush()
@@ -62,7 +60,26 @@ class ArchiveOutput:
         self._flush()
 
     def _send(self, fd: int, size: int) -> int:
+        """Send the file's first `size` bytes, or all of a shorter one; return how many. Holes are not read."""
         sent = 0
+        while sent < size:
+            data, end = next_data(fd, sent)
+            if data >= size:
+                # What is left is a hole, or behind the end: zeros in either case.
+                return sent
+            self._send_zeros(data - sent)
+            sent = self._send_data(fd, data, min(end, size))
+            if sent < min(end, size):
+                return sent
+        return sent
+
+    def _send_zeros(self, count: int) -> None:
+        while count:
+            piece = min(count, _FLUSH)
+            self._write(_ZEROS[:piece])
+            count -= piece
+
+    def _send_data(self, fd: int, sent: int, size: int) -> int:
         while sent < size:
             try:
                 done = os.sendfile(self._fd, fd, sent, min(size - sent, _CHUNK))
@@ -82,7 +99,7 @@ class ArchiveOutput:
         self._write(self._pending)
         self._pending.clear()
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         with memoryview(data) as view:
             written = 0
             while written < len(view):

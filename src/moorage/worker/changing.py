@@ -8,7 +8,7 @@ from json.encoder import encode_basestring_ascii as _quote
 
 from moorage.oci import tar
 from moorage.oci.tar import Member
-from moorage.worker.differences import Kind, compare
+from moorage.worker.differences import Kind, compare_layer, compare_trees
 from moorage.worker.packing import Packer
 from moorage.worker.roots import enter, open_layers, open_root
 from moorage.worker.walking import OPEN_DIRECTORY, walk
@@ -28,7 +28,8 @@ def pack(call: Call) -> Result:
     """Write the changes of a container as a layer: files, and markers for what was removed.
 
     Arguments: `top`, the container's own layer, or its whole tree if not `layered`;
-    `below`, the layers it stands on, top first. Descriptor: where the archive goes.
+    `below`, the layers it stands on, top first; `program` that puts these together, or "".
+    Descriptor: where the archive goes.
     """
     differences = _differences(call)
     call.announce("opened")
@@ -102,11 +103,14 @@ def _missing(path: bytes, shown: set[bytes]) -> list[bytes]:
 def _differences(call: Call) -> Iterator[Difference]:
     top_fd = os.open(call.path("top"), OPEN_DIRECTORY)
     below: list[str] = call.arguments["below"]
+    program: str = call.arguments["program"]
     below_fd = None
     if below:
         # Reading needs more than the O_PATH descriptor of a root.
-        below_fd = os.open(".", OPEN_DIRECTORY, dir_fd=open_layers(below))
-    return compare(top_fd, below_fd, layered=call.arguments["layered"])
+        below_fd = os.open(".", OPEN_DIRECTORY, dir_fd=open_layers(below, program=program))
+    if not call.arguments["layered"]:
+        return compare_trees(top_fd, below_fd)
+    return compare_layer(top_fd, below_fd, marked=bool(program))
 
 
 def export(call: Call) -> Result:

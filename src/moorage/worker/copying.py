@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # What overlay noted about a layer is no part of the files.
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
+_OVERLAY = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 
 
 def copy_tree(call: Call) -> Result:
@@ -40,7 +40,8 @@ def copy_tree(call: Call) -> Result:
 def copy_up(call: Call) -> Result:
     """Fill an empty volume with what an image has where the volume will be mounted.
 
-    Arguments: `lower`, the image's layers, top first; `path` in them; `volume`, a directory.
+    Arguments: `lower`, the image's layers, top first; `program` that puts them together, or ""; `path` in
+    them; `volume`, a directory.
 
     Returns:
         `copied`: False when the image has no such directory, or the volume has content.
@@ -48,7 +49,7 @@ def copy_up(call: Call) -> Result:
     volume_fd = os.open(call.path("volume"), OPEN_DIRECTORY)
     if names(volume_fd):
         return {"copied": False}
-    root_fd = open_layers(call.arguments["lower"])
+    root_fd = open_layers(call.arguments["lower"], program=call.arguments["program"])
     try:
         source_fd = open_in_root(root_fd, call.path("path"), os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):

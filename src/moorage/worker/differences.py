@@ -10,9 +10,8 @@ import enum
 import os
 import stat
 
-from moorage.kernel import overlay
 from moorage.worker.walking import allow_depth, names, open_directory, status_of
-from moorage.worker.whiteouts import is_whiteout
+from moorage.worker.whiteouts import is_opaque, is_whiteout, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,36 +48,54 @@ class Difference:
         self.opaque = False
 
 
-def compare(top_fd: int, below_fd: int | None, *, layered: bool) -> Iterator[Difference]:
-    """Yield differences in the byte order of paths, directories before what they hold.
+def compare_trees(top_fd: int, below_fd: int | None) -> Iterator[Difference]:
+    """Yield the differences of a container's whole tree from what it was copied from.
+
+    They come in the byte order of paths, directories before what they hold.
 
     Args:
-        top_fd: The container's own layer, or its whole tree.
-        below_fd: What it was made from; None for nothing.
-        layered: `top_fd` is an overlay's upper directory.
+        below_fd: None for nothing.
     """
     allow_depth()
-    return _compare_layer(top_fd, below_fd, b"") if layered else _compare_tree(top_fd, below_fd, b"")
+    return _compare_tree(top_fd, below_fd, b"")
 
 
-def _compare_layer(top_fd: int, below_fd: int | None, prefix: bytes) -> Iterator[Difference]:
-    for name in names(top_fd):
+def compare_layer(top_fd: int, below_fd: int | None, *, marked: bool = False) -> Iterator[Difference]:
+    """Yield what an overlay's upper directory changes of the layers below; the order is that of `compare_trees`.
+
+    Args:
+        below_fd: What the layers below show together; None for nothing.
+        marked: What is hidden may also be told by marker files, as fuse-overlayfs does.
+    """
+    allow_depth()
+    return _compare_layer(top_fd, below_fd, b"", marked=marked)
+
+
+def _compare_layer(top_fd: int, below_fd: int | None, prefix: bytes, *, marked: bool) -> Iterator[Difference]:
+    present, hidden = listed(top_fd, marked=marked)
+    for name in sorted({*present, *hidden}):
+        path = prefix + name
+        if name in hidden:
+            # A marker may hide nothing; a device that does is left only where something was.
+            if below_fd is not None and status_of(name, below_fd) is not None:
+                yield Difference(Kind.DELETED, path, name, top_fd, None)
+            continue
         status = status_of(name, top_fd)
         if status is None:
             continue
-        path = prefix + name
         if is_whiteout(status):
             yield Difference(Kind.DELETED, path, name, top_fd, None)
             continue
         before = None if below_fd is None else status_of(name, below_fd)
         difference = Difference(_kind(status, before), path, name, top_fd, status)
         if stat.S_ISDIR(status.st_mode):
-            yield from _enter_layer(difference, below_fd, merged=before is not None and stat.S_ISDIR(before.st_mode))
+            merged = before is not None and stat.S_ISDIR(before.st_mode)
+            yield from _enter_layer(difference, below_fd, merged=merged, marked=marked)
         else:
             yield difference
 
 
-def _enter_layer(difference: Difference, below_fd: int | None, *, merged: bool) -> Iterator[Difference]:
+def _enter_layer(difference: Difference, below_fd: int | None, *, merged: bool, marked: bool) -> Iterator[Difference]:
     fd = open_directory(difference.name, difference.parent_fd, difference.path)
     if fd is None:
         return
@@ -86,13 +103,13 @@ def _enter_layer(difference: Difference, below_fd: int | None, *, merged: bool) 
     try:
         if merged and below_fd is not None:
             inner_fd = open_directory(difference.name, below_fd, difference.path)
-            difference.opaque = _is_opaque(fd)
+            difference.opaque = is_opaque(fd, marked=marked)
         yield difference
         if difference.opaque and inner_fd is not None:
             # Everything of the layers below is hidden, so this is a comparison of wholes.
-            yield from _compare_tree(fd, inner_fd, difference.path + b"/", all_of_top=True)
+            yield from _compare_tree(fd, inner_fd, difference.path + b"/", all_of_top=True, marked=marked)
         else:
-            yield from _compare_layer(fd, inner_fd, difference.path + b"/")
+            yield from _compare_layer(fd, inner_fd, difference.path + b"/", marked=marked)
     finally:
         os.close(fd)
         if inner_fd is not None:
@@ -100,7 +117,7 @@ def _enter_layer(difference: Difference, below_fd: int | None, *, merged: bool) 
 
 
 def _compare_tree(
-    top_fd: int, below_fd: int | None, prefix: bytes, *, all_of_top: bool = False
+    top_fd: int, below_fd: int | None, prefix: bytes, *, all_of_top: bool = False, marked: bool = False
 ) -> Iterator[Difference]:
     """Compare two whole trees.
 
@@ -108,7 +125,7 @@ def _compare_tree(
         all_of_top: Files that are alike are yielded as changed: in an opaque directory the
             container wrote them.
     """
-    present = names(top_fd)
+    present, _ = listed(top_fd, marked=marked)
     before_names = [] if below_fd is None else names(below_fd)
     for name in sorted({*present, *before_names}):
         status = status_of(name, top_fd)
@@ -124,17 +141,20 @@ def _compare_tree(
         yield Difference(kind, path, name, top_fd, status)
         if stat.S_ISDIR(status.st_mode):
             merged = before is not None and stat.S_ISDIR(before.st_mode)
-            yield from _enter_tree(name, (top_fd, below_fd if merged else None), path, all_of_top=all_of_top)
+            parents = (top_fd, below_fd if merged else None)
+            yield from _enter_tree(name, parents, path, all_of_top=all_of_top, marked=marked)
 
 
-def _enter_tree(name: bytes, parents: tuple[int, int | None], path: bytes, *, all_of_top: bool) -> Iterator[Difference]:
+def _enter_tree(
+    name: bytes, parents: tuple[int, int | None], path: bytes, *, all_of_top: bool, marked: bool
+) -> Iterator[Difference]:
     top_fd, below_fd = parents
     fd = open_directory(name, top_fd, path)
     if fd is None:
         return
     inner_fd = None if below_fd is None else open_directory(name, below_fd, path)
     try:
-        yield from _compare_tree(fd, inner_fd, path + b"/", all_of_top=all_of_top)
+        yield from _compare_tree(fd, inner_fd, path + b"/", all_of_top=all_of_top, marked=marked)
     finally:
         os.close(fd)
         if inner_fd is not None:
@@ -162,10 +182,3 @@ def _alike(status: os.stat_result, before: os.stat_result) -> bool:
     return same and (
         stat.S_ISDIR(status.st_mode) or (status.st_size, status.st_rdev) == (before.st_size, before.st_rdev)
     )
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(fd, overlay.OPAQUE) == b"y"
-    except OSError:
-        return False

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # The overlay's own attributes would let an archive decide what other layers show.
-_RESERVED_XATTRS = (b"trusted.overlay.", b"user.overlay.")
+_RESERVED_XATTRS = (b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.")
 _HIGHEST_ID = 0xFFFFFFFE
 _PERMISSIONS = 0o777
 _FORMATS = {tar.CHARACTER_DEVICE: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
@@ -111,12 +111,16 @@ class Extraction:
                 # The top's own attributes are the engine's, as in Docker: an archive of a
                 # private directory would otherwise lock everyone out of the container.
                 return
-            if self._rules.whiteouts is not None:
-                if last.startswith(PREFIX):
-                    apply_marker(self._rules.whiteouts, parent_fd, clean(member.name) or b"", last)
-                    return
-                self._rules.whiteouts.wrote(member.name)
-            self._write_kind(parent_fd, last, member)
+            whiteouts = self._rules.whiteouts
+            if whiteouts is None:
+                self._write_kind(parent_fd, last, member)
+            elif last.startswith(PREFIX):
+                apply_marker(whiteouts, parent_fd, clean(member.name) or b"", last)
+            else:
+                begins_anew = whiteouts.writes(parent_fd, member.name, last)
+                self._write_kind(parent_fd, last, member)
+                if begins_anew and member.kind == tar.DIRECTORY:
+                    whiteouts.hide(parent_fd, clean(member.name) or b"", last)
         except OSError as error:
             call = _CALLS.get(member.kind, "mknod")
             raise about(error, self._directories.shown(member.name), call, kind=ErrorKind.SYSTEM) from error

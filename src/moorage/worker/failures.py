@@ -44,7 +44,7 @@ def about(error: OSError, path: bytes | str, doing: str = "", *, kind: ErrorKind
     # Go's texts are those of the C library in lower case, except for the acronyms.
     text = text if text[:2].isupper() else text[:1].lower() + text[1:]
     shown = f"{doing} {printable(path)}".strip()
-    return JobError(kind or _KINDS.get(error.errno or 0, ErrorKind.SYSTEM), f"{shown}: {text}")
+    return JobError(kind or _KINDS.get(error.errno or 0, ErrorKind.SYSTEM), f"{shown}: {text}" if shown else text)
 
 
 def printable(path: bytes | str) -> str:

@@ -16,9 +16,21 @@ import traceback
 
 from moorage.api.shim import ErrorKind, FrameError
 from moorage.errors import MoorageError
-from moorage.worker import archiving, changing, copying, host_paths, probing, relabelling, unpacking, upkeep, verifying
+from moorage.worker import (
+    aborting,
+    archiving,
+    changing,
+    copying,
+    host_paths,
+    probing,
+    relabelling,
+    unpacking,
+    upkeep,
+    verifying,
+)
 from moorage.worker.failures import JobError, about
 from moorage.worker.messages import Call
+from moorage.worker.roots import end_programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from moorage.worker.messages import Result
 
 JOBS: Mapping[str, Callable[[Call], Result]] = {
+    "abort_root": aborting.abort_root,
     "unpack": unpacking.unpack,
     "verify": verifying.verify,
     "pack": changing.pack,
@@ -44,6 +57,7 @@ JOBS: Mapping[str, Callable[[Call], Result]] = {
     "disk_usage": upkeep.disk_usage,
     "look": host_paths.look,
     "probe_overlay": probing.probe_overlay,
+    "probe_fuse": probing.probe_fuse,
     "probe_mapping": probing.probe_mapping,
     "relabel": relabelling.relabel,
 }
@@ -67,6 +81,7 @@ def run(request: dict[str, Any], control_fd: int, fds: Sequence[int]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         call = Call(control, request, fds)
         answer = _answer(call)
+        end_programs()
         # The reader of a pipe must see its end before it is told that all went well.
         for fd in fds:
             os.close(fd)

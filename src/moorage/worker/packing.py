@@ -32,6 +32,8 @@ _KINDS = {
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITY = "security.capability"
+# What overlay and fuse-overlayfs note for themselves.
+_OVERLAY = ("user.overlay.", "user.fuseoverlayfs.")
 _REVISION_2, _REVISION_2_SIZE = b"\x02", 20
 
 
@@ -141,4 +143,4 @@ def portable_xattrs(fd: int) -> Mapping[bytes, bytes]:
 
 
 def _is_portable(name: str) -> bool:
-    return name == _CAPABILITY or (name.startswith("user.") and not name.startswith("user.overlay."))
+    return name == _CAPABILITY or (name.startswith("user.") and not name.startswith(_OVERLAY))

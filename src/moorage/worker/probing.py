@@ -9,7 +9,7 @@ from moorage.kernel import overlay
 from moorage.runtime.errors import StartError
 from moorage.runtime.launch import OverlayRootfs
 from moorage.runtime.mapped_root import open_mapped_directory, open_mapped_overlay
-from moorage.worker.failures import about
+from moorage.worker.failures import JobError, about
 from moorage.worker.removal import remove_tree
 from moorage.worker.roots import open_root
 from moorage.worker.whiteouts import is_whiteout
@@ -37,6 +37,17 @@ def probe_overlay(call: Call) -> Result:
     return _probe(call, _try)
 
 
+def probe_fuse(call: Call) -> Result:
+    """Have fuse-overlayfs put directories of a file system together, and remove a file in it.
+
+    Arguments: `directory`, on the file system; nothing is left in it. `program`, its path.
+
+    Returns:
+        `supported`; `reason` if not.
+    """
+    return _probe(call, lambda place: _try_program(place, call.arguments["program"]))
+
+
 def probe_mapping(call: Call) -> Result:
     """Map the owners of a root file system's directories, as a user namespace needs it.
 
@@ -58,6 +69,8 @@ def _probe(call: Call, attempt: Callable[[str], Result]) -> Result:
         return attempt(place)
     except OSError as error:
         return {"supported": False, "reason": str(about(error, "", ""))}
+    except JobError as error:
+        return {"supported": False, "reason": str(error)}
     except StartError as error:
         return {"supported": False, "reason": error.message}
     finally:
@@ -84,6 +97,17 @@ def _try(place: str) -> Result:
     status = os.lstat(f"{upper}/file")
     supported = stat.S_ISCHR(status.st_mode) and is_whiteout(status)
     return {"supported": supported, "reason": "" if supported else "whiteouts are not devices"}
+
+
+def _try_program(place: str, program: str) -> Result:
+    lower, upper, work = _make_parts(place)
+    os.close(os.open(f"{lower}/file", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    root_fd = open_root({"lower": [lower], "upper": upper, "work": work, "program": program}, writable=True)
+    try:
+        os.unlink("file", dir_fd=root_fd)
+    finally:
+        os.close(root_fd)
+    return {"supported": True, "reason": ""}
 
 
 def _try_mapped_overlay(place: str) -> Result:

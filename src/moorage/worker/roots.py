@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 
+from moorage.api.shim import ErrorKind
 from moorage.kernel import mount_fd, overlay
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE
-from moorage.kernel.mount import MountFlag, UnmountFlag, umount2
+from moorage.kernel.mount import MountFlag
 from moorage.kernel.mount_fd import FsConfig, MountAttr
 from moorage.kernel.namespaces import CloneFlag, open_namespace, setns, unshare
 from moorage.kernel.openat import open_in_root
+from moorage.runtime.errors import StartError
+from moorage.runtime.fuse_overlay import FuseOverlay, open_fuse_overlay
 from moorage.runtime.mounts import prepare
-from moorage.worker.failures import invalid
+from moorage.worker.failures import JobError, invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
         Attributes:
             lower: Directories of the layers, top first.
+            program: fuse-overlayfs's path, if it puts them together.
             bare: With `pid`: without what is mounted in it.
         """
 
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
         bare: NotRequired[bool]
         path: NotRequired[str]
         lower: NotRequired[list[str]]
+        program: NotRequired[str]
         upper: NotRequired[str]
         work: NotRequired[str]
 
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
 
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_programs: list[int] = []
 _CLONE = mount_fd.OPEN_TREE_CLONE | mount_fd.OPEN_TREE_CLOEXEC
 
 
@@ -90,25 +97,40 @@ def open_root(root: Root, *, mounts: Sequence[Attached] = (), writable: bool = F
         return _open_running(root["pid"], bare=root.get("bare", False))
     if "path" not in root and "lower" not in root:
         raise invalid("the request names no root file system")
-    isolate()
     if not mounts:
         return _open_stopped(root, writable=writable)
+    outside_fd = open_namespace("self", "mount")
     try:
         return _attach_all(root, mounts, writable=writable)
     except FileNotFoundError:
         if writable:
             raise
-        # What is attached hides the directory that overlay needs next.
-        umount2(_place(root), UnmountFlag.DETACH)
+        # What is attached in here hides the directory that is needed next.
+        setns(outside_fd, CloneFlag.NEWNS)
         return _attach_all(root, mounts, writable=True)
+    finally:
+        os.close(outside_fd)
 
 
-def open_layers(layers: Sequence[str]) -> int:
-    """Return an fd of what layers show together, read-only; top first."""
+def open_layers(layers: Sequence[str], *, program: str = "") -> int:
+    """Return an fd of what layers show together, read-only; top first.
+
+    Args:
+        program: As in `Root`.
+    """
+    if program:
+        return _open_served(program, FuseOverlay(layers))
     if len(layers) == 1:
         return os.open(layers[0], _OPEN)
-    isolate()
     return _open_overlay(layers)
+
+
+def end_programs() -> None:
+    """End the programs that serve what was opened here: this process is their parent."""
+    for pid in _programs:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    _programs.clear()
 
 
 def _open_running(pid: int, *, bare: bool) -> int:
@@ -146,10 +168,23 @@ def _take_user_namespace(user_fd: int) -> None:
 def _open_stopped(root: Root, *, writable: bool) -> int:
     if "path" in root:
         return os.open(root["path"], _OPEN)
+    if program := root.get("program", ""):
+        if writable:
+            return _open_served(program, FuseOverlay(root["lower"], upper=root["upper"], work=root["work"]))
+        return _open_served(program, FuseOverlay([root["upper"], *root["lower"]]))
     if writable:
         return _open_overlay(root["lower"], upper=root["upper"], work=root["work"])
     # As the top one of read-only layers the container's own is shown but never written.
     return _open_overlay([root["upper"], *root["lower"]])
+
+
+def _open_served(program: str, overlay: FuseOverlay) -> int:
+    try:
+        root_fd, pid = open_fuse_overlay(program, overlay)
+    except StartError as error:
+        raise JobError(ErrorKind.SYSTEM, error.message) from error
+    _programs.append(pid)
+    return root_fd
 
 
 def _open_overlay(layers: Sequence[str], *, upper: str = "", work: str = "") -> int:
@@ -158,7 +193,8 @@ def _open_overlay(layers: Sequence[str], *, upper: str = "", work: str = "") -> 
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    # Before Linux 6.5 layers can't be given one by one.
+    # Before Linux 6.5 layers can't be given one by one, and are attached for a moment.
+    isolate()
     return overlay.mount_overlay(upper or layers[0], lower=layers, upper=upper, work=work)
 
 
@@ -179,7 +215,10 @@ def _configure_overlay(layers: Sequence[str], *, upper: str, work: str) -> int:
 
 
 def _attach_all(root: Root, mounts: Sequence[Attached], *, writable: bool) -> int:
-    _attach(_open_tree(root, writable=writable), AT_FDCWD, _place(root))
+    tree_fd = _open_tree(root, writable=writable)
+    # Only now: a program that serves the tree must not see, and keep, what is attached.
+    isolate()
+    _attach(tree_fd, AT_FDCWD, _place(root))
     root_fd = os.open(_place(root), _OPEN)
     # A mount point can lie in another volume, which then has to be there first.
     for mounted in sorted(mounts, key=lambda each: each["target"].count("/")):

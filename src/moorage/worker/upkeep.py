@@ -92,8 +92,8 @@ def adopt_directories(call: Call) -> Result:
     In an overlay the topmost directory's attributes are shown: an archive that holds
     "tmp/file" without "tmp/" would otherwise change /tmp for every container.
 
-    Arguments: `target`, the layer; `lower`, the layers below, top first. Descriptor: the
-    names, each ended by NUL.
+    Arguments: `target`, the layer; `lower`, the layers below, top first; `program` that puts
+    them together, or "". Descriptor: the names, each ended by NUL.
 
     Returns:
         `adopted`, a count.
@@ -101,7 +101,7 @@ def adopt_directories(call: Call) -> Result:
     with open(call.fds[0], "rb", closefd=False) as report:
         paths = report.read().split(b"\0")[:-1]
     target_fd = os.open(call.path("target"), OPEN_DIRECTORY)
-    below_fd = open_layers(call.arguments["lower"])
+    below_fd = open_layers(call.arguments["lower"], program=call.arguments["program"])
     return {"adopted": sum(_adopt(target_fd, below_fd, path) for path in paths)}
 
 

@@ -1,7 +1,7 @@
 """What a layer says about the layers below it: removed files and opaque directories.
 
 Layers say it with marker files (".wh.<name>", ".wh..wh..opq"); overlay with a character
-device 0:0 and an extended attribute. The native copy simply removes.
+device 0:0 and an extended attribute. fuse-overlayfs understands both. The native copy simply removes.
 
 Spec: image-spec, layer.md "Whiteouts"; Linux, overlayfs.rst "whiteouts and opaque directories".
 """
@@ -15,7 +15,7 @@ from moorage.kernel import overlay
 from moorage.worker.directories import clean
 from moorage.worker.failures import invalid, quoted
 from moorage.worker.removal import remove_tree
-from moorage.worker.walking import names
+from moorage.worker.walking import names, status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
         def hide_all(self, parent_fd: int, path: bytes) -> None:
             """Make the open directory opaque; `path` is its own."""
 
-        def wrote(self, name: bytes) -> None:
-            """Take note that the layer itself has a member of this name."""
+        def writes(self, parent_fd: int, name: bytes, last: bytes) -> bool:
+            """Take note that the layer itself has a member of this name.
+
+            Returns:
+                If it becomes a directory, it is to be made opaque.
+            """
 
 
 PREFIX = b".wh."
@@ -39,6 +43,8 @@ OPAQUE = b".wh..wh..opq"
 # Names that AUFS kept for itself and that old images still hold.
 BOOKKEEPING = b".wh..wh."
 
+_OPAQUE_XATTRS = (overlay.OPAQUE, "user.overlay.opaque", "user.fuseoverlayfs.opaque")
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,11 +72,52 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
+def listed(directory_fd: int, *, marked: bool) -> tuple[list[bytes], set[bytes]]:
+    """Return the names in an open directory, and those that markers hide.
+
+    Args:
+        marked: What looks like a marker is one, and not a file.
+    """
+    found = names(directory_fd)
+    if not marked:
+        return found, set()
+    present = [name for name in found if not name.startswith(PREFIX)]
+    markers = (name for name in found if name.startswith(PREFIX) and not name.startswith(BOOKKEEPING))
+    return present, {name[len(PREFIX) :] for name in markers}
+
+
+def is_opaque(directory_fd: int, *, marked: bool) -> bool:
+    """Tell whether an open directory of a layer hides those below it.
+
+    Args:
+        marked: fuse-overlayfs's signs count, too.
+    """
+    for attribute in _OPAQUE_XATTRS if marked else _OPAQUE_XATTRS[:1]:
+        try:
+            if os.getxattr(directory_fd, attribute) == b"y":
+                return True
+        except OSError:
+            continue  # it has no such attribute
+    return marked and status_of(OPAQUE, directory_fd) is not None
+
+
 def make_opaque(parent_fd: int, name: bytes) -> None:
     """Mark a directory so that overlay shows nothing of those below it."""
     fd = os.open(name, _OPEN, dir_fd=parent_fd)
     try:
         os.setxattr(fd, overlay.OPAQUE, b"y")
+    finally:
+        os.close(fd)
+
+
+def _make_marker(parent_fd: int, name: bytes) -> None:
+    os.close(os.open(name, _CREATE, 0o600, dir_fd=parent_fd))
+
+
+def _mark_opaque(parent_fd: int, name: bytes) -> None:
+    fd = os.open(name, _OPEN, dir_fd=parent_fd)
+    try:
+        _make_marker(fd, OPAQUE)
     finally:
         os.close(fd)
 
@@ -94,8 +141,47 @@ class OverlayWhiteouts:
         """Mark the directory as opaque."""
         make_opaque(parent_fd, b".")
 
-    def wrote(self, name: bytes) -> None:
-        """Need nothing: overlay keeps layers apart."""
+    def writes(self, parent_fd: int, name: bytes, last: bytes) -> bool:
+        """Need nothing: overlay keeps layers apart, and who replaces a whiteout sees it."""
+        return False
+
+
+class MarkerWhiteouts:
+    """Writes marker files, by rules of fuse-overlayfs: a name and its marker in one directory hide it there, too."""
+
+    __slots__ = ("_hidden",)
+
+    def __init__(self) -> None:
+        self._hidden: set[bytes] = set()
+
+    def hide(self, parent_fd: int, path: bytes, last: bytes) -> None:
+        """Put a marker beside the place, unless the layer itself has the file."""
+        status = status_of(last, parent_fd)
+        if status is None:
+            _make_marker(parent_fd, PREFIX + last)
+            self._hidden.add(path)
+        elif stat.S_ISDIR(status.st_mode):
+            _mark_opaque(parent_fd, last)
+
+    def hide_all(self, parent_fd: int, path: bytes) -> None:
+        """Mark the directory as opaque."""
+        _make_marker(parent_fd, OPAQUE)
+
+    def writes(self, parent_fd: int, name: bytes, last: bytes) -> bool:
+        """Take back a marker that would hide the member."""
+        path = clean(name)
+        if not self._hidden or path is None:
+            return False
+        head = path.rpartition(b"/")[0]
+        while head:
+            if head in self._hidden:
+                raise invalid(f"{quoted(name)} lies in a directory that its layer removes")
+            head = head.rpartition(b"/")[0]
+        if path not in self._hidden:
+            return False
+        self._hidden.discard(path)
+        os.unlink(PREFIX + last, dir_fd=parent_fd)
+        return True
 
 
 class RemovingWhiteouts:
@@ -127,9 +213,10 @@ class RemovingWhiteouts:
         finally:
             os.close(fd)
 
-    def wrote(self, name: bytes) -> None:
+    def writes(self, parent_fd: int, name: bytes, last: bytes) -> bool:
         """Protect a member, and the directories it lies in, from markers of the same layer."""
         path = clean(name)
         while path and path not in self._written:
             self._written.add(path)
             path = path.rpartition(b"/")[0]
+        return False

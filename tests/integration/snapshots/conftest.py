@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -19,7 +18,6 @@ MOUNT_POINTS = frozenset(
     .dockerenv dev dev/console dev/pts dev/shm proc sys etc/hostname etc/hosts etc/resolv.conf etc/mtab
     """.split()
 )
-DRIVERS: list[Literal["overlay", "native"]] = ["overlay", "native"]
 
 
 class Stand:
@@ -49,7 +47,7 @@ async def stream(data: bytes, *, size: int = 30_000) -> AsyncIterator[bytes]:
         yield data[start : start + size]
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=["overlay2", pytest.param("fuse-overlayfs", marks=pytest.mark.needs("fuse-overlayfs")), "vfs"])
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
     store = await SnapshotStore.open(tmp_path, workers=DirectWorkers(), driver=request.param)
     yield Stand(store, tmp_path)

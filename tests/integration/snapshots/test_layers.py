@@ -14,6 +14,7 @@ import pytest
 
 from moorage.content.compression import CorruptStreamError
 from moorage.oci.digest import DiffID, chain_ids, stack
+from moorage.snapshots import drivers
 from moorage.snapshots.errors import (
     DiffIDMismatchError,
     JobInvalidError,
@@ -77,14 +78,14 @@ async def test_an_implied_directory_keeps_the_attributes_it_had_below(stand: Sta
 
 
 async def test_implied_directories_are_completed_when_the_parent_comes_late(stand: Stand) -> None:
-    if stand.store.driver_name != "overlay2":
+    if not stand.store.stacked:
         pytest.skip("a copy needs its parent first")
     base, top = archive(*BASE), archive(file("data/new", b"1"))
     base_id, top_id = (DiffID("sha256:" + hashlib.sha256(data).hexdigest()) for data in (base, top))
     await stand.store.apply(parent=stack(None, base_id), diff_id=top_id, source=stream(top))
     with pytest.raises(SnapshotNotFoundError):
         stand.store.lower_dirs(stack(stack(None, base_id), top_id))
-    store = await SnapshotStore.open(stand.root, workers=DirectWorkers())
+    store = await SnapshotStore.open(stand.root, workers=DirectWorkers(), driver=stand.store.driver_name)
     await store.apply(parent=None, diff_id=base_id, source=stream(base))
     top_dir, _ = store.lower_dirs(stack(stack(None, base_id), top_id))
     assert stat.S_IMODE((top_dir / "data").stat().st_mode) == 0o1777
@@ -243,8 +244,7 @@ async def test_only_whole_layers_are_there_after_a_restart(stand: Stand) -> None
     renamed.mkdir()
     (renamed / "complete").write_bytes((root / top[7:] / "complete").read_bytes())
     (stand.root / "containers/.removed-2").mkdir(parents=True)
-    driver = "overlay" if stand.store.driver_name == "overlay2" else "native"
-    again = await SnapshotStore.open(stand.root, workers=DirectWorkers(), driver=driver)  # type: ignore[arg-type]
+    again = await SnapshotStore.open(stand.root, workers=DirectWorkers(), driver=stand.store.driver_name)
     assert sorted(again.list(), key=str) == sorted(stand.store.list(), key=str)
     assert again.lower_dirs(top) == stand.store.lower_dirs(top)
     assert len(left(stand)) == 3
@@ -271,14 +271,29 @@ class Refusal:
         pass
 
 
-class NoOverlay(DirectWorkers):
-    """Workers on a host without overlay."""
+class Lacking(DirectWorkers):
+    """Workers on a host where some probes fail."""
+
+    def __init__(self, *probes: str) -> None:
+        self.probes = probes
 
     async def start(self, job: str, arguments: Mapping[str, object], fds: Sequence[int] = ()) -> Worker:
-        return Refusal() if job == "probe_overlay" else await super().start(job, arguments, fds)
+        return Refusal() if job in self.probes else await super().start(job, arguments, fds)
 
 
-async def test_the_store_takes_copies_where_overlay_cannot_be_mounted(tmp_path: Path) -> None:
-    assert (await SnapshotStore.open(tmp_path, workers=NoOverlay())).driver_name == "vfs"
+@pytest.mark.needs("fuse-overlayfs")
+async def test_the_store_takes_fuse_overlayfs_where_overlay_cannot_be_mounted(tmp_path: Path) -> None:
+    assert (await SnapshotStore.open(tmp_path, workers=Lacking("probe_overlay"))).driver_name == "fuse-overlayfs"
+
+
+async def test_the_store_takes_copies_where_neither_works(tmp_path: Path) -> None:
+    lacking = Lacking("probe_overlay", "probe_fuse")
+    assert (await SnapshotStore.open(tmp_path, workers=lacking)).driver_name == "vfs"
     with pytest.raises(JobNotSupportedError, match="overlay can't be mounted"):
-        await SnapshotStore.open(tmp_path, workers=NoOverlay(), driver="overlay")
+        await SnapshotStore.open(tmp_path, workers=lacking, driver="overlay2")
+
+
+async def test_fuse_overlayfs_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "find_program", lambda: "")
+    with pytest.raises(JobNotSupportedError, match=r"fuse-overlayfs can't be used .*: it is not installed"):
+        await SnapshotStore.open(tmp_path, workers=DirectWorkers(), driver="fuse-overlayfs")

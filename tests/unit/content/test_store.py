@@ -4,10 +4,13 @@ import asyncio
 import errno
 import hashlib
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moorage.content.collection import collect
 from moorage.content.errors import (
@@ -101,6 +104,32 @@ async def test_a_source_that_begins_anew_drops_what_was_kept(store: BlobStore) -
 async def test_a_small_blob_is_whole_whatever_was_kept_of_it(store: BlobStore, tmp_path: Path) -> None:
     (tmp_path / "ingest" / f"{hashlib.sha256(DATA).hexdigest()}.partial").write_bytes(b"kept of another try")
     assert store.path(await store.put(DATA)).read_bytes() == DATA
+
+
+async def test_zeros_take_no_space(store: BlobStore) -> None:
+    zeros = bytes(1 << 18)
+    async with store.ingest(None) as ingest:
+        for chunk in (*([zeros] * 100), b"data", *([zeros] * 100)):
+            await ingest.write(chunk)
+        blob = await ingest.commit()
+    assert blob.size == store.size(blob.digest) == 200 * len(zeros) + 4
+    assert store.path(blob.digest).stat().st_blocks * 512 < 1 << 20
+    assert store.hash_of(blob.digest) == blob.digest
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"\0", b"x"]), st.integers(0, 200_000)), max_size=8), st.integers(0, 8))
+async def test_holes_and_cuts_change_no_byte(runs: list[tuple[bytes, int]], cut: int) -> None:
+    chunks = [byte * count for byte, count in runs]
+    data = b"".join(chunks)
+    with tempfile.TemporaryDirectory() as directory:
+        store = BlobStore.open(Path(directory))
+        async with store.ingest(digest_of(data)) as ingest:
+            for chunk in chunks[:cut]:
+                await ingest.write(chunk)
+        async with store.ingest(digest_of(data)) as ingest:
+            await ingest.write(data[ingest.offset :])
+            await ingest.commit()
+        assert await store.read(digest_of(data), limit=len(data) + 1) == data
 
 
 async def test_a_write_that_fails_while_bytes_are_dropped_keeps_none(

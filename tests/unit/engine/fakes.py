@@ -160,6 +160,8 @@ class FakeSnapshots:
 
     root: Path
 
+    marked = False
+
     def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
         return []
 

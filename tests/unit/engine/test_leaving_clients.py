@@ -16,7 +16,7 @@ from moorage.engine.containers.pausing import ContainerPauser
 from moorage.engine.host_paths import HostPaths
 from moorage.engine.selinux.service import SELinux
 from moorage.engine.userns.service import UserNamespaces
-from moorage.oci.digest import ChainID
+from moorage.oci.digest import ChainID, Digest
 from tests.unit.engine.fakes import ID, FakeEngine, FakeFiles, record
 
 FACTS = HostFacts(
@@ -42,7 +42,7 @@ class NoImages:
 class NoPins:
     """There are no layers to keep."""
 
-    def hold(self, _chains: Iterable[ChainID]) -> AbstractContextManager[None]:
+    def hold(self, _chains: Iterable[ChainID], *, manifest: Digest | None = None) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
 

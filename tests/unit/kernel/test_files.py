@@ -120,6 +120,18 @@ def test_a_copy_has_the_same_bytes_on_any_file_system(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_bytes() == content
 
 
+def test_holes_stay_holes_in_a_copy(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as source:
+        for offset in (1 << 20, 5 << 20):
+            source.seek(offset)
+            source.write(b"data")
+        source.truncate(64 << 20)
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
+        assert reflink.copy(source.fileno(), target.fileno()) == 64 << 20
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+    assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks
+
+
 def test_proc_is_known_by_its_number() -> None:
     fd = os.open("/proc", os.O_PATH)
     assert statfs.file_system_type(fd) == statfs.PROC_SUPER_MAGIC

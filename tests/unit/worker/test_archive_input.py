@@ -62,3 +62,38 @@ def test_members_of_an_archive_in_a_file_are_copied_whole(tmp_path: Path) -> Non
 def test_a_piped_archive_that_ends_within_a_member_is_cut(tmp_path: Path) -> None:
     with pytest.raises(TruncatedArchiveError):
         copied(piped(archive()[:2_500_000]), tmp_path)
+
+
+def sparse_archive(runs: list[tuple[bytes, int]]) -> tuple[bytes, bytes]:
+    data = b"".join(byte * count for byte, count in runs)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as writer:
+        member = tarfile.TarInfo("sparse")
+        member.size = len(data)
+        writer.addfile(member, io.BytesIO(data))
+    return buffer.getvalue(), data
+
+
+MEBI = 1 << 20
+
+
+@pytest.mark.parametrize("open_input", ["pipe", "file"])
+@pytest.mark.parametrize(
+    ("runs", "most"),
+    [
+        ([(b"\0", 64 * MEBI)], MEBI), ([(b"x", MEBI), (b"\0", 63 * MEBI)], 3 * MEBI),
+        ([(b"\0", 63 * MEBI), (b"x", 1)], 2 * MEBI), ([(b"\0", 32 * MEBI), (b"x", 7), (b"\0", 32 * MEBI)], 3 * MEBI),
+    ],
+)  # fmt: skip
+def test_long_runs_of_zeros_become_holes(
+    tmp_path: Path, runs: list[tuple[bytes, int]], most: int, open_input: str
+) -> None:
+    packed, data = sparse_archive(runs)
+    if open_input == "pipe":
+        fd = piped(packed)
+    else:
+        (tmp_path / "archive").write_bytes(packed)
+        fd = os.open(tmp_path / "archive", os.O_RDONLY)
+    assert copied(fd, tmp_path) == {b"sparse": data}
+    os.close(fd)
+    assert (tmp_path / "sparse").stat().st_blocks * 512 <= most

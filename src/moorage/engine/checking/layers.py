@@ -78,7 +78,7 @@ class LayerCheck:
             return "it is not unpacked"
         if not await asyncio.to_thread(self.snapshots.is_complete, layer.chain_id):
             return "its directory or its marker is missing"
-        if quick or source is None or not self.snapshots.can_compare:
+        if quick or source is None or not self.snapshots.stacked:
             return ""
         try:
             found = await self.snapshots.compare(layer.chain_id, source)

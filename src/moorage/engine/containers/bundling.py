@@ -183,8 +183,8 @@ class Bundler:
         layers = tuple(self._lower_dirs(record))
         if not (upper / "etc").exists():
             # Nothing changed there, so the answer is the image's: the same for all its containers.
-            return _image_user(layers, text, tuple(groups))
-        return _resolve((upper, *layers), text, tuple(groups))
+            return _image_user(layers, text, tuple(groups), marked=self.snapshots.marked)
+        return _resolve((upper, *layers), text, tuple(groups), marked=self.snapshots.marked)
 
     def _lower_dirs(self, record: ContainerRecord) -> list[Path]:
         chain_ids = record.definition.chain_ids
@@ -296,13 +296,14 @@ class Bundler:
 
 
 @lru_cache(maxsize=256)
-def _image_user(layers: tuple[Path, ...], text: str, groups: tuple[str, ...]) -> ResolvedUser:
-    return _resolve(layers, text, groups)
+def _image_user(layers: tuple[Path, ...], text: str, groups: tuple[str, ...], *, marked: bool) -> ResolvedUser:
+    return _resolve(layers, text, groups, marked=marked)
 
 
-def _resolve(layers: tuple[Path, ...], text: str, groups: tuple[str, ...]) -> ResolvedUser:
+def _resolve(layers: tuple[Path, ...], text: str, groups: tuple[str, ...], *, marked: bool) -> ResolvedUser:
     passwd, group = (
-        (read_layered_file(layers, path) or b"").decode(errors="replace") for path in ("/etc/passwd", "/etc/group")
+        (read_layered_file(layers, path, marked=marked) or b"").decode(errors="replace")
+        for path in ("/etc/passwd", "/etc/group")
     )
     return resolve_user(text, passwd=passwd, group=group, extra_groups=groups)
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import msgspec
 from moorage import faults
 from moorage.api.containers import NOT_SENT, ContainerConfig, ContainerCreateRequest, config_of
 from moorage.api.host_config import HostConfig, LogConfig
+from moorage.api.networks import NetworkingConfig
 from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
 from moorage.engine.bundles.layered import is_layered_directory
 from moorage.engine.bundles.merging import canonical_config, merge_image_config
@@ -40,7 +41,7 @@ from moorage.engine.userns.service import UserNamespaces
 from moorage.images.records import Image
 from moorage.logs.options import validate_log_options
 from moorage.networks.errors import NetworkNotFoundError
-from moorage.oci.digest import ChainID
+from moorage.oci.digest import ChainID, Digest
 from moorage.oci.platform import host_platform, parse_platform
 from moorage.snapshots.rootfs import Rootfs
 from moorage.state.containers import NameTakenError
@@ -111,14 +112,28 @@ class ContainerCreator:
         limited, more = check_create(asked, self._with_defaults(request), host=self.host(), log=self.defaults().log)
         # Without an image it begins with nothing but what is mounted.
         image = self.images.resolve(asked.image, platform=wanted) if asked.image else None
-        warnings = [] if wanted or image is None else _platform_warnings(image)
         # A start mostly follows at once.
         self.expect_move()
+        with self.pins.hold(image.chain_ids if image else (), manifest=image.manifest if image else None):
+            record, later = await self._plan(asked, limited, image, request.networking_config)
+            # Its row cannot be called back once it is on its way: then its files must stay too.
+            await asyncio.shield(self.jobs.start(self._make(record, name)))
+        warnings = [] if wanted or image is None else _platform_warnings(image)
+        return Created(id=record.id, warnings=(*warnings, *more, *later))
+
+    async def _plan(
+        self,
+        asked: ContainerConfig,
+        limited: HostConfig,
+        image: Image | None,
+        networking: NetworkingConfig | None,
+    ) -> tuple[ContainerRecord, Sequence[str]]:
+        """Return the record of a container that can be made now, still without a name, and warnings about it."""
         container_id = new_id()
         config = merge_image_config(asked, image.config.config if image else None)
         check_later(config, limited)
         await self.userns.check(limited)
-        more += module_warnings(limited, apparmor=self.modules.apparmor, selinux=self.modules.selinux)
+        warnings = module_warnings(limited, apparmor=self.modules.apparmor, selinux=self.modules.selinux)
         log = limited.log_config
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
@@ -137,7 +152,7 @@ class ContainerCreator:
                 chain_ids=tuple(image.chain_ids) if image else (),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,
-                attachments=attachments_for(config, host_config, request.networking_config),
+                attachments=attachments_for(config, host_config, networking),
                 mounts=mounts,
                 labels=labels,
             ),
@@ -147,9 +162,7 @@ class ContainerCreator:
             # the command line to a registry, for it means a missing image.
             with contextlib.suppress(NetworkNotFoundError):
                 self.networks.validate(sandbox_request(record))
-        # Its row cannot be called back once it is on its way: then its files must stay too.
-        await asyncio.shield(self.jobs.start(self._make(record, name)))
-        return Created(id=record.id, warnings=(*warnings, *more))
+        return record, warnings
 
     def _with_defaults(self, request: ContainerCreateRequest) -> HostConfig:
         defaults = self.defaults()
@@ -185,7 +198,8 @@ class ContainerCreator:
 
     async def _make(self, record: ContainerRecord, name: str) -> None:
         chains = map(ChainID, record.definition.chain_ids)
-        with self.pins.hold(chains), self.userns.reserve(record.host_config) as mapping:
+        manifest = Digest(record.definition.manifest) if record.definition.manifest else None
+        with self.pins.hold(chains, manifest=manifest), self.userns.reserve(record.host_config) as mapping:
             if mapping is not None:
                 record = dataclasses.replace(
                     record, definition=dataclasses.replace(record.definition, id_mapping=mapping)
@@ -215,7 +229,8 @@ class ContainerCreator:
 
     async def _make_working_directory(self, path: str, rootfs: Rootfs) -> None:
         """Make it now, because files may be copied there before the start; most images have it."""
-        if path and not is_layered_directory([Path(layer) for layer in rootfs.image_request()], path):
+        layers = [Path(layer) for layer in rootfs.image_request()["lower"]]
+        if path and not is_layered_directory(layers, path, marked=self.snapshots.marked):
             await self.files.make_directory(rootfs, path)
 
     def _named(self, record: ContainerRecord, name: str) -> ContainerRecord:

@@ -1,6 +1,7 @@
 """End a container past its shim, when the way through the shim did not end it.
 
-The processes are killed by their cgroup. A shim that does not answer (it was stopped, or
+The processes are killed by their cgroup; those that wait for the program behind their root
+file system are freed from it. A shim that does not answer (it was stopped, or
 waits for a broken disk) is killed too: the end of its connection is then as good as an
 exit. What stays is a process inside an uninterruptible system call, which nobody can end;
 the container is shown as running until the kernel lets go.
@@ -12,6 +13,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,7 @@ from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.tasks import Task
 from moorage.engine.shims import connected
+from moorage.errors import MoorageError
 
 _KEEPER: Final = "moor-shim"
 _CREDENTIALS: Final = struct.Struct("iII")
@@ -31,14 +34,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastResort:
-    """Ends what does not end by request."""
+    """Ends what does not end by request.
+
+    Attributes:
+        abort_root: Frees a container's processes from the program that serves their root file
+            system; None if none does.
+    """
 
     groups: ContainerGroups
     paths: ContainerPaths
+    abort_root: Callable[[int], Awaitable[None]] | None = None
 
     async def kill(self, record: ContainerRecord, task: Task | None) -> None:
         """Kill a container's processes, and its shim if that does not answer."""
         await self.groups.kill_processes(record)
+        if self.abort_root is not None and record.state.pid:
+            try:
+                await self.abort_root(record.state.pid)
+            except MoorageError as error:
+                _log.warning("the root of container %s could not be taken from it: %s", record.short_id, error)
         if task is not None and not await task.answers():
             self.kill_shim(record, task)
 

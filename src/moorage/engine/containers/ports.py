@@ -43,8 +43,8 @@ class Images(Protocol):
 class SnapshotPins(Protocol):
     """Keeps layers from being collected that nothing refers to yet."""
 
-    def hold(self, chains: Iterable[ChainID]) -> AbstractContextManager[None]:
-        """Keep these layers for a block."""
+    def hold(self, chains: Iterable[ChainID], *, manifest: Digest | None = None) -> AbstractContextManager[None]:
+        """Keep these layers for a block, and the blobs that a manifest names."""
 
 
 class Networks(Protocol):
@@ -103,6 +103,10 @@ class Volumes(Protocol):
 
 class Snapshots(Protocol):
     """The layers below the containers, and the containers' own."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether marker files in layers hide what lies below."""
 
     def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
         """Return the directories of a stack of layers, the top one first."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
 
 from moorage.api import containers, endpoints, images
 from moorage.api.containers import ContainerConfig
@@ -19,9 +18,9 @@ from moorage.engine.containers.exporting import (
 )
 from moorage.oci.reference import parse_reference
 from moorage.server.calls import Call
+from moorage.server.closing import closing
 from moorage.server.responses import Response
 from moorage.server.router import Router
-from moorage.snapshots.jobs import Archive
 
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
 
@@ -54,7 +53,7 @@ class ContainerFileHandlers:
         stack = contextlib.AsyncExitStack()
         archive = await stack.enter_async_context(self.archive.get(call.path["id"], call.query.path))
         headers = {_STAT_HEADER: archive.stat.header()} if archive.stat else {}
-        return TarStream(_closing(stack, archive), headers=headers)
+        return TarStream(closing(stack, archive), headers=headers)
 
     async def put(self, call: Call[containers.ArchivePutQuery, StreamBody]) -> Response:
         """Answer PUT /containers/{id}/archive."""
@@ -77,7 +76,7 @@ class ContainerFileHandlers:
         """Answer GET /containers/{id}/export."""
         stack = contextlib.AsyncExitStack()
         archive = await stack.enter_async_context(self.exporter.export(call.path["id"]))
-        return TarStream(_closing(stack, archive))
+        return TarStream(closing(stack, archive))
 
     async def commit(self, call: Call[images.ImageCommitQuery, ContainerConfig]) -> IDResponse:
         """Answer POST /commit."""
@@ -92,10 +91,3 @@ class ContainerFileHandlers:
             config=call.body,
         )
         return IDResponse(id=await self.committer.commit(query.container or "", request))
-
-
-async def _closing(stack: contextlib.AsyncExitStack, archive: Archive) -> AsyncIterator[bytes]:
-    """Yield an archive's chunks, and let go of it at the end, whoever ends it."""
-    async with stack:
-        async for chunk in archive:
-            yield chunk

@@ -1,5 +1,6 @@
 """Handlers of the noun image."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,7 @@ from moorage.oci.platform import Platform, normalise, parse_platform
 from moorage.oci.reference import Reference, check_digest, is_digest, parse_reference
 from moorage.registry.credentials import decode_credentials
 from moorage.server.calls import Call
+from moorage.server.closing import closing
 from moorage.server.router import Router
 
 _WITHOUT_NONE_NAMES: Final = Version(1, 43)
@@ -177,13 +179,13 @@ class ImageHandlers:
         """Answer POST /images/prune."""
         return await self.services.pruner.prune(call.query.filters)
 
-    def save_one(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
+    async def save_one(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
         """Answer GET /images/{name}/get."""
-        return self._save([call.path["name"]], platforms=call.query.platform)
+        return await self._save([call.path["name"]], platforms=call.query.platform)
 
-    def save(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
+    async def save(self, call: Call[images.ImageSaveQuery, NoBody]) -> TarStream:
         """Answer GET /images/get."""
-        return self._save(call.query.names, platforms=call.query.platform)
+        return await self._save(call.query.names, platforms=call.query.platform)
 
     async def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
         """Answer POST /images/load."""
@@ -205,8 +207,10 @@ class ImageHandlers:
         credentials = decode_credentials(call.headers.get("x-registry-auth"))
         return await self.services.remote.inspect(call.path["name"], credentials=credentials)
 
-    def _save(self, names: list[str], *, platforms: list[str]) -> TarStream:
-        return TarStream(self.services.saver.save(names, platforms=_platforms(platforms)))
+    async def _save(self, names: list[str], *, platforms: list[str]) -> TarStream:
+        stack = contextlib.AsyncExitStack()
+        saving = self.services.saver.save(names, platforms=_platforms(platforms))
+        return TarStream(closing(stack, await stack.enter_async_context(saving)))
 
     async def _download(self, source: str, *, report: Report) -> AsyncIterator[bytes]:
         url = source if urlsplit(source).scheme in {"http", "https"} else f"http://{source}"
