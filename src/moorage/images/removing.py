@@ -69,20 +69,26 @@ class ImageRemover:
     ) -> list[ImageDeleteItem]:
         """Remove the images of some platforms of an index; its names stay as long as one image is left.
 
+        Args:
+            force: Remove an image although stopped containers, or names of its own, refer to it.
+
         Raises:
             ImageNotFoundError: There is no such image.
             ImagePlatformMismatchError: There is none for one of the platforms.
-            ImageInUseError: Somebody needs it.
+            ImageInUseError: Somebody needs it, or it has a name that no other image can go for.
         """
         if self._covers_all(reference, platforms):
             return await self.remove(reference, force=force, prune_parents=False)
         removal = _Removal(force=force, prune_parents=False, done=[])
         async with self.catalog.changing():
             images = {(image := self.catalog.resolve(reference, platform=one)).id: image for one in platforms}
+            heirs = {image.id: self._heirs(image, leaving=set(images)) for image in images.values()}
             for image in images.values():
-                self._check_unused(image, force=force, named=False)
+                own = [name for name in self.catalog.references(image.id) if name not in heirs[image.id]]
+                self._check_unused(image, force=force, named=bool(own))
             for image in images.values():
-                await self._hand_over_names(image)
+                for name, heir in heirs[image.id].items():
+                    await self.catalog.point([name], heir)
                 # It was checked before any of them went.
                 forced = _Removal(force=True, prune_parents=False, done=removal.done)
                 await self._delete(image, removal=forced, quiet=False)
@@ -96,13 +102,15 @@ class ImageRemover:
         chosen = {self.catalog.resolve(reference, platform=one).id for one in platforms}
         return index is None or {image.id for image in self.catalog.variants(index)} <= chosen
 
-    async def _hand_over_names(self, image: Image) -> None:
-        """Let another image of its index go for the names that one goes for."""
+    def _heirs(self, image: Image, *, leaving: set[Digest]) -> dict[Reference, Image]:
+        """Return who can go for the names that an image of an index goes for; not for those that mean it alone."""
+        found: dict[Reference, Image] = {}
         for name in self.catalog.references(image.id):
             index = self.catalog.index_of(name)
-            others = [one for one in self.catalog.variants(index) if one.id != image.id] if index else []
+            others = [one for one in self.catalog.variants(index) if one.id not in leaving] if index else []
             if others:
-                await self.catalog.point([name], others[0])
+                found[name] = others[0]
+        return found
 
     def _companions(self, image: Image) -> list[Image]:
         """Return the other platforms' images that have no name but this one's."""

@@ -202,6 +202,23 @@ async def test_platforms_are_removed_one_by_one(engine: Engine, registry: FakeRe
     assert engine.blobs.list() == []
 
 
+async def test_a_platform_that_has_a_tag_of_its_own_is_not_removed_unasked(
+    engine: Engine, registry: FakeRegistry
+) -> None:
+    images = add_index(registry, HOST, ARM, PPC)
+    name = f"{registry.host}/app:1"
+    for platform in (HOST, ARM, PPC):
+        await engine.pull(name, platform=platform)
+    await engine.tagger.tag(images[ARM].id, name=parse_reference("arm:only"))
+    with pytest.raises(ImageInUseError, match="must be forced"):
+        await engine.remover.remove_platforms(name, [HOST, ARM])
+    assert len(engine.catalog.images()) == 3
+    assert engine.catalog.resolve("arm:only").id == images[ARM].id
+    deleted = await engine.remover.remove_platforms(name, [HOST, ARM], force=True)
+    assert "arm:only" in [item.untagged for item in deleted]
+    assert engine.catalog.resolve(name).id == images[PPC].id
+
+
 async def test_a_platform_that_is_all_there_is_goes_by_its_name_only(engine: Engine) -> None:
     image = await engine.import_(layer_tar({"a": b"a"}), "one:1")
     await engine.tagger.tag("one:1", name=parse_reference("two:1"))
