@@ -1,13 +1,13 @@
 """A program: do something to the stores on a disk that then loses its power, or look at what is left.
 
-Usage: unshare --mount --net --propagation private python -m tests.support.power_cut DIRECTORY STEP [CUT]
+Usage: unshare --mount --net --propagation private python -m tests.support.power_cut DIRECTORY STEP CUT TYPE
 
-It mounts a small ext4 of its own, takes a STEP in a child, and when that has been reported as done (or at the CUT-th
-message of its progress) shuts the file system down as a power cut does: what was not synced is gone, the journal too.
-Then it mounts the disk again and checks. The journal is never committed by a timer, so that a sync that is missing
-shows every time.
+It mounts a small file system of its own, takes a STEP in a child, and when that has been reported as done (or at the
+CUT-th message of its progress) shuts the file system down as a power cut does: what was not synced is gone, the
+journal too. Then it mounts the disk again and checks. Nothing is committed by a timer, so that a sync that is missing
+shows every time. btrfs can't be shut down: the disk is copied at that moment, and the copy looked at.
 
-Spec: ext4's EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
+Spec: ext4's EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, and xfs's like it.
 """
 
 import asyncio
@@ -32,6 +32,10 @@ from moorage.netlink import link
 from moorage.netlink.socket import NetlinkSocket
 from moorage.oci.digest import Digest
 from moorage.oci.reference import parse_reference
+from moorage.state.database import Database
+from moorage.state.migrations import MIGRATIONS
+from moorage.state.volumes import VolumeRows
+from moorage.volumes.store import VolumeStore
 from tests.support.images import Engine, in_pieces, open_engine, tree
 from tests.support.registry import FakeRegistry, digest_of, fake_registry, layer_tar
 
@@ -39,6 +43,10 @@ _SHUTDOWN: Final = 0x8004587D
 _WITHOUT_LOG: Final = 2
 _MEBIBYTE: Final = 1 << 20
 _ATTEMPTS: Final = 200
+_LEFT: Final = "disk-left"
+# The least that each takes, and how it is made and mounted.
+_SIZES: Final = {"ext4": 96 * _MEBIBYTE, "xfs": 320 * _MEBIBYTE, "btrfs": 160 * _MEBIBYTE}
+_OPTIONS: Final = {"ext4": "loop,commit=1000", "xfs": "loop", "btrfs": "loop,commit=300"}
 
 
 def _bytes(seed: int, size: int = _MEBIBYTE) -> bytes:
@@ -48,11 +56,16 @@ def _bytes(seed: int, size: int = _MEBIBYTE) -> bytes:
 DATA: Final = _bytes(0, 3 * _MEBIBYTE)
 FILES: Final = {"a": _bytes(1), "dir/b": _bytes(2), "empty": b""}
 LAYERS: Final = [layer_tar({f"layer{number}": _bytes(10 + number)}) for number in range(3)]
+CONTAINER: Final = "c" * 64
 PORT: Final = 18731
 
 
 def cut(root: Path) -> None:
     """Take the disk's power, and end."""
+    directory = root.parent.parent
+    if file_system(directory) == "btrfs":
+        subprocess.run(["cp", "--sparse=always", str(directory / "disk"), str(directory / _LEFT)], check=True)
+        os._exit(0)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _WITHOUT_LOG))
     os._exit(0)
@@ -115,6 +128,25 @@ async def write_objects(root: Path) -> None:
     await store.write("repositories/app/link", b"digest")
     (root / "registry/upload").write_bytes(DATA)
     await store.adopt("blobs/sha256/0", root / "registry/upload")
+
+
+async def add_volume(root: Path) -> None:
+    database = Database.open(root / "moorage.db", migrations=MIGRATIONS)
+    (root / "volumes").mkdir()
+    os.sync()
+    store = VolumeStore(root / "volumes", VolumeRows(database))
+    await store.add("data", options=None, labels=None)
+    await database.close()
+
+
+async def make_container(root: Path) -> None:
+    async with open_engine(root) as engine:
+        image = await engine.import_(layer_tar(FILES), "made:1")
+        os.sync()
+        await engine.snapshots.prepare_container(CONTAINER, image.chain_id)
+        # As the container's row is stored next.
+        await engine.tagger.tag("made:1", name=parse_reference("other:1"))
+        cut(root)
 
 
 async def make_engine_id(root: Path) -> None:
@@ -189,6 +221,22 @@ async def has_objects(root: Path) -> None:
     assert await store.read("blobs/sha256/0") == DATA
 
 
+async def has_volume(root: Path) -> None:
+    database = Database.open(root / "moorage.db", migrations=MIGRATIONS)
+    store = VolumeStore(root / "volumes", VolumeRows(database))
+    await store.open()
+    assert [volume.name for volume in store.all()] == ["data"]
+    assert (root / "volumes/data/_data").is_dir()
+    await database.close()
+
+
+async def has_container(root: Path) -> None:
+    async with open_engine(root) as engine:
+        engine.catalog.resolve("other:1")
+        assert (root / "containers" / CONTAINER / "upper").is_dir()
+        assert (root / "containers" / CONTAINER / "work").is_dir()
+
+
 async def has_engine_id(root: Path) -> None:
     assert len((root / "engine-id").read_text().strip()) == 36
 
@@ -230,6 +278,8 @@ STEPS: Final[Mapping[str, tuple[Step, Step]]] = {
     "import-image": (import_image, has_image),
     "remove-image": (remove_image, has_removed_image),
     "write-objects": (write_objects, has_objects),
+    "add-volume": (add_volume, has_volume),
+    "make-container": (make_container, has_container),
     "make-engine-id": (make_engine_id, has_engine_id),
 }
 
@@ -247,8 +297,14 @@ async def look(root: Path, step: str, at: int) -> None:
     await (is_pulled(root, finished=not at) if step == "pull" else STEPS[step][1](root))
 
 
+def file_system(directory: Path) -> str:
+    """Return the type of the disk in a directory."""
+    return (directory / "type").read_text()
+
+
 def mount(disk: Path, root: Path) -> None:
-    subprocess.run(["mount", "-o", "loop,commit=1000", str(disk), str(root)], check=True)
+    options = _OPTIONS[file_system(disk.parent)]
+    subprocess.run(["mount", "-o", options, str(disk), str(root)], check=True)
 
 
 def unmount(root: Path) -> None:
@@ -262,14 +318,15 @@ def unmount(root: Path) -> None:
 
 def main() -> None:
     """Mount, act, cut, mount again, look."""
-    directory, step, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    directory, step, at, kind = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    (directory / "type").write_text(kind)
     disk, root = directory / "disk", directory / "mnt"
     root.mkdir()
     with NetlinkSocket() as socket:
         socket.send(link.up(1))
     with disk.open("wb") as file:
-        file.truncate(96 * _MEBIBYTE)
-    subprocess.run(["mkfs.ext4", "-q", str(disk)], check=True)
+        file.truncate(_SIZES[kind])
+    subprocess.run([f"mkfs.{kind}", "-q", str(disk)], check=True)
     mount(disk, root)
     (root / "data").mkdir()
     os.sync()
@@ -279,6 +336,8 @@ def main() -> None:
     _, status = os.waitpid(child, 0)
     assert status == 0, status
     unmount(root)
+    if (left := directory / _LEFT).exists():
+        left.replace(disk)
     mount(disk, root)
     try:
         asyncio.run(look(root / "data", step, at))

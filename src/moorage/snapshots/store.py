@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from moorage.content.layout import sync_names
 from moorage.oci.digest import ChainID, DiffID, hex_of, stack
 from moorage.snapshots.drivers import Driver, DriverName, choose_driver
 from moorage.snapshots.errors import DiffIDMismatchError, SnapshotInUseError, SnapshotNotFoundError
@@ -182,7 +183,7 @@ class SnapshotStore:
         await self._layers.remove(chain_id)
 
     async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
-        """Make a container's own layer below `containers/<id>`.
+        """Make a container's own layer below `containers/<id>`, durably.
 
         Args:
             chain_id: The image's stack; None for an image without layers.
@@ -190,7 +191,10 @@ class SnapshotStore:
         Raises:
             SnapshotNotFoundError: A layer is missing.
         """
-        return await self._driver.prepare_container(self._containers / container_id, self._stack(chain_id))
+        rootfs = await self._driver.prepare_container(self._containers / container_id, self._stack(chain_id))
+        # A record without its directory is a container that lost its files.
+        await asyncio.to_thread(sync_names, self._containers / container_id, self._containers)
+        return rootfs
 
     def container_rootfs(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
         """Return what `prepare_container` made.

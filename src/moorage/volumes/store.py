@@ -5,6 +5,7 @@ leaves either an empty directory or one that is plainly being removed, and both 
 at the next start. A directory with content and no row is somebody's data: it is adopted.
 """
 
+import asyncio
 import datetime as dt
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Final
 import msgspec
 
 from moorage import faults
+from moorage.content.layout import sync_names
 from moorage.errors import MoorageError
 from moorage.state.volumes import VolumeRow, VolumeRows
 from moorage.volumes.models import Volume, VolumeNameError, check_name
@@ -103,8 +105,10 @@ class VolumeStore:
         )
         self._volumes[name] = volume
         try:
+            # A row without its directory is a volume that lost its files.
+            await asyncio.to_thread(sync_names, self.root / name, self.root)
             await self.rows.insert(VolumeRow(name, msgspec.json.encode(volume)))
-        except MoorageError:
+        except (MoorageError, OSError):
             # The next daemon would not know it; its directory is empty, and of use to the next try.
             del self._volumes[name]
             raise
