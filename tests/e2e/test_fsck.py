@@ -88,6 +88,25 @@ def test_files_of_a_layer(checked: Daemon) -> None:
     assert checked.docker("run", "--rm", "busybox", "cat", "/etc/passwd") != "changed"
 
 
+def test_contents_of_a_layers_files(checked: Daemon) -> None:
+    program = layer(checked) / "diff/bin/busybox"
+    status = program.stat()
+    with program.open("r+b") as changed:
+        changed.seek(-1, os.SEEK_END)
+        (last,) = changed.read(1)
+        changed.seek(-1, os.SEEK_END)
+        changed.write(bytes([last ^ 1]))
+    os.utime(program, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert findings(checked) == []
+    thorough = fsck(checked, "--contents")
+    assert thorough.returncode == 1
+    assert "/bin/busybox has other content" in thorough.stdout
+    assert fsck(checked, "--contents", "--quick").stderr.rstrip().endswith("conflicting options: quick and contents")
+    repaired = fsck(checked, "--contents", "--repair")
+    assert (repaired.returncode, "mended: unpacked anew" in repaired.stdout) == (0, True)
+    assert fsck(checked, "--contents").stdout.rstrip().endswith("clean")
+
+
 def test_a_layer_that_is_gone(checked: Daemon) -> None:
     shutil.rmtree(layer(checked))
     assert kinds(checked, "?quick=1") == ["snapshot-damaged"]
@@ -173,6 +192,20 @@ def test_an_image_that_could_not_be_read(own: Daemon) -> None:
     own.load_busybox()
     assert content
     own.docker("run", "--rm", "busybox", "true")
+
+
+@pytest.mark.needs("fuse-overlayfs")
+def test_layers_with_marker_files() -> None:
+    with daemon() as marked:
+        marked.start("--storage-driver", "fuse-overlayfs")
+        marked.load_busybox()
+        marked.docker("run", "--name", "one", "busybox", "sh", "-c", "rm /bin/vi && rm -r /etc && mkdir /etc")
+        marked.docker("commit", "one", "two")
+        assert findings(marked, "?contents=1") == []
+        (marker,) = (marked.data_root / "snapshots-marked").glob("*/diff/bin/.wh.vi")
+        marker.unlink()
+        assert_mended(marked, "snapshot-damaged")
+        marked.docker("rm", "one")
 
 
 def test_native_copies() -> None:

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 from moorage.oci import tar
 from moorage.oci.tar import Member, padding
@@ -10,15 +11,15 @@ from moorage.oci.tar_writing import encode_header
 MTIME = 1_600_000_000_123_456_789
 
 
-def file(name: str, data: bytes = b"", *, mode: int = 0o644, **facts: int) -> bytes:
+def file(name: str, data: bytes = b"", *, mode: int = 0o644, **facts: Any) -> bytes:
     """Return a regular member and its data."""
-    member = Member(name.encode(), tar.REGULAR, mode, size=len(data), mtime_ns=MTIME, **facts)  # type: ignore[arg-type]
+    member = Member(name.encode(), tar.REGULAR, mode, size=len(data), mtime_ns=MTIME, **facts)
     return encode_header(member) + data + bytes(padding(len(data)))
 
 
-def directory(name: str, *, mode: int = 0o755, **facts: int) -> bytes:
+def directory(name: str, *, mode: int = 0o755, **facts: Any) -> bytes:
     """Return a directory's member."""
-    return encode_header(Member(name.encode() + b"/", tar.DIRECTORY, mode, mtime_ns=MTIME, **facts))  # type: ignore[arg-type]
+    return encode_header(Member(name.encode() + b"/", tar.DIRECTORY, mode, mtime_ns=MTIME, **facts))
 
 
 def symlink(name: str, target: str) -> bytes:

@@ -14,10 +14,12 @@ class CheckQuery(Query):
     Attributes:
         repair: Mend what can be mended.
         quick: Look at sizes and names only, not at contents.
+        contents: Compare the contents of all unpacked files, too.
     """
 
     repair: bool = False
     quick: bool = False
+    contents: bool = False
 
 
 class FindingKind(enum.StrEnum):

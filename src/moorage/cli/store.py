@@ -15,15 +15,16 @@ from moorage.client.calls import call
 
 @click.command(cls=Command, maximum=0)
 @click.option("--quick", is_flag=True, help="Check names and sizes only, not contents")
+@click.option("--contents", is_flag=True, help="Compare every byte of the unpacked layers as well")
 @click.option("--repair", is_flag=True, help="Mend what can be mended")
 @click.argument("unexpected", nargs=-1)
 @pass_session
-def fsck(session: Session, /, *, quick: bool, repair: bool, unexpected: object) -> None:
+def fsck(session: Session, /, *, quick: bool, contents: bool, repair: bool, unexpected: object) -> None:
     """Check the store of images, containers and volumes."""
     del unexpected  # there are none: `maximum` saw to it
     lines = LineReader(CheckLine)
     left = 1
-    request = call(own_endpoints.SYSTEM_CHECK, query=CheckQuery(repair=repair, quick=quick))
+    request = call(own_endpoints.SYSTEM_CHECK, query=CheckQuery(repair=repair, quick=quick, contents=contents))
     with session.connection.begin(request) as exchange:
         for chunk in exchange.checked().chunks():
             for line in lines.feed(chunk):

@@ -212,8 +212,11 @@ class SnapshotStore:
         """Tell whether a layer's directory and marker are really there; blocks."""
         return self._layers.diff(chain_id).is_dir() and Snapshot.read(self._layers.of(chain_id)) is not None
 
-    async def compare(self, chain_id: ChainID, source: Path) -> Comparison:
+    async def compare(self, chain_id: ChainID, source: Path, *, contents: bool = False) -> Comparison:
         """Compare a layer's files with its blob.
+
+        Args:
+            contents: Every byte of them; otherwise what is told of a file without reading it.
 
         Raises:
             CorruptStreamError: The blob is damaged.
@@ -221,8 +224,9 @@ class SnapshotStore:
             DiffIDMismatchError: The blob is another layer's.
         """
         reader, writer = make_pipe()
+        arguments = {"target": str(self._layers.diff(chain_id)), "marked": self.marked, "contents": contents}
         try:
-            worker = await self._workers.start("verify", {"target": str(self._layers.diff(chain_id))}, [reader])
+            worker = await self._workers.start("verify", arguments, [reader])
         except BaseException:
             os.close(writer)
             raise

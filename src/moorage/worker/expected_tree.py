@@ -40,15 +40,17 @@ class Node:
         member: What the archive says of it; None for a directory that only its files imply, and for a whiteout.
         children: A directory's own.
         opaque: It is a directory that hides those below.
+        digest: Of a regular file's content, where that is compared; else empty.
     """
 
-    __slots__ = ("children", "format", "member", "opaque")
+    __slots__ = ("children", "digest", "format", "member", "opaque")
 
     def __init__(self, format_: int, member: Member | None = None) -> None:
         self.format = format_
         self.member = member
         self.children: dict[bytes, Node] = {}
         self.opaque = False
+        self.digest = b""
 
     @property
     def is_whiteout(self) -> bool:
@@ -69,36 +71,46 @@ class ExpectedTree:
     def __init__(self) -> None:
         self._top = Node(stat.S_IFDIR)
 
-    def add(self, member: Member) -> None:
-        """Take the next member of the archive.
+    def add(self, member: Member) -> Node | None:
+        """Take the next member of the archive; return what it makes, if that is a file.
 
         Raises:
             JobError: It can't be written, so the directory never came from this archive.
         """
         parts = _parts(member.name)
         if not parts:
-            return
+            return None
         parent, last = self._directory(parts[:-1], make=True), parts[-1]
         if last.startswith(PREFIX):
             _hide(parent, last)
-            return
+            return None
         if member.kind == tar.HARD_LINK:
             parent.children[last] = self._target(member)
-            return
+            return None
         made = Node(_FORMATS[member.kind], member)
         there = parent.children.get(last)
         if there is not None and there.format == made.format == stat.S_IFDIR:
             there.member = member
-        else:
-            made.opaque = made.format == stat.S_IFDIR and there is not None and there.is_whiteout
-            parent.children[last] = made
+            return there
+        made.opaque = made.format == stat.S_IFDIR and there is not None and there.is_whiteout
+        parent.children[last] = made
+        return made
 
-    def files(self) -> Iterator[tuple[bytes, Node]]:
-        """Yield every file with its path relative to the top."""
+    def files(self, *, marked: bool = False) -> Iterator[tuple[bytes, Node]]:
+        """Yield every file with its path relative to the top.
+
+        Args:
+            marked: What is hidden is told by marker files.
+        """
         waiting = [(b"", self._top)]
         while waiting:
             prefix, directory = waiting.pop()
+            if marked and directory.opaque:
+                yield prefix + OPAQUE, Node(stat.S_IFREG)
             for name, node in directory.children.items():
+                if marked and node.is_whiteout and node.member is None:
+                    yield prefix + PREFIX + name, Node(stat.S_IFREG)
+                    continue
                 yield prefix + name, node
                 if node.format == stat.S_IFDIR:
                     waiting.append((prefix + name + b"/", node))

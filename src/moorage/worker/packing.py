@@ -31,9 +31,9 @@ _KINDS = {
 # O_NONBLOCK: what was a file a moment ago may be a pipe now, in a running container.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CAPABILITY = "security.capability"
+_CAPABILITY = b"security.capability"
 # What overlay and fuse-overlayfs note for themselves.
-_OVERLAY = ("user.overlay.", "user.fuseoverlayfs.")
+_OVERLAY = (b"user.overlay.", b"user.fuseoverlayfs.")
 _REVISION_2, _REVISION_2_SIZE = b"\x02", 20
 
 
@@ -134,13 +134,18 @@ def portable_xattrs(fd: int) -> Mapping[bytes, bytes]:
         return NO_XATTRS
     if not names:
         return NO_XATTRS
-    found = {os.fsencode(name): os.getxattr(fd, name) for name in names if _is_portable(name)}
-    capability = found.get(_CAPABILITY.encode())
+    return portable({os.fsencode(name): os.getxattr(fd, name) for name in names if _is_portable(os.fsencode(name))})
+
+
+def portable(xattrs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """Return those of a file's attributes that an archive should carry, as it should."""
+    found = {name: value for name, value in xattrs.items() if _is_portable(name)}
+    capability = found.get(_CAPABILITY)
     if capability is not None and len(capability) > _REVISION_2_SIZE:
         # Revision 3 names the root of a user namespace of this host: meaningless elsewhere.
-        found[_CAPABILITY.encode()] = capability[:3] + _REVISION_2 + capability[4:_REVISION_2_SIZE]
+        found[_CAPABILITY] = capability[:3] + _REVISION_2 + capability[4:_REVISION_2_SIZE]
     return found or NO_XATTRS
 
 
-def _is_portable(name: str) -> bool:
-    return name == _CAPABILITY or (name.startswith("user.") and not name.startswith(_OVERLAY))
+def _is_portable(name: bytes) -> bool:
+    return name == _CAPABILITY or (name.startswith(b"user.") and not name.startswith(_OVERLAY))

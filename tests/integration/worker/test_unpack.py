@@ -45,14 +45,20 @@ async def unpack(
             result = await worker.result()
         finally:
             await asyncio.wait({pumping})
-    if fresh and whiteouts == "overlay":
-        assert await verify(target, source()) == {"ok": True, "count": 0, "differences": []}
+    if fresh and whiteouts != "remove":
+        found = await verify(target, source(), marked=whiteouts == "markers")
+        assert found == {
+            "ok": True,
+            "count": 0,
+            "differences": [],
+        }
     return result
 
 
-async def verify(target: Path, source: AsyncIterator[bytes]) -> Mapping[str, Any]:
+async def verify(target: Path, source: AsyncIterator[bytes], *, marked: bool = False) -> Mapping[str, Any]:
     reader, writer = make_pipe()
-    async with working(DirectWorkers(), "verify", {"target": str(target)}, fds=[reader]) as worker:
+    arguments = {"target": str(target), "marked": marked, "contents": True}
+    async with working(DirectWorkers(), "verify", arguments, fds=[reader]) as worker:
         os.close(reader)
         pumping = asyncio.ensure_future(pump(source, out_fd=writer))
         try:
@@ -200,6 +206,27 @@ async def test_whiteouts_get_the_form_of_overlay(target: Path) -> None:
     assert not list(target.rglob(".wh.*"))
 
 
+async def test_whiteouts_can_stay_marker_files(target: Path) -> None:
+    await unpack(
+        target,
+        directory("d"), file("d/.wh.gone"), directory("o"), file("o/.wh..wh..opq"), file("o/new", b"n"),
+        file(".wh.again"), directory("again"), file(".wh..wh.aufs"), directory("own"), file("own/f"), file(".wh.own"),
+        file(".wh.file"), file("file", b"f"), file("first", b"1"), file(".wh.first"),
+        whiteouts="markers",
+    )  # fmt: skip
+    # A name and its marker in one directory would hide the name in its own layer.
+    assert tree(target) == {
+        "d": None, "d/.wh.gone": "", "o": None, "o/.wh..wh..opq": "", "o/new": "n",
+        "again": None, "again/.wh..wh..opq": "", "own": None, "own/.wh..wh..opq": "", "own/f": "",
+        "file": "f", "first": "1",
+    }  # fmt: skip
+
+
+async def test_a_file_in_a_directory_that_its_layer_removes_is_refused(target: Path) -> None:
+    with pytest.raises(JobInvalidError, match="lies in a directory that its layer removes"):
+        await unpack(target, file(".wh.gone"), file("gone/deep/file"), whiteouts="markers")
+
+
 async def test_whiteouts_can_remove_from_a_copy(target: Path) -> None:
     for name in ("keep/a", "keep/b", "gone/deep/c", "opaque/old/x", "opaque/both"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -315,4 +342,32 @@ async def test_the_check_sees_what_a_directory_hides(target: Path) -> None:
     found = await verify(target, source())
     assert sorted(found["differences"]) == [
         "/gone/file is missing", "/hides does not hide what lies below", "/shows hides what lies below",
+    ]  # fmt: skip
+
+
+async def test_the_check_sees_contents_and_attributes(target: Path) -> None:
+    capability = bytes.fromhex("0100000200040000000000000000000000000000")
+    members = (
+        file("same", b"s"), file("content", b"c" * 3_000_000), directory("d", xattrs={b"user.a": b"1"}),
+        file("more"), file("less", xattrs={b"security.capability": capability}), file("other", xattrs={b"user.a": b"1"}),
+    )  # fmt: skip
+    await unpack(target, *members)
+    status = (target / "content").stat()
+    with (target / "content").open("r+b") as changed:
+        changed.seek(2_000_000)
+        changed.write(b"C")
+    os.utime(target / "content", ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.removexattr(target / "d", "user.a")
+    os.setxattr(target / "more", "security.capability", capability)
+    os.removexattr(target / "less", "security.capability")
+    os.setxattr(target / "other", "user.a", b"2")
+
+    async def source() -> AsyncIterator[bytes]:
+        yield archive(*members)
+
+    found = await verify(target, source())
+    assert sorted(found["differences"]) == [
+        "/content has other content", "/d lacks the attribute user.a",
+        "/less lacks the attribute security.capability", "/more has the attribute security.capability",
+        "/other has another value of the attribute user.a",
     ]  # fmt: skip

@@ -16,11 +16,13 @@ class Tally:
     Attributes:
         repair: Mend what can be mended.
         quick: Do not read contents.
+        contents: Read every file of the layers as well, and not blobs alone.
         checked: How much was looked at, by kind.
     """
 
     repair: bool
     quick: bool
+    contents: bool = False
     checked: dict[str, int] = field(default_factory=dict)
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
 

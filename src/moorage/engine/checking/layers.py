@@ -33,7 +33,7 @@ class LayerCheck:
             source = self._source(layer, damaged)
             # Nobody may remove it meanwhile.
             with self.pins.hold([layer.chain_id]):
-                if not (problem := await self._problem(layer, source, quick=tally.quick)):
+                if not (problem := await self._problem(layer, source, tally)):
                     continue
 
                 async def mend(
@@ -73,15 +73,15 @@ class LayerCheck:
         digest = layer.blob.digest
         return self.blobs.path(digest) if digest not in damaged and self.blobs.contains(digest) else None
 
-    async def _problem(self, layer: ImageLayer, source: Path | None, *, quick: bool) -> str:
+    async def _problem(self, layer: ImageLayer, source: Path | None, tally: Tally) -> str:
         if not self.snapshots.contains(layer.chain_id):
             return "it is not unpacked"
         if not await asyncio.to_thread(self.snapshots.is_complete, layer.chain_id):
             return "its directory or its marker is missing"
-        if quick or source is None or not self.snapshots.stacked:
+        if tally.quick or source is None or not self.snapshots.stacked:
             return ""
         try:
-            found = await self.snapshots.compare(layer.chain_id, source)
+            found = await self.snapshots.compare(layer.chain_id, source, contents=tally.contents)
         except (MoorageError, OSError) as error:
             return f"it can't be compared with its blob: {error}"
         if not found.count:

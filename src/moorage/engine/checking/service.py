@@ -12,7 +12,7 @@ from moorage.engine.checking.content import ContentCheck
 from moorage.engine.checking.findings import Tally
 from moorage.engine.checking.layers import LayerCheck
 from moorage.engine.checking.orphans import OrphanCheck
-from moorage.errors import ConflictError
+from moorage.errors import ConflictError, InvalidParameterError
 from moorage.oci.digest import Digest
 
 
@@ -21,6 +21,13 @@ class CheckUnderWayError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("a check of the store is under way already")
+
+
+class ContradictoryCheckError(InvalidParameterError):
+    """A check can't leave contents out and compare them all."""
+
+    def __init__(self) -> None:
+        super().__init__("conflicting options: quick and contents")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +39,19 @@ class StoreCheck:
     orphans: OrphanCheck
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, *, repair: bool, quick: bool) -> AsyncIterator[CheckLine]:
+    async def run(self, *, repair: bool, quick: bool, contents: bool = False) -> AsyncIterator[CheckLine]:
         """Yield each finding as it is made, and the summary at the end.
 
         Raises:
             CheckUnderWayError: One is.
+            ContradictoryCheckError: It is to be both quick and thorough.
         """
+        if quick and contents:
+            raise ContradictoryCheckError
         if self._lock.locked():
             raise CheckUnderWayError
         async with self._lock:
-            tally = Tally(repair=repair, quick=quick)
+            tally = Tally(repair=repair, quick=quick, contents=contents)
             damaged: set[Digest] = set()
             for findings in (
                 self.content.check_blobs(tally, damaged),

@@ -26,7 +26,8 @@ class StoreHandlers:
 
     def run_check(self, call: Call[CheckQuery, NoBody]) -> JSONLines[CheckLine]:
         """Answer POST /system/check."""
-        return JSONLines(self.check.run(repair=call.query.repair, quick=call.query.quick))
+        query = call.query
+        return JSONLines(self.check.run(repair=query.repair, quick=query.quick, contents=query.contents))
 
     async def clean(self, call: Call[CleaningQuery, NoBody]) -> CleaningReport:
         """Answer POST /system/gc."""
