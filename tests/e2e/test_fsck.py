@@ -199,7 +199,7 @@ def test_layers_with_marker_files() -> None:
     with daemon() as marked:
         marked.start("--storage-driver", "fuse-overlayfs")
         marked.load_busybox()
-        marked.docker("run", "--name", "one", "busybox", "sh", "-c", "rm /bin/vi && rm -r /etc && mkdir /etc")
+        marked.docker("run", "--name", "one", "busybox", "sh", "-c", "rm /bin/vi && rm -r /root && mkdir /root")
         marked.docker("commit", "one", "two")
         assert findings(marked, "?contents=1") == []
         (marker,) = (marked.data_root / "snapshots-marked").glob("*/diff/bin/.wh.vi")

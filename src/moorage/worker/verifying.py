@@ -55,6 +55,8 @@ def verify(call: Call) -> Result:
     Returns:
         `count` of the files that differ; `differences`, a sentence about each of the first ones.
     """
+    # Loaded while there is still something to load it from.
+    _new_hash()
     enter_directory(call.path("target"))
     tree = _read(ArchiveInput(call.fds[0]), contents=call.arguments["contents"])
     # What the worker enters by can't be listed.

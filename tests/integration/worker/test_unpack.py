@@ -349,7 +349,8 @@ async def test_the_check_sees_contents_and_attributes(target: Path) -> None:
     capability = bytes.fromhex("0100000200040000000000000000000000000000")
     members = (
         file("same", b"s"), file("content", b"c" * 3_000_000), directory("d", xattrs={b"user.a": b"1"}),
-        file("more"), file("less", xattrs={b"security.capability": capability}), file("other", xattrs={b"user.a": b"1"}),
+        file("more"), file("less", xattrs={b"security.capability": capability}),
+        file("other", xattrs={b"user.a": b"1"}),
     )  # fmt: skip
     await unpack(target, *members)
     status = (target / "content").stat()
