@@ -72,6 +72,11 @@ def test_disk_usage(moord: Daemon) -> None:
     moord.docker("create", "--name", "one", IMAGE)
     old = read(moord, "/v1.51/system/df")
     assert old.keys() == {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"}
+    oldest = read(moord, "/v1.41/system/df")
+    assert oldest["BuilderSize"] == 0
+    assert oldest["Images"][0]["VirtualSize"] == oldest["Images"][0]["Size"]
+    assert "Health" not in oldest["Containers"][0]
+    assert read(moord, "/v1.41/images/json?shared-size=1")[0]["SharedSize"] == -1
     both = read(moord, "/v1.52/system/df")
     assert both["LayersSize"] == both["ImageUsage"]["TotalSize"] == old["LayersSize"]
     assert "Items" not in both["ImageUsage"]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -109,3 +110,31 @@ def forget(own: Daemon) -> None:
     own.docker("rmi", "-f", f"{HOST}/odd:2", check=False)
     own.docker("rmi", "-f", "odd:1", check=False)
     assert own.docker("images", "-q").split() == own.docker("images", "-q", IMAGE).split()
+
+
+def taken(directory: Path) -> int:
+    """Return the bytes that all below a directory takes on the disk."""
+    return sum(path.lstat().st_blocks * 512 for path in directory.rglob("*"))
+
+
+def test_a_sparse_file_takes_no_more_than_its_data_wherever_it_goes(own: Daemon, tmp_path: Path) -> None:
+    size, data = 1 << 29, 1 << 20
+    script = f"truncate -s {size} /sparse && dd if=/dev/urandom of=/sparse bs={data} count=1 seek=200 conv=notrunc"
+    own.docker("run", "--name", "maker", IMAGE, "sh", "-ec", script)
+    before = taken(own.data_root)
+    own.docker("commit", "maker", "sparse:1", timeout=100)
+    look = ("sh", "-ec", "stat -c '%s %b' /sparse; sha256sum < /sparse | cut -c1-8")
+    made = own.docker("run", "--rm", "sparse:1", *look, timeout=100).split()
+    assert int(made[0]) == size
+    assert int(made[1]) * 512 < 8 * data
+    with subprocess.Popen(
+        ["docker", "-H", f"unix://{own.socket}", "export", "maker"], stdout=subprocess.PIPE
+    ) as exporting:  # fmt: skip
+        assert exporting.stdout is not None
+        subprocess.run(
+            ["docker", "-H", f"unix://{own.socket}", "import", "-", "sparse:2"],
+            stdin=exporting.stdout, check=True, capture_output=True, timeout=100,
+        )  # fmt: skip
+    assert own.docker("run", "--rm", "sparse:2", *look, timeout=100).split() == made
+    # Two layers and two blobs, and what else there is to them.
+    assert taken(own.data_root) - before < 40 * data

@@ -174,8 +174,8 @@ class ImageSummary(Model):
 
     id: str
     parent_id: str = always(default="")
-    repo_tags: list[str] = always(default=[])
-    repo_digests: list[str] = always(default=[])
+    repo_tags: list[str] | None = always(default=[])
+    repo_digests: list[str] | None = always(default=[])
     created: int = always(default=0)
     size: int = always(default=0)
     shared_size: int = always(default=-1)

@@ -249,13 +249,18 @@ class DiskUsageQuery(Query):
 
 
 class LegacyDiskUsage(Model):
-    """Disk usage by kind, in the shape before API 1.52; a kind that was not asked for is left out."""
+    """Disk usage by kind, in the shape before API 1.52; a kind that was not asked for is left out.
+
+    Attributes:
+        builder_size: Bytes of the build cache, before API 1.42 only.
+    """
 
     layers_size: int = 0
     images: list[ImageSummary] | None = None
     containers: list[ContainerSummary] | None = None
     volumes: list[Volume] | None = None
     build_cache: list[BuildCacheRecord] | None = None
+    builder_size: int | None = None
 
 
 class ObjectUsage(Model, Generic[T]):

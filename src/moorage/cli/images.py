@@ -80,8 +80,8 @@ def _check_tree(flags: dict[str, bool]) -> None:
 
 def _names(image: ImageSummary, *, digests: bool) -> list[tuple[str, str, str]]:
     """Return repository, tag and digest for each line that the image takes."""
-    by_repository = dict(text.split("@", 1) for text in image.repo_digests)
-    tags = [split_tag(text) for text in image.repo_tags if text != "<none>:<none>"]
+    by_repository = dict(text.split("@", 1) for text in image.repo_digests or ())
+    tags = [split_tag(text) for text in image.repo_tags or () if text != "<none>:<none>"]
     lines = [(name, tag, by_repository.get(name, _NONE)) for name, tag in tags]
     named = {name for name, _ in tags}
     untagged = [(name, _NONE, digest) for name, digest in by_repository.items() if name not in named]

@@ -27,10 +27,10 @@ from moorage.oci.reference import Reference, check_digest, is_digest, parse_refe
 from moorage.registry.credentials import decode_credentials
 from moorage.server.calls import Call
 from moorage.server.closing import closing
+from moorage.server.handlers.former_images import summary_for
 from moorage.server.router import Router
 
-_WITHOUT_NONE_NAMES: Final = Version(1, 43)
-_WITHOUT_VIRTUAL_SIZE: Final = Version(1, 44)
+_SHARED_SIZES: Final = Version(1, 42)
 _WITHOUT_OLD_FILTER: Final = Version(1, 41)
 _LISTS_MANIFESTS: Final = Version(1, 47)
 _COUNTS_CONTAINERS: Final = Version(1, 51)
@@ -83,11 +83,11 @@ class ImageHandlers:
         found = self.services.lister.list_images(
             filters,
             all=query.all,
-            shared_size=query.shared_size,
+            shared_size=query.shared_size and call.version >= _SHARED_SIZES,
             containers=call.version >= _COUNTS_CONTAINERS,
             manifests=query.manifests and call.version >= _LISTS_MANIFESTS,
         )
-        return [_summary(one, version=call.version) for one in found]
+        return [summary_for(one, version=call.version) for one in found]
 
     def create(self, call: Call[images.ImageCreateQuery, StreamBody]) -> JSONLines[ProgressMessage]:
         """Answer POST /images/create: a pull, or an import."""
@@ -240,14 +240,6 @@ async def _body(
 ) -> AsyncIterator[bytes]:
     async for chunk in call.stream:
         yield chunk
-
-
-def _summary(summary: images.ImageSummary, *, version: Version) -> images.ImageSummary:
-    if version < _WITHOUT_NONE_NAMES and not summary.repo_tags and not summary.repo_digests:
-        summary = msgspec.structs.replace(summary, repo_tags=["<none>:<none>"], repo_digests=["<none>@<none>"])
-    if version < _WITHOUT_VIRTUAL_SIZE:
-        summary = msgspec.structs.replace(summary, virtual_size=summary.size)
-    return summary
 
 
 def _platforms(texts: list[str]) -> list[Platform]:

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Final
 
+import msgspec
+
 from moorage.api import endpoints
 from moorage.api.endpoint import NoBody
 from moorage.api.events import EventMessage, EventsQuery
@@ -13,6 +15,7 @@ from moorage.api.system import (
     AuthResponse,
     DiskUsage,
     DiskUsageQuery,
+    LegacyDiskUsage,
     SystemInfo,
     SystemVersion,
 )
@@ -22,6 +25,7 @@ from moorage.engine.event_stream import EventStreamer
 from moorage.engine.registry_login import RegistryLogin
 from moorage.engine.system import SystemService, info_of
 from moorage.server.calls import Call
+from moorage.server.handlers.former_images import summary_for
 from moorage.server.negotiation import choose_type
 from moorage.server.responses import TEXT_TYPE, Response, json_response
 from moorage.server.router import Router
@@ -83,7 +87,7 @@ class SystemHandlers:
         """Answer GET /system/df."""
         kinds = call.query.type if call.version >= _CHOSEN_KINDS else ()
         if call.version < _USAGE_BY_KIND:
-            return json_response(await self.disk.legacy_usage(kinds))
+            return json_response(_former_usage(await self.disk.legacy_usage(kinds), version=call.version))
         return await self.disk.usage(kinds, verbose=call.query.verbose, legacy=not call.query.verbose)
 
     async def check(self, call: Call[NoQuery, AuthRequest]) -> AuthResponse:
@@ -99,3 +103,12 @@ def ping(_: Call[NoQuery, NoBody]) -> Response:
 def ping_head(_: Call[NoQuery, NoBody]) -> Response:
     """Answer HEAD /_ping, whose length is 0 and not that of GET's answer."""
     return _PONG_HEAD
+
+
+def _former_usage(usage: LegacyDiskUsage, *, version: Version) -> LegacyDiskUsage:
+    images = None if usage.images is None else [summary_for(image, version=version) for image in usage.images]
+    containers = usage.containers
+    if containers is not None:
+        containers = [msgspec.structs.replace(container, health=None) for container in containers]
+    builder_size = 0 if version < _CHOSEN_KINDS else None
+    return msgspec.structs.replace(usage, images=images, containers=containers, builder_size=builder_size)
