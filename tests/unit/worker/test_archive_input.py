@@ -95,5 +95,4 @@ def test_long_runs_of_zeros_become_holes(
         (tmp_path / "archive").write_bytes(packed)
         fd = os.open(tmp_path / "archive", os.O_RDONLY)
     assert copied(fd, tmp_path) == {b"sparse": data}
-    os.close(fd)
     assert (tmp_path / "sparse").stat().st_blocks * 512 <= most
