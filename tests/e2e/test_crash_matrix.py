@@ -514,17 +514,19 @@ def test_random_crashes(crashing: Daemon, rules: str, request: pytest.FixtureReq
     for worker in workers:
         worker.start()
     rounds = 12 if request.config.getoption("--exhaustive") else 4
-    for number in range(rounds):
-        over.wait(1.0 + 0.37 * (number % 4))
-        for pid in (attendants, launchers)[number % 2](crashing):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        over.wait(0.5)
-        crashing.kill()
-        start(crashing)
-    over.set()
-    for worker in workers:
-        worker.join()
+    try:
+        for number in range(rounds):
+            over.wait(1.0 + 0.37 * (number % 4))
+            for pid in (attendants, launchers)[number % 2](crashing):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            over.wait(0.5)
+            crashing.kill()
+            start(crashing)
+    finally:
+        over.set()
+        for worker in workers:
+            worker.join()
     assert failures == []
     for container in crashing.docker("ps", "-aq").split():
         crashing.docker("start", container, check=False)
