@@ -42,11 +42,11 @@ class Leftovers:
     async def clear(self, record: ContainerRecord) -> None:
         """Kill what is left of a container that has no shim; its lock is held by the caller.
 
-        What does not die at once is waited for by a job.
+        What does not die at once is waited for by a job. It looks again in any case: a shim's
+        connection ends a moment before the process that was making cgroups for it does.
         """
-        if await self.groups.cleared_within(record, seconds=_SOON):
-            return
-        _log.warning("processes of container %s are stuck in the kernel; waiting for them", record.short_id)
+        if not await self.groups.cleared_within(record, seconds=_SOON):
+            _log.warning("processes of container %s are stuck in the kernel; waiting for them", record.short_id)
         with contextlib.suppress(OSError):
             self.notes.mkdir(mode=0o700, exist_ok=True)
             (self.notes / record.id).write_text(self.groups.path(record), encoding="utf-8")
@@ -63,6 +63,7 @@ class Leftovers:
 
     async def _wait_cleared(self, container_id: str, cgroup: str) -> None:
         pause = _FIRST_PAUSE
+        await asyncio.sleep(pause)
         while not await self._try(container_id, cgroup):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
