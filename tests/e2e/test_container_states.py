@@ -211,7 +211,7 @@ WRONG: dict[tuple[str, str], tuple[int, str]] = {
         409, 'cannot remove container "cold": container is paused and must be unpaused first',
     ),
     ("POST", "/containers/cold/start"): (409, "cannot start a paused container, try unpause instead"),
-    ("POST", "/containers/cold/pause"): (409, "container ID is already paused"),
+    ("POST", "/containers/cold/pause"): (409, "Container ID is already paused"),
     ("POST", "/containers/busy/start"): (304, ""),
     ("POST", "/containers/idle/stop"): (304, ""),
     ("POST", "/v1.29/containers/idle/wait?condition=soon"): (200, ""),

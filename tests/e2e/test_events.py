@@ -115,3 +115,17 @@ def test_the_next_daemon_remembers(own: Daemon) -> None:
     names = [one["Actor"]["Attributes"]["name"] for one in told(own, "event=create", "type=container")]
     assert names == ["early", "late"]
     own.docker("rm", "early", "late")
+
+
+def test_a_commit_makes_an_image_and_names_it(moord: Daemon) -> None:
+    moord.docker("create", "--name", "base", "-l", "k=v", IMAGE)
+    start = f"{time.time():.6f}"
+    moord.docker("commit", "base", "made:1")
+    moord.docker("rmi", "made:1")
+    events = told(moord, since=start)
+    assert named(events) == ["image create", "image tag", "container commit", "image untag", "image delete"]
+    made, tag, *_, deleted = events
+    assert made["Actor"]["Attributes"] == {"name": made["Actor"]["ID"], "k": "v"}
+    assert tag["Actor"]["Attributes"]["name"] == "made:1"
+    # Nothing is left to read labels from.
+    assert deleted["Actor"]["Attributes"] == {"name": made["Actor"]["ID"]}

@@ -55,6 +55,7 @@ def both(daemon: Daemon, *words: str) -> tuple[tuple[str, str, int], tuple[str, 
         "run --rm busybox /etc",
         "run --memory abc busybox",
         "rmi -f nosuch",
+        "rm -f nosuch",
         "system df -v",
         "system df -v --format {{.Images|len}},{{.Containers|len}},{{.BuildCache|len}}",
         "import ftp://nowhere/x",
@@ -257,3 +258,23 @@ def test_images_as_a_tree(moord: Daemon) -> None:
     assert branch[1].startswith("linux/")
     moord.docker("rm", "user")
     moord.docker("rmi", "busybox:other")
+
+
+def test_one_label_is_a_column(moord: Daemon) -> None:
+    moord.docker("create", "--name", "labelled", "--label", "com.example.my-key=7", "busybox")
+    moord.docker("network", "create", "--label", "com.example.my-key=8", "labelled")
+    moord.docker("volume", "create", "--label", "com.example.my-key=9", "labelled")
+    try:
+        for listing in (("ps", "-a"), ("network", "ls"), ("volume", "ls")):
+            for form in ('{{.Label "com.example.my-key"}}', 'table {{.Label "com.example.my-key"}}\t{{.Label "none"}}'):
+                genuine, mine = both(moord, *listing, "--format", form)
+                assert mine == genuine
+    finally:
+        moord.docker("network", "rm", "labelled")
+        moord.docker("volume", "rm", "labelled")
+
+
+def test_the_id_is_told_although_the_start_fails(moord: Daemon) -> None:
+    genuine, mine = both(moord, "run", "-d", "busybox", "nosuch")
+    assert (len(mine[0]), mine[1:]) == (len(genuine[0]), genuine[1:])
+    assert sorted(moord.docker("ps", "-aq", "--no-trunc").split()) == sorted([genuine[0], mine[0]])

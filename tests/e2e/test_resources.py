@@ -153,7 +153,7 @@ def test_pausing(moord: Daemon) -> None:
     moord.docker("pause", "cold")
     assert value(moord, "cold", "freezer.state") == "FROZEN"
     container_id = moord.inspect("cold", ".Id")
-    assert f"container {container_id} is already paused" in moord.run("pause", "cold").stderr
+    assert f"Container {container_id} is already paused" in moord.run("pause", "cold").stderr
     assert "container is paused and must be unpaused first" in moord.run("rm", "cold").stderr
     assert json.loads(moord.api("GET", "/containers/cold/stats?stream=0"))["pids_stats"]["current"] == 1
     moord.docker("update", "--pids-limit", "5", "cold")

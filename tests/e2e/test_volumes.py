@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, daemon
 from tests.support.slowness import stretched
 
 pytestmark = pytest.mark.needs("root", "overlay", "cgroup", "network", "busybox", "docker-cli")
@@ -75,3 +75,21 @@ def test_short_syntax_is_refused_in_docker_s_words(moord: Daemon) -> None:
     assert "Error response from daemon: invalid mode: zz\n" in wrong_mode.stderr
     wrong_name = moord.run("run", "--rm", "-v", "x y:/x", "busybox", "true")
     assert 'Error response from daemon: create x y: "x y" includes invalid characters' in wrong_name.stderr
+
+
+def test_a_bind_around_the_data_root_follows_the_host(tmp_path: Path) -> None:
+    """Monitoring agents bind / and look at what is mounted later, as they can with Docker."""
+    with daemon() as made:
+        made.in_network("mount", "--make-rshared", "/")
+        made.start()
+        made.load_busybox()
+        made.docker("run", "-d", "--name", "agent", "-v", "/:/host", "busybox", "sleep", "1000")
+        made.in_network("mount", "-t", "tmpfs", "later", str(tmp_path))
+        made.in_network("touch", str(tmp_path / "seen"))
+        assert made.docker("exec", "agent", "ls", f"/host{tmp_path}") == "seen"
+        assert made.inspect("agent", "(index .Mounts 0).Propagation") == "rslave"
+        made.in_network("umount", str(tmp_path))
+
+
+def test_a_bind_around_the_data_root_works_where_nothing_propagates(moord: Daemon) -> None:
+    assert moord.docker("run", "--rm", "-v", "/:/host", "busybox", "ls", "/host/dev/null") == "/host/dev/null"

@@ -118,7 +118,7 @@ def rm(session: Session, /, containers: tuple[str, ...], *, force: bool, link: b
         session.perform(call(endpoints.CONTAINER_DELETE, path={"id": name.strip("/")}, query=query))
         return name
 
-    session.for_each(containers, one)
+    session.for_each(containers, one, missing_ok=force)
 
 
 @click.command(cls=Command, usage="CONTAINER NEW_NAME", minimum=2, maximum=2)

@@ -1,23 +1,37 @@
 """``--format``: a table, JSON, or a template over rows."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from moorage.cli.tables import tabbed
 from moorage.templates.functions import to_json
 from moorage.templates.rendering import Template
 
-Row = Mapping[str, str]
+Row = Mapping[str, str | Callable[[str], str]]
+"""Values by field name; what is a function is a method of templates."""
 
 _TABLE: Final = "table"
+
+
+def label_fields(labels: Mapping[str, str] | None) -> Row:
+    """Return the fields by which templates reach labels: all of them, and one by its key."""
+    found = labels or {}
+    return {
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(found.items())),
+        "Label": lambda key: found.get(key, ""),
+    }
+
+
+def _label_heading(key: str) -> str:
+    return key.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: str, default: Sequence[str]) -> None:
     """Print rows as ``--format`` says.
 
     Args:
-        rows: Values by field name, as a template calls them.
+        rows: What to print, a line each.
         columns: Headings by field name.
         format_text: Empty or ``table`` for the default columns, ``table TEMPLATE`` for
             others, ``json`` for an object a line, else a template a line.
@@ -32,7 +46,7 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
         sys.stdout.writelines(_row_json(row) + "\n" for row in rows)
     elif format_text.startswith(_TABLE + " "):
         template = Template(format_text.removeprefix(_TABLE).strip())
-        heading = template.render(dict(columns))
+        heading = template.render({**columns, "Label": _label_heading})
         sys.stdout.write(tabbed([heading, *(template.render(row) for row in rows)]))
     else:
         template = Template(format_text)
@@ -42,5 +56,5 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
 def _row_json(row: Row) -> str:
     # Go escapes what means something in HTML. These occur in strings only, so replacing
     # them in the whole text is right.
-    text = to_json(dict(sorted(row.items())))
+    text = to_json({name: value for name, value in sorted(row.items()) if isinstance(value, str)})
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -167,7 +167,7 @@ def history(session: Session, /, image: str, *, format_text: str, platform: str,
     human, no_trunc, quiet = flags["human"], flags["no_trunc"], flags["quiet"]
     query = ImageHistoryQuery(platform=platform_parameter(platform))
     steps = session.perform(call(endpoints.IMAGE_HISTORY, path={"name": image}, query=query))
-    rows: list[Row] = []
+    rows: list[dict[str, str]] = []
     for step in steps:
         created = datetime.fromtimestamp(step.created).astimezone().isoformat().replace("+00:00", "Z")
         command = step.created_by.replace("\t", " ")

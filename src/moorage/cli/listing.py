@@ -10,7 +10,7 @@ from moorage.api import endpoints
 from moorage.api.containers import ContainerListQuery, ContainerSummary, PortSummary
 from moorage.api.durations import human_duration
 from moorage.cli.filters import parse_filters
-from moorage.cli.formatting import Row, print_rows
+from moorage.cli.formatting import Row, label_fields, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
@@ -87,7 +87,7 @@ def container_row(container: ContainerSummary, *, full: bool) -> Row:
         "Status": container.status,
         "Size": _size(container),
         "Names": ",".join(names),
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted((container.labels or {}).items())),
+        **label_fields(container.labels),
         "Mounts": ",".join(mounts if full else [shortened(mount, 15) for mount in mounts]),
         "LocalVolumes": str(len(volumes)),
         "Networks": ",".join(sorted(networks or {})),

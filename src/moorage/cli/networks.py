@@ -20,7 +20,7 @@ from moorage.api.networks import (
 from moorage.api.timestamps import read_time
 from moorage.cli.environment import pairs
 from moorage.cli.filters import parse_filters
-from moorage.cli.formatting import Row, print_rows
+from moorage.cli.formatting import Row, label_fields, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
@@ -79,7 +79,7 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
             "IPv4": str(network.enable_ipv4).lower(),
             "IPv6": str(network.enable_ipv6).lower(),
             "Internal": str(network.internal).lower(),
-            "Labels": ",".join(f"{key}={value}" for key, value in sorted((network.labels or {}).items())),
+            **label_fields(network.labels),
             "CreatedAt": _local(network.created),
         }
         for network in found

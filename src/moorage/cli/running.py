@@ -166,8 +166,9 @@ def _pull(session: Session, image: str, flags: dict[str, Any]) -> None:
 
 
 def _start_detached(session: Session, identity: str) -> int:
-    session.perform(call(endpoints.CONTAINER_START, path={"id": identity}))
+    # Whatever comes of the start, the container is there, and scripts learn its ID to remove it.
     click.echo(identity)
+    session.perform(call(endpoints.CONTAINER_START, path={"id": identity}))
     return 0
 
 

@@ -9,7 +9,7 @@ from moorage.api import endpoints
 from moorage.api.volumes import VolumeCreateRequest, VolumeDeleteQuery, VolumeListQuery
 from moorage.cli.environment import pairs
 from moorage.cli.filters import parse_filters
-from moorage.cli.formatting import Row, print_rows
+from moorage.cli.formatting import Row, label_fields, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
@@ -121,7 +121,7 @@ def ls(
             "Name": volume.name,
             "Scope": volume.scope,
             "Mountpoint": volume.mountpoint,
-            "Labels": ",".join(f"{key}={value}" for key, value in sorted((volume.labels or {}).items())),
+            **label_fields(volume.labels),
             # Of volumes on this machine alone, a listing knows no more.
             **dict.fromkeys(("Availability", "Group", "Links", "Size", "Status"), "N/A"),
         }

@@ -111,7 +111,9 @@ class Wiring:
     @cached_property
     def mounts(self) -> MountPreparer:
         """Makes what mounts need."""
-        return MountPreparer(self.base.volumes, self.base.files, self.memory_volumes)
+        return MountPreparer(
+            self.base.volumes, self.base.files, self.memory_volumes, data_root=str(self.base.config.data_root)
+        )
 
     @cached_property
     def memory_volumes(self) -> MemoryVolumes:

@@ -64,6 +64,7 @@ class ImageCommitter:
         names = [commit.name.with_default_tag()] if commit.name else []
         async with self.collector.cleaning():
             image = await self._store(commit, changes=changes, names=names)
+        publish_image_event(self.events, "create", image=image, actor_id=image.id, name=image.id)
         for name in names:
             publish_image_event(self.events, "tag", image=image, actor_id=image.id, name=name.familiar)
         return image

@@ -155,7 +155,7 @@ class ImageRemover:
             raise
         await self._untag(image, self.catalog.references(image.id), removal=removal)
         await self.catalog.remove(image.id)
-        publish_image_event(self.events, "delete", image=image, actor_id=image.id, name=image.id)
+        publish_image_event(self.events, "delete", image=None, actor_id=image.id, name=image.id)
         removal.done.append(ImageDeleteItem(deleted=image.id))
         parent = self.catalog.get(image.parent) if image.parent and removal.prune_parents else None
         if parent is not None and not self.catalog.references(parent.id):

@@ -1,5 +1,7 @@
 """What can go wrong with networks, in Docker's words: clients match them."""
 
+from collections.abc import Mapping
+
 from moorage.errors import (
     ForbiddenError,
     InvalidParameterError,
@@ -41,8 +43,9 @@ class PredefinedNetworkRemovalError(ForbiddenError):
 class ActiveEndpointsError(ForbiddenError):
     """Running containers are attached to the network."""
 
-    def __init__(self, name: str, endpoints: list[str]) -> None:
-        listed = ", ".join(endpoints)
+    def __init__(self, name: str, endpoints: Mapping[str, str]) -> None:
+        """Take the endpoints' IDs by their containers' names."""
+        listed = ", ".join(f'name:"{container}" id:"{endpoint[:12]}"' for container, endpoint in endpoints.items())
         super().__init__(f"error while removing network: network {name} has active endpoints ({listed})")
 
 

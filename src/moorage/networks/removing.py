@@ -53,7 +53,7 @@ class NetworkRemover:
         network = self.registry.find(reference)
         if not network.user_defined:
             raise PredefinedNetworkRemovalError(network.name)
-        if users := [sandbox.container_name for sandbox, _ in self.sandboxes.on_network(network.id)]:
+        if users := {sandbox.container_name: one.id for sandbox, one in self.sandboxes.on_network(network.id)}:
             raise ActiveEndpointsError(network.name, users)
         async with self.registry.removal(network):
             self.firewall.remove_network(network.bridge)

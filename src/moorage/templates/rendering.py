@@ -38,7 +38,7 @@ class Template:
         self._nodes = parse(text)
 
     def render(self, value: Any) -> str:
-        """Return the template's text for a value of dicts, lists, strings and numbers.
+        """Return the template's text for a value of dicts, lists, strings, numbers, and functions as methods.
 
         Raises:
             TemplateError: It asks for a field that is not there, or calls badly.
@@ -113,20 +113,24 @@ def _evaluate(pipeline: Pipeline, scope: _Scope) -> Any:
 
 def _call(command: tuple[Operand, ...], piped: Any, scope: _Scope) -> Any:
     head, *operands = command
-    if not isinstance(head, Function):
-        if operands or piped is not _MISSING:
-            raise TemplateError("can't give argument to non-function")
-        return _operand(head, scope)
     arguments = [_operand(operand, scope) for operand in operands]
     if piped is not _MISSING:
         arguments.append(piped)
-    function = FUNCTIONS.get(head.name)
-    if function is None:
-        raise TemplateError(f'template parsing error: template: :1: function "{head.name}" not defined')
+    if isinstance(head, Function):
+        name, function = head.name, FUNCTIONS.get(head.name)
+        if function is None:
+            raise TemplateError(f'template parsing error: template: :1: function "{head.name}" not defined')
+    else:
+        value = _operand(head, scope)
+        if not callable(value):
+            if arguments:
+                raise TemplateError("can't give argument to non-function")
+            return value
+        name, function = "method", value
     try:
         return function(*arguments)
     except (TypeError, AttributeError, ValueError) as error:
-        raise TemplateError(f"error calling {head.name}: {error}") from None
+        raise TemplateError(f"error calling {name}: {error}") from None
 
 
 def _operand(operand: Operand, scope: _Scope) -> Any:

@@ -76,7 +76,7 @@ def test_a_network_in_use_or_predefined_cannot_be_removed(tmp_path: Path) -> Non
     def body(host: Playground) -> None:
         create(host, "front")
         host.run("web", attachments=(Attachment(network="front"),))
-        with pytest.raises(ActiveEndpointsError, match=r"network front has active endpoints \(web\)"):
+        with pytest.raises(ActiveEndpointsError, match=r"network front has active endpoints \(name:\"web\" id:"):
             asyncio.run(host.networks.remover.remove("front"))
         with pytest.raises(PredefinedNetworkRemovalError):
             asyncio.run(host.networks.remover.remove("bridge"))

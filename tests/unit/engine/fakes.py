@@ -368,7 +368,7 @@ class FakeEngine:
         self.volumes = FakeVolumes(self.root, self.registry)
         self.restarts = RestartSupervisor(self.jobs)
         memory_volumes = MemoryVolumes(registry=self.registry, volumes=self.volumes)
-        self.mounts = MountPreparer(self.volumes, FakeFiles(), memory_volumes)
+        self.mounts = MountPreparer(self.volumes, FakeFiles(), memory_volumes, data_root="/var/lib/moorage")
         self.exits = ContainerExits(
             registry=self.registry, locks=self.locks, tasks=self.tasks, networks=self.networks, paths=self.paths,
             events=self.bus, watch=self.watch, jobs=self.jobs, restarts=self.restarts, hooks=lambda: self.hooks,

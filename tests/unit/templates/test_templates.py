@@ -17,6 +17,7 @@ VALUE: dict[str, Any] = {
     "List": ["x", "y"],
     "Ports": {"80/tcp": [{"HostPort": "8080"}]},
     "None": None,
+    "Twice": lambda text: text * 2,
 }
 
 
@@ -42,6 +43,7 @@ VALUE: dict[str, Any] = {
         ("a {{- .Name -}} b", "awebb"),
         ("{{/* nothing */}}x", "x"),
         ("{{.None}}", "<no value>"),
+        ("{{.Twice `x`}} {{`y` | .Twice}}", "xx yy"),
         ("{{and .State.Running (not false)}}", "true"),
         (r'{{.Name}}{{"\n"}}{{join .List "\t"}}', "web\nx\ty"),
         (r'{{"\"\\\u00e9\x41"}}{{`\n`}}', r'"\éA\n'),
@@ -61,6 +63,7 @@ def test_rendering(template: str, text: str) -> None:
         "{{", "{{.Name", "{{if .Name}}", "{{end}}", "{{(.Name}}", "{{.Nope}}", "{{nope .Name}}",
         "{{and}}", "{{or}}", "{{if .Name}}a{{else nope}}b{{end}}", "{{$x = 1}}",
         r'{{"\x"}}', r'{{"\d"}}', r'{{"\ud800"}}', r'{{"\A"}}', '{{"a\nb"}}',
+        "{{.Name `x`}}", "{{.Twice}}",
     ],
 )  # fmt: skip
 def test_templates_that_fail(template: str) -> None:

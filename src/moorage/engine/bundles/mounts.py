@@ -74,7 +74,7 @@ class PlannedMount:
 
 
 def plan_mounts(
-    config: ContainerConfig, host_config: HostConfig, *, inherited: Iterable[PlannedMount] = ()
+    config: ContainerConfig, host_config: HostConfig, *, inherited: Iterable[PlannedMount] = (), data_root: str = ""
 ) -> tuple[PlannedMount, ...]:
     """Return the mounts of a new container, shallow destinations first.
 
@@ -83,12 +83,13 @@ def plan_mounts(
             something else is mounted there.
         host_config: What the user asked for.
         inherited: Mounts of the containers of ``VolumesFrom``, modes already applied.
+        data_root: Of the daemon; a bind that has to do with it is a slave unless told otherwise.
 
     Raises:
         InvalidMountError: In Docker's words.
     """
     explicit: dict[str, PlannedMount] = {}
-    for planned in _explicit_mounts(host_config):
+    for planned in _explicit_mounts(host_config, data_root=data_root):
         if planned.destination in explicit:
             raise InvalidMountError(f"Duplicate mount point: {planned.destination}")
         explicit[planned.destination] = planned
@@ -106,11 +107,11 @@ def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
     return dataclasses.replace(planned, mode="", writable=writable, copy_up=False)
 
 
-def _explicit_mounts(host_config: HostConfig) -> Iterable[PlannedMount]:
+def _explicit_mounts(host_config: HostConfig, *, data_root: str) -> Iterable[PlannedMount]:
     for text in host_config.binds or ():
-        yield _from_bind(text, volume_driver=host_config.volume_driver or "")
+        yield _from_bind(text, volume_driver=host_config.volume_driver or "", data_root=data_root)
     for mount in host_config.mounts or ():
-        yield plan_mount(mount)
+        yield plan_mount(mount, data_root=data_root)
     for destination, options in (host_config.tmpfs or {}).items():
         yield PlannedMount(
             kind=MountKind.TMPFS,
@@ -120,7 +121,17 @@ def _explicit_mounts(host_config: HostConfig) -> Iterable[PlannedMount]:
         )
 
 
-def _from_bind(text: str, *, volume_driver: str) -> PlannedMount:
+def holds_data_root(source: str, data_root: str) -> bool:
+    """Tell whether a host path is around or in the daemon's data root, by its letters, as Docker does."""
+    return bool(data_root) and (source.startswith(data_root) or data_root.startswith(source))
+
+
+def _default_propagation(source: str, data_root: str) -> str:
+    # Docker's binds of / and the like show what the host mounts later, and monitoring relies on that.
+    return "rslave" if holds_data_root(source, data_root) else _DEFAULT_PROPAGATION
+
+
+def _from_bind(text: str, *, volume_driver: str, data_root: str) -> PlannedMount:
     parsed = parse_bind(text)
     if parsed.is_host_path:
         return PlannedMount(
@@ -129,7 +140,7 @@ def _from_bind(text: str, *, volume_driver: str) -> PlannedMount:
             destination=parsed.destination,
             mode=parsed.mode.text,
             writable=parsed.mode.writable,
-            propagation=parsed.mode.propagation or _DEFAULT_PROPAGATION,
+            propagation=parsed.mode.propagation or _default_propagation(parsed.source, data_root),
             create_source=True,
         )
     return PlannedMount(
@@ -149,26 +160,29 @@ def _anonymous_volume(destination: str) -> PlannedMount:
     return PlannedMount(kind=MountKind.VOLUME, destination=destination, driver="local", anonymous=True)
 
 
-def plan_mount(mount: Mount) -> PlannedMount:
+def plan_mount(mount: Mount, *, data_root: str = "") -> PlannedMount:
     """Return one ``--mount`` (an entry of ``HostConfig.Mounts``) as a planned mount.
+
+    Args:
+        data_root: As for `plan_mounts`.
 
     Raises:
         InvalidMountError: In Docker's words.
     """
     try:
         _check_option_blocks(mount)
-        planned = _by_type(mount)
+        planned = _by_type(mount, data_root)
     except InvalidMountError as error:
         raise InvalidMountError(f'invalid mount config for type "{mount.type}": {error}') from None
     check_volume_name(planned.name)
     return planned
 
 
-def _by_type(mount: Mount) -> PlannedMount:
+def _by_type(mount: Mount, data_root: str) -> PlannedMount:
     destination = check_target(mount.target)
     match mount.type:
         case "bind":
-            return _from_bind_mount(mount, destination)
+            return _from_bind_mount(mount, destination, data_root)
         case "volume":
             return _from_volume_mount(mount, destination)
         case "tmpfs":
@@ -190,13 +204,13 @@ def _check_option_blocks(mount: Mount) -> None:
             raise InvalidMountError(f"field {name} must not be specified")
 
 
-def _from_bind_mount(mount: Mount, destination: str) -> PlannedMount:
+def _from_bind_mount(mount: Mount, destination: str, data_root: str) -> PlannedMount:
     if not mount.source:
         raise InvalidMountError("field Source must not be empty")
     if not mount.source.startswith("/"):
         raise InvalidMountError(f"invalid mount path: '{mount.source}' mount path must be absolute")
     options = mount.bind_options
-    propagation = (options.propagation if options else None) or _DEFAULT_PROPAGATION
+    propagation = (options.propagation if options else None) or _default_propagation(mount.source, data_root)
     if propagation not in PROPAGATIONS:
         raise InvalidMountError(f"invalid propagation mode: {propagation}")
     if options and options.read_only_non_recursive and options.read_only_force_recursive:

@@ -194,7 +194,7 @@ class ContainerCreator:
 
     def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
         inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
-        return plan_mounts(config, host_config, inherited=inherited)
+        return plan_mounts(config, host_config, inherited=inherited, data_root=self.mounts.data_root)
 
     async def _make(self, record: ContainerRecord, name: str) -> None:
         chains = map(ChainID, record.definition.chain_ids)

@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from moorage.engine.bundles.bind_syntax import parse_volumes_from
-from moorage.engine.bundles.mounts import MountKind, PlannedMount, spec_mounts, with_volumes_from_mode
+from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_volumes_from
+from moorage.engine.bundles.mounts import (
+    MountKind,
+    PlannedMount,
+    holds_data_root,
+    spec_mounts,
+    with_volumes_from_mode,
+)
 from moorage.engine.bundles.propagation import TRAVELLING, check_propagation
 from moorage.engine.containers.errors import RequestFailedError
 from moorage.engine.containers.memory_volumes import MemoryVolumes
@@ -53,6 +59,7 @@ class MountPreparer:
     volumes: Volumes
     files: FileJobs
     memory: MemoryVolumes
+    data_root: str
 
     async def prepare(self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs) -> tuple[PlannedMount, ...]:
         """Create the volumes of a new container, fill the empty ones, and return the mounts with their sources.
@@ -97,10 +104,23 @@ class MountPreparer:
         """
         entries: list[dict[str, Any]] = []
         for mount in mounts:
-            if mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
-                check_propagation(mount.source, mount.propagation, mountinfo=_MOUNTINFO.read_text())
-            entries += self._spec_volume(mount, mapping) if mount.kind is MountKind.VOLUME else spec_mounts([mount])
+            if mount.kind is MountKind.VOLUME:
+                entries += self._spec_volume(mount, mapping)
+            elif mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
+                entries += spec_mounts([self._with_possible_propagation(mount)])
+            else:
+                entries += spec_mounts([mount])
         return entries
+
+    def _with_possible_propagation(self, mount: PlannedMount) -> PlannedMount:
+        try:
+            check_propagation(mount.source, mount.propagation, mountinfo=_MOUNTINFO.read_text())
+        except InvalidMountError:
+            # Nobody may have asked for it: see `plan_mounts`.
+            if mount.propagation == "rslave" and holds_data_root(mount.source, self.data_root):
+                return dataclasses.replace(mount, propagation="")
+            raise
+        return mount
 
     def special_entry(self, mount: PlannedMount) -> dict[str, Any] | None:
         """Return the runtime-spec mount of a volume that is not simply the directory at its mount point."""

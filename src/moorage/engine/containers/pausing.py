@@ -54,7 +54,7 @@ class ContainerPauser:
             if not state.running:
                 raise NotRunningError(container_id)
             if state.paused:
-                raise ContainerStateError(f"container {container_id} is already paused")
+                raise ContainerStateError(f"Container {container_id} is already paused")
             if state.restarting:
                 raise RestartingError(container_id)
             if held != state.held:

@@ -28,6 +28,19 @@ def test_a_host_path_is_a_private_bind_that_may_be_created() -> None:
     assert (mount.writable, mount.propagation, mount.create_source) == (False, "rprivate", True)
 
 
+@pytest.mark.parametrize(
+    ("source", "propagation"),
+    [("/", "rslave"), ("/var", "rslave"), ("/var/lib/moorage/volumes", "rslave"), ("/srv", "rprivate")],
+)
+def test_what_has_to_do_with_the_data_root_shows_what_the_host_mounts_later(source: str, propagation: str) -> None:
+    asked = HostConfig(
+        binds=[f"{source}:/short", f"{source}:/told:rshared"],
+        mounts=[Mount(type="bind", source=source, target="/long")],
+    )
+    mounts = plan_mounts(ContainerConfig(), asked, data_root="/var/lib/moorage")
+    assert [mount.propagation for mount in mounts] == [propagation, "rshared", propagation]
+
+
 def test_a_name_is_a_volume_with_copy_up() -> None:
     (mount,) = plan(binds=["data:/data"])
     assert (mount.kind, mount.name, mount.copy_up, mount.anonymous) == (MountKind.VOLUME, "data", True, False)
