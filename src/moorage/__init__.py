@@ -24,7 +24,7 @@ def connect(host: str | None = None) -> "Engine":
     """Return a client of an engine; nothing is sent until its first call.
 
     Args:
-        host: ``unix:///path`` or ``tcp://host:port``. None takes ``MOORAGE_HOST``, then
+        host: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``. None takes ``MOORAGE_HOST``, then
             ``DOCKER_HOST``, then the default socket.
 
     Raises:

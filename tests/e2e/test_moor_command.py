@@ -278,3 +278,48 @@ def test_the_id_is_told_although_the_start_fails(moord: Daemon) -> None:
     genuine, mine = both(moord, "run", "-d", "busybox", "nosuch")
     assert (len(mine[0]), mine[1:]) == (len(genuine[0]), genuine[1:])
     assert sorted(moord.docker("ps", "-aq", "--no-trunc").split()) == sorted([genuine[0], mine[0]])
+
+
+@pytest.fixture
+def over_ssh(moord: Daemon, tmp_path: Path) -> dict[str, str]:
+    """Return an environment whose ssh runs the command here, as the other machine's shell would."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "moor").write_text(f"#!{sys.executable}\n{MOOR[-1]}\n")
+    script = f"""#!/bin/sh
+        test "$1 $2 $3 $4 $5" = "-o ConnectTimeout=30 -T -- far-away" || exit 255
+        PATH={there}:$PATH DOCKER_HOST=unix://{moord.socket} exec sh -c "$6"
+    """
+    (tmp_path / "ssh").write_text(script)
+    for program in (there / "moor", tmp_path / "ssh"):
+        program.chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DOCKER_HOST": "ssh://far-away"}
+
+
+def test_an_engine_is_reached_by_ssh(over_ssh: dict[str, str]) -> None:
+    command = [*MOOR, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; exit 3"]
+    done = subprocess.run(command, input="typed", env=over_ssh, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == ("typed", 3)
+
+
+def test_the_library_reaches_an_engine_by_ssh(over_ssh: dict[str, str]) -> None:
+    program = """
+import asyncio, moorage
+with moorage.connect() as engine:
+    print(engine.run("busybox", ["echo", "blocking"]).decode())
+async def main():
+    async with moorage.connect_async() as engine:
+        print((await engine.run("busybox", ["echo", "asynchronous"])).decode())
+asyncio.run(main())
+"""
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, env=over_ssh, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.stderr) == (["blocking", "asynchronous"], "")
+
+
+def test_an_ssh_that_gets_nowhere_is_told(moord: Daemon) -> None:
+    done = subprocess.run(
+        [*MOOR, "-H", "ssh://nobody@127.0.0.1:1", "ps"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "the engine closed the connection before it answered" in done.stderr

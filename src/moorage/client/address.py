@@ -1,4 +1,4 @@
-"""Where an engine listens: ``unix:///path`` or ``tcp://host:port``, and how to trust it.
+"""Where an engine listens: ``unix:///path``, ``tcp://host:port`` or ``ssh://host``, and how to trust it.
 
 Pure.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from moorage.client.ssh import SSHHost
 from moorage.errors import InvalidParameterError
 
 DEFAULT_HOST: Final = "unix:///run/moorage/moorage.sock"
@@ -37,14 +38,16 @@ class Address:
     """Where to connect.
 
     Attributes:
-        path: The socket's path, or empty for TCP.
-        host: Name or address, empty for a unix socket.
+        path: The socket's path, or empty for TCP and SSH.
+        host: Name or address, empty for a unix socket and SSH.
+        ssh: Where ssh finds it; None for the others.
     """
 
     path: str = ""
     host: str = ""
     port: int = 0
     tls: TLSFiles | None = None
+    ssh: SSHHost | None = None
 
     @property
     def authority(self) -> str:
@@ -54,6 +57,8 @@ class Address:
     @property
     def text(self) -> str:
         """The address as users write it."""
+        if self.ssh is not None:
+            return self.ssh.text
         return f"tcp://{self.authority}" if self.host else f"unix://{self.path}"
 
     @property
@@ -73,11 +78,17 @@ def parse_host(text: str, *, tls: TLSFiles | None = None) -> Address:
         raise InvalidHostError(text) from None
     if parts.scheme == "unix" and (path := parts.netloc + parts.path):
         return Address(path=path)
+    try:
+        port = parts.port
+    except ValueError:
+        raise InvalidHostError(text) from None
+    if parts.scheme == "ssh" and parts.hostname:
+        # A password has no place where everybody sees the command's words.
+        if parts.password is not None or parts.query or parts.fragment:
+            raise InvalidHostError(text)
+        path = parts.path.rstrip("/")
+        return Address(ssh=SSHHost(name=parts.hostname, user=parts.username or "", port=port or 0, path=path))
     if parts.scheme in {"tcp", "http", "https"} and parts.hostname:
-        try:
-            port = parts.port
-        except ValueError:
-            raise InvalidHostError(text) from None
         if parts.scheme == "https":
             tls = tls or TLSFiles()
         return Address(host=parts.hostname, port=port or (_TLS_PORT if tls else _PLAIN_PORT), tls=tls)

@@ -18,6 +18,7 @@ from moorage.client.calls import Call, agreed_version, call, decode
 from moorage.client.connection import tls_context
 from moorage.client.errors import EncryptionError, EngineUnreachableError, error_for
 from moorage.client.http1 import BadResponseError, Head, ResponseReader, encode_request
+from moorage.client.ssh import dial
 from moorage.client.steps import ExecResult, Gather, RunOptions, Steps
 
 ResultT = TypeVar("ResultT")
@@ -110,6 +111,8 @@ class AsyncConnection:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = self.address
+        if address.ssh is not None:
+            return await asyncio.open_connection(sock=await asyncio.to_thread(dial, address.ssh))
         try:
             if address.path:
                 return await asyncio.open_unix_connection(address.path)

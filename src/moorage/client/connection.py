@@ -12,6 +12,7 @@ from moorage.client.address import Address, TLSFiles
 from moorage.client.calls import Call, agreed_version, call, decode
 from moorage.client.errors import EncryptionError, EngineUnreachableError, error_for
 from moorage.client.http1 import BadResponseError, Head, ResponseReader, chunk, encode_request
+from moorage.client.ssh import dial
 
 if TYPE_CHECKING:
     import ssl
@@ -203,6 +204,8 @@ def open_socket(address: Address) -> socket.socket:
         EngineUnreachableError: Nothing answers there.
         EncryptionError: The certificates are missing, or do not fit.
     """
+    if address.ssh is not None:
+        return dial(address.ssh)
     try:
         plain = _connected(address)
     except OSError as error:

@@ -1,5 +1,7 @@
 """Requests are built from the table, answers are read by it."""
 
+import shlex
+
 import pytest
 
 from moorage.api import containers, endpoints, images
@@ -12,6 +14,7 @@ from moorage.client.address import Address, InvalidHostError, parse_host
 from moorage.client.calls import agreed_version, call, decode, encode_query
 from moorage.client.contexts import chosen_address
 from moorage.client.http1 import BadResponseError, Head, ResponseReader, chunk, encode_request
+from moorage.client.ssh import SSHHost
 from moorage.client.steps import RunOptions, create_request, restart_policy, split_tag
 from moorage.errors import ConflictError, InvalidParameterError, NotFoundError, SystemFailureError
 
@@ -116,13 +119,30 @@ def test_requests_carry_their_length_or_are_chunked() -> None:
         ("unix:///run/x.sock", Address(path="/run/x.sock")),
         ("tcp://10.0.0.1:2375", Address(host="10.0.0.1", port=2375)),
         ("tcp://[::1]", Address(host="::1", port=2375)),
+        ("ssh://vm", Address(ssh=SSHHost(name="vm"))),
+        ("ssh://me@vm:22/run/x.sock", Address(ssh=SSHHost(name="vm", user="me", port=22, path="/run/x.sock"))),
     ],
 )
 def test_parse_host(text: str, address: Address) -> None:
     assert parse_host(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "unix://", "ssh://host", "tcp://", "tcp://h:notaport", "/run/x.sock"])
+def test_an_address_is_written_as_it_is_read() -> None:
+    for text in ("ssh://vm", "ssh://me@[::1]:22/run/x.sock", "tcp://[::1]:2375", "unix:///run/x.sock"):
+        assert parse_host(text).text == text
+
+
+def test_ssh_takes_the_users_words_as_words() -> None:
+    words = SSHHost(name="vm", user="me", port=22, path="/a b").command()
+    assert words[:-1] == ["ssh", "-o", "ConnectTimeout=30", "-T", "-l", "me", "-p", "22", "--", "vm"]
+    script = shlex.split(words[-1])
+    assert script[:2] == ["sh", "-c"]
+    assert "exec moor -H 'unix:///a b' system dial-stdio" in script[2]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "unix://", "ssh://", "ssh://me:secret@vm", "ssh://vm?x=1", "tcp://", "tcp://h:notaport", "/run/x.sock"]
+)
 def test_parse_host_refuses(text: str) -> None:
     with pytest.raises(InvalidHostError):
         parse_host(text)
