@@ -1,11 +1,17 @@
 """``import moorage`` against a real daemon, blocking and asynchronous."""
 
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+
 import pytest
 
 import moorage
 from moorage.client.errors import ContainerFailedError
-from moorage.errors import NotFoundError
-from tests.support.daemon import Daemon
+from moorage.errors import InvalidParameterError, NotFoundError
+from tests.support.daemon import IMAGE, Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -53,3 +59,39 @@ async def test_the_asynchronous_client(moord: Daemon) -> None:
         await container.remove()
         with pytest.raises(NotFoundError):
             await container.inspect()
+
+
+def test_a_command_may_be_a_string(moord: Daemon) -> None:
+    with moorage.connect(f"unix://{moord.socket}") as engine:
+        assert engine.run(IMAGE, "echo 'two words' $HOME") == b"two words $HOME\n"
+        container = engine.start(IMAGE, "sleep 100", name="texts")
+        assert container.exec("id -u", user="1000").stdout == b"1000\n"
+        assert repr(container) == f"<Container {container.id[:12]}>"
+        with pytest.raises(InvalidParameterError, match="No closing quotation"):
+            container.exec("echo 'open")
+        container.kill("USR1")
+        container.kill()
+        assert container.wait() == 137
+
+
+def test_an_interrupted_run_leaves_nothing(moord: Daemon) -> None:
+    program = f"import moorage; moorage.connect('unix://{moord.socket}').run({IMAGE!r}, 'sleep 1000')"
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as user:
+        wait_until(lambda: moord.docker("ps", "-q") != "", what="the container to run")
+        user.send_signal(signal.SIGINT)
+        _, complaints = user.communicate()
+    assert complaints.strip().endswith("KeyboardInterrupt")
+    assert "ignored" not in complaints
+    assert moord.docker("ps", "-aq") == ""
+
+
+async def test_a_cancelled_run_leaves_nothing(moord: Daemon) -> None:
+    async with moorage.connect_async(f"unix://{moord.socket}") as engine:
+        task = asyncio.create_task(engine.run(IMAGE, "sleep 1000"))
+        while not await engine.containers():  # noqa: ASYNC110 - the engine has no event for us to wait on
+            await asyncio.sleep(0.02)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        assert await engine.containers(all=True) == []

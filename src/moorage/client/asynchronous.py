@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from moorage.api import endpoints, images, volumes
 from moorage.api.container_state import ContainerInspectResponse
-from moorage.api.containers import ContainerListQuery, ContainerStopQuery, ContainerSummary
+from moorage.api.containers import ContainerKillQuery, ContainerListQuery, ContainerStopQuery, ContainerSummary
 from moorage.api.filters import Filters
 from moorage.api.streams import FrameReader
 from moorage.api.versions import Version
@@ -19,7 +19,7 @@ from moorage.client.connection import tls_context
 from moorage.client.errors import EncryptionError, EngineUnreachableError, error_for
 from moorage.client.http1 import BadResponseError, Head, ResponseReader, encode_request
 from moorage.client.ssh import dial
-from moorage.client.steps import ExecResult, Gather, RunOptions, Steps
+from moorage.client.steps import Command, ExecKeywords, ExecResult, Gather, RunKeywords, RunOptions, Steps
 
 ResultT = TypeVar("ResultT")
 
@@ -177,6 +177,9 @@ class AsyncContainer:
         self._engine = engine
         self.id = identity
 
+    def __repr__(self) -> str:
+        return f"<AsyncContainer {self.id[:12]}>"
+
     async def inspect(self) -> ContainerInspectResponse:
         """Return the full record."""
         record: ContainerInspectResponse = await self._engine.drive(steps.inspect(self.id))
@@ -194,13 +197,18 @@ class AsyncContainer:
             for payload in [chunk] if tty else [payload for _, payload in frames.feed(chunk)]:
                 yield payload
 
-    async def exec(self, command: Sequence[str], **options: Any) -> ExecResult:
+    async def exec(self, command: Command, **options: Unpack[ExecKeywords]) -> ExecResult:
         """Run one more process in it to its end."""
         return await self._engine.drive(steps.execute(self.id, command, RunOptions(**options)))
 
     async def wait(self) -> int:
         """Wait until it does not run and return its exit status."""
         return await self._engine.drive(steps.wait(self.id))
+
+    async def kill(self, signal: str = "") -> None:
+        """Send a signal to its init process, by name or number; SIGKILL if none is given."""
+        query = ContainerKillQuery(signal=signal)
+        await self._engine.perform(call(endpoints.CONTAINER_KILL, path={"id": self.id}, query=query))
 
     async def stop(self, *, grace: int | None = None) -> None:
         """Send its stop signal, and SIGKILL after `grace` seconds."""
@@ -220,6 +228,9 @@ class AsyncEngine:
         self.images = AsyncImages(self)
         self.volumes = AsyncVolumes(self)
 
+    def __repr__(self) -> str:
+        return f"<AsyncEngine at {self.connection.address.text}>"
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -228,7 +239,7 @@ class AsyncEngine:
     ) -> None:
         """Nothing is kept open between calls, so there is nothing to close."""
 
-    async def run(self, image: str, command: Sequence[str] | None = None, **options: Any) -> bytes:
+    async def run(self, image: str, command: Command | None = None, **options: Unpack[RunKeywords]) -> bytes:
         """Run a container to its end and return what it wrote; then it is gone.
 
         Raises:
@@ -236,7 +247,7 @@ class AsyncEngine:
         """
         return await self.drive(steps.run(image, command, RunOptions(**options)))
 
-    async def start(self, image: str, command: Sequence[str] | None = None, **options: Any) -> AsyncContainer:
+    async def start(self, image: str, command: Command | None = None, **options: Unpack[RunKeywords]) -> AsyncContainer:
         """Start a container in the background."""
         return AsyncContainer(self, await self.drive(steps.start(image, command, RunOptions(**options))))
 
@@ -266,7 +277,7 @@ class AsyncEngine:
             while True:
                 try:
                     outcome = await self._outcome(request)
-                except Exception as error:  # noqa: BLE001 - the sequence decides what an error means
+                except BaseException as error:  # noqa: BLE001 - the sequence decides what it means, an interrupt too
                     request = sequence.throw(error)
                 else:
                     request = sequence.send(outcome)

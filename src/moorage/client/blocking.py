@@ -2,17 +2,17 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from moorage.api import endpoints, images, volumes
 from moorage.api.container_state import ContainerInspectResponse
-from moorage.api.containers import ContainerListQuery, ContainerStopQuery, ContainerSummary
+from moorage.api.containers import ContainerKillQuery, ContainerListQuery, ContainerStopQuery, ContainerSummary
 from moorage.api.filters import Filters
 from moorage.api.streams import FrameReader
 from moorage.client import steps
 from moorage.client.calls import Call, call, decode
 from moorage.client.connection import Connection
-from moorage.client.steps import ExecResult, Gather, RunOptions, Steps
+from moorage.client.steps import Command, ExecKeywords, ExecResult, Gather, RunKeywords, RunOptions, Steps
 
 ResultT = TypeVar("ResultT")
 
@@ -82,6 +82,9 @@ class Container:
         self._engine = engine
         self.id = identity
 
+    def __repr__(self) -> str:
+        return f"<Container {self.id[:12]}>"
+
     def inspect(self) -> ContainerInspectResponse:
         """Return the full record: state, configuration, networks, ports."""
         record: ContainerInspectResponse = self._engine.drive(steps.inspect(self.id))
@@ -101,11 +104,11 @@ class Container:
             else:
                 yield from (payload for _, payload in frames.feed(chunk))
 
-    def exec(self, command: Sequence[str], **options: Any) -> ExecResult:
+    def exec(self, command: Command, **options: Unpack[ExecKeywords]) -> ExecResult:
         """Run one more process in it to its end.
 
         Args:
-            command: Program and arguments.
+            command: Program and arguments; a string is split into words.
             **options: ``user``, ``workdir``, ``environment`` and ``privileged`` of `RunOptions`.
         """
         return self._engine.drive(steps.execute(self.id, command, RunOptions(**options)))
@@ -113,6 +116,11 @@ class Container:
     def wait(self) -> int:
         """Wait until it does not run and return its exit status."""
         return self._engine.drive(steps.wait(self.id))
+
+    def kill(self, signal: str = "") -> None:
+        """Send a signal to its init process, by name or number; SIGKILL if none is given."""
+        query = ContainerKillQuery(signal=signal)
+        self._engine.perform(call(endpoints.CONTAINER_KILL, path={"id": self.id}, query=query))
 
     def stop(self, *, grace: int | None = None) -> None:
         """Send its stop signal, and SIGKILL after `grace` seconds."""
@@ -132,6 +140,9 @@ class Engine:
         self.images = Images(self)
         self.volumes = Volumes(self)
 
+    def __repr__(self) -> str:
+        return f"<Engine at {self.connection.address.text}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -140,12 +151,12 @@ class Engine:
     ) -> None:
         """Nothing is kept open between calls, so there is nothing to close."""
 
-    def run(self, image: str, command: Sequence[str] | None = None, **options: Any) -> bytes:
+    def run(self, image: str, command: Command | None = None, **options: Unpack[RunKeywords]) -> bytes:
         """Run a container to its end and return what it wrote; then it is gone.
 
         Args:
             image: A reference; it is pulled if it is missing.
-            command: Program and arguments; None takes the image's.
+            command: Program and arguments; a string is split into words, None takes the image's.
             **options: The fields of `RunOptions`.
 
         Raises:
@@ -154,7 +165,7 @@ class Engine:
         """
         return self.drive(steps.run(image, command, RunOptions(**options)))
 
-    def start(self, image: str, command: Sequence[str] | None = None, **options: Any) -> Container:
+    def start(self, image: str, command: Command | None = None, **options: Unpack[RunKeywords]) -> Container:
         """Start a container in the background; arguments as for `run`."""
         return Container(self, self.drive(steps.start(image, command, RunOptions(**options))))
 
@@ -186,7 +197,7 @@ def _drive(sequence: Generator[Call[Any] | Gather, Any, ResultT], connection: Co
         while True:
             try:
                 outcome = _perform(connection, request)
-            except Exception as error:  # noqa: BLE001 - the sequence decides what an error means
+            except BaseException as error:  # noqa: BLE001 - the sequence decides what it means, an interrupt too
                 request = sequence.throw(error)
             else:
                 request = sequence.send(outcome)

@@ -7,7 +7,7 @@ there is one place that says how to run a container.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from moorage.api import containers, endpoints
 from moorage.api.containers import ContainerCreateRequest
@@ -68,6 +68,54 @@ class RunOptions:
     remove: bool = False
 
 
+class ExecKeywords(TypedDict, total=False):
+    """The fields of `RunOptions` that an added process can have of its own, as keyword arguments."""
+
+    environment: Mapping[str, str]
+    user: str
+    workdir: str
+    privileged: bool
+
+
+class RunKeywords(ExecKeywords, total=False):
+    """The fields of `RunOptions` as keyword arguments."""
+
+    name: str
+    entrypoint: Sequence[str] | None
+    ports: Mapping[int | str, int]
+    volumes: Mapping[str, str]
+    labels: Mapping[str, str]
+    hostname: str
+    memory: int
+    cpus: float
+    network: str
+    restart: str
+    read_only: bool
+    init: bool
+    remove: bool
+
+
+Command = str | Sequence[str]
+"""Program and arguments; a string is split into words as a shell does, and nothing else of a shell's."""
+
+
+def words_of(command: Command | None) -> list[str] | None:
+    """Return a command as the API takes it; None, or nothing, is the image's own.
+
+    Raises:
+        InvalidParameterError: A quotation does not end.
+    """
+    if not isinstance(command, str):
+        return list(command or ()) or None
+    # The command line needs this module too, and never this.
+    from shlex import split  # noqa: PLC0415
+
+    try:
+        return split(command) or None
+    except ValueError as error:
+        raise InvalidParameterError(f"malformed command {command!r}: {error}") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
     """How an added process ended, and what it wrote."""
@@ -77,11 +125,11 @@ class ExecResult:
     stderr: bytes
 
 
-def create_request(image: str, command: Sequence[str] | None, options: RunOptions) -> ContainerCreateRequest:
+def create_request(image: str, command: Command | None, options: RunOptions) -> ContainerCreateRequest:
     """Return the body of a create for these options.
 
     Raises:
-        InvalidParameterError: The restart policy can't be read.
+        InvalidParameterError: The restart policy or the command can't be read.
     """
     ports = {_port(port): host for port, host in options.ports.items()}
     host_config = HostConfig(
@@ -98,7 +146,7 @@ def create_request(image: str, command: Sequence[str] | None, options: RunOption
     )
     return ContainerCreateRequest(
         image=image,
-        cmd=list(command) if command else None,
+        cmd=words_of(command),
         entrypoint=list(options.entrypoint) if options.entrypoint is not None else None,
         env=[f"{name}={value}" for name, value in options.environment.items()],
         exposed_ports={port: {} for port in ports},
@@ -130,7 +178,7 @@ def restart_policy(text: str) -> RestartPolicy:
         raise InvalidParameterError("invalid restart policy format: maximum retry count must be an integer") from None
 
 
-def create(image: str, command: Sequence[str] | None, options: RunOptions) -> Steps[str]:
+def create(image: str, command: Command | None, options: RunOptions) -> Steps[str]:
     """Create a container, pulling its image if it is missing; return the ID."""
     request = call(
         endpoints.CONTAINER_CREATE,
@@ -148,7 +196,7 @@ def create(image: str, command: Sequence[str] | None, options: RunOptions) -> St
     return identity
 
 
-def start(image: str, command: Sequence[str] | None, options: RunOptions) -> Steps[str]:
+def start(image: str, command: Command | None, options: RunOptions) -> Steps[str]:
     """Create and start a container; return the ID. A container that can't start is removed."""
     identity = yield from create(image, command, options)
     try:
@@ -159,7 +207,7 @@ def start(image: str, command: Sequence[str] | None, options: RunOptions) -> Ste
     return identity
 
 
-def run(image: str, command: Sequence[str] | None, options: RunOptions) -> Steps[bytes]:
+def run(image: str, command: Command | None, options: RunOptions) -> Steps[bytes]:
     """Run a container to its end and return what it wrote; it is removed in any case.
 
     Raises:
@@ -172,7 +220,7 @@ def run(image: str, command: Sequence[str] | None, options: RunOptions) -> Steps
     finally:
         yield from remove(identity, force=True)
     if exit_code != 0:
-        raise ContainerFailedError(" ".join(command or (image,)), exit_code=exit_code, output=output)
+        raise ContainerFailedError(" ".join(words_of(command) or [image]), exit_code=exit_code, output=output)
     return output
 
 
@@ -217,10 +265,10 @@ def logs(container: str, *, tail: str = "all") -> Steps[bytes]:
     return body if tty else b"".join(payload for _, payload in FrameReader().feed(body))
 
 
-def execute(container: str, command: Sequence[str], options: RunOptions) -> Steps[ExecResult]:
+def execute(container: str, command: Command, options: RunOptions) -> Steps[ExecResult]:
     """Run one more process in a running container to its end."""
     request = ExecCreateRequest(
-        cmd=list(command),
+        cmd=words_of(command) or [],
         attach_stdout=True,
         attach_stderr=True,
         user=options.user,
