@@ -323,3 +323,34 @@ def test_an_ssh_that_gets_nowhere_is_told(moord: Daemon) -> None:
     )
     assert done.returncode == 1
     assert "the engine closed the connection before it answered" in done.stderr
+
+
+def test_shells_complete_words_and_names(moord: Daemon) -> None:
+    moord.docker("create", "--name", "stopped", "busybox")
+    moord.docker("run", "-d", "--name", "running", "busybox", "sleep", "1000")
+    completions = {
+        "": {"run", "rm", "volume"},
+        "run --net": {"--network", "--network-alias"},
+        "stop ": {"running"},
+        "start st": {"stopped"},
+        "container rm ": {"running", "stopped"},
+        "inspect ": set(),
+        "run busy": {"busybox:latest"},
+        "network inspect br": {"bridge"},
+        "volume rm ": set(),
+    }
+    for typed, wanted in completions.items():
+        environment = {
+            **os.environ, "MOORAGE_HOST": f"unix://{moord.socket}", "_MOOR_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"moor {typed}", "COMP_CWORD": str(len(f"moor {typed}x".split()) - 1),
+        }  # fmt: skip
+        done = subprocess.run(MOOR, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert wanted <= {line.partition(",")[2] for line in done.stdout.splitlines()}, (typed, done)
+        assert wanted or "plain" not in done.stdout
+
+
+def test_the_script_for_a_shell(moord: Daemon) -> None:
+    script = moor(moord, "completion", "bash").stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "complete" in script
+    assert moor(moord, "completion", "nosuch").returncode == 125

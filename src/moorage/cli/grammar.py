@@ -26,6 +26,40 @@ class FlagValueError(InvalidParameterError):
         super().__init__(f'invalid argument "{value}" for "{flag}" flag: {reason}')
 
 
+_KINDS: Final = {
+    "container": "container",
+    "containers": "container",
+    "image": "image",
+    "reference": "image",
+    "references": "image",
+    "repository": "image",
+    "network": "network",
+    "volume": "volume",
+}
+
+
+class _Name(click.types.StringParamType):
+    """What an object is called; a shell completes it.
+
+    Args:
+        argument: Its name in the command, which tells the kind, or else the command's group does.
+    """
+
+    def __init__(self, argument: str) -> None:
+        self._argument = argument
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[click.shell_completion.CompletionItem]":
+        """Return the names that begin so."""
+        del param  # its name is known
+        from moorage.cli.completing import names  # noqa: PLC0415 - only a shell asks
+
+        group = ctx.parent.info_name if ctx.parent else ""
+        kind = _KINDS.get(self._argument) or _KINDS.get(group or "")
+        return names(ctx, kind, incomplete) if kind else []
+
+
 class Command(click.Command):
     """A command whose flags take ``=true`` and ``=false``, as Docker's do.
 
@@ -42,6 +76,9 @@ class Command(click.Command):
         self.usage = usage
         self.minimum = minimum
         self.maximum = maximum
+        for param in self.params:
+            if isinstance(param, click.Argument) and param.name in {*_KINDS, "names"} and param.type is click.STRING:
+                param.type = _Name(param.name)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what stands behind the command's name in its usage."""

@@ -104,6 +104,7 @@ _SHORTCUTS: Final = {
     **{name: _IMAGE[name] for name in ("history", "import", "load", "pull", "push", "save", "tag")},
     "images": "images:images",
     "rmi": "images:rmi",
+    "completion": "completing:completion",
     "events": "events:events",
     "info": "system:info",
     "inspect": "inspecting:inspect",
