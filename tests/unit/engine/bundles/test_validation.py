@@ -314,10 +314,3 @@ def test_log_options_without_a_driver_are_the_daemons_drivers() -> None:
     assert checked.log_config == LogConfig(type="json-file", config={"max-size": "1m", "max-file": "3"})
     checked, _ = create(log_config=LogConfig(type="local"))
     assert checked.log_config == LogConfig(type="local", config={})
-
-
-def test_ports_are_of_no_use_in_the_host_s_network() -> None:
-    ports = {"80/tcp": [PortBinding(host_port="80")]}
-    _, warnings = create(network_mode="host", port_bindings=ports)
-    assert warnings == ["Published ports are discarded when using host network mode"]
-    assert create(network_mode="bridge", port_bindings=ports)[1] == []
