@@ -281,6 +281,45 @@ def test_the_id_is_told_although_the_start_fails(moord: Daemon) -> None:
     assert sorted(moord.docker("ps", "-aq", "--no-trunc").split()) == sorted([genuine[0], mine[0]])
 
 
+def test_inspect_prints_structs_and_maps_as_docker_does(moord: Daemon) -> None:
+    moord.docker("volume", "create", "vol")
+    flags = (
+        "-p",
+        "127.0.0.1:18080:80",
+        "--expose",
+        "99",
+        "-v",
+        "vol:/d",
+        "-v",
+        "/tmp:/t:ro",
+        "--restart",
+        "on-failure:2",
+    )
+    moord.docker("run", "-d", "--name", "shown", *flags, "-l", "a=b", "busybox", "sleep", "1000")
+    templates = """
+        .Mounts .NetworkSettings.Ports .HostConfig.PortBindings .Config.ExposedPorts .HostConfig.RestartPolicy
+        .HostConfig.LogConfig .HostConfig.CapAdd .HostConfig.Devices .Config.Labels .Config.Labels.none .Config.Env
+        .Config.Volumes .Config.Entrypoint .HostConfig.ExtraHosts
+    """
+    words = [f"{{{{{one}}}}}" for one in templates.split()]
+    words += [
+        "{{range .Mounts}}{{.Name}}:{{.Destination}} {{end}}",
+        '{{index .Config.Labels "none"}}',
+        "{{json .Mounts}}",
+    ]
+    genuine, mine = both(moord, "inspect", "-f", "|".join(words), "shown")
+    assert mine == genuine
+    for kind, name, template in (
+        ("network", "bridge", "{{.IPAM.Config}} {{.Labels}} {{.Options}}"),
+        ("volume", "vol", "{{.Options}} {{.Labels}}"),
+        ("image", "busybox", "{{.RootFS}} {{.Config.Cmd}} {{.RepoTags}} {{.Config.ExposedPorts}}"),
+    ):
+        genuine, mine = both(moord, kind, "inspect", "-f", template, name)
+        assert mine == genuine
+    moord.docker("rm", "-f", "shown")
+    moord.docker("volume", "rm", "vol")
+
+
 @pytest.fixture
 def over_ssh(moord: Daemon, tmp_path: Path) -> dict[str, str]:
     """Return an environment whose ssh runs the command here, as the other machine's shell would."""

@@ -3,6 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -17,6 +18,7 @@ from moorage.api.query import Query
 from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.platforms import platform_parameter
 from moorage.cli.session import Session, pass_session
+from moorage.cli.typed_values import typed
 from moorage.client.calls import call
 from moorage.client.errors import error_for
 from moorage.errors import InvalidParameterError, MoorageError, NotFoundError
@@ -40,14 +42,28 @@ class UnknownTypeError(InvalidParameterError):
     """``--type`` names no kind of object."""
 
 
-def _fetch(session: Session, kind: str, name: str, query: Query | None = None) -> Any:
-    """Return an object as the engine wrote it: a template may ask for any field of it."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object as the engine wrote it, and the model of its kind."""
+
+    raw: Any
+    model: Any
+
+    def render(self, template: Template) -> str:
+        try:
+            return template.render(typed(self.raw, self.model))
+        except TemplateError:
+            # The engine may have more to say than the model knows.
+            return template.render(self.raw)
+
+
+def _fetch(session: Session, kind: str, name: str, query: Query | None = None) -> _Found:
     endpoint, parameter = _KINDS[kind]
     with session.connection.begin(call(endpoint, path={parameter: name}, query=query)) as exchange:
         status, body = exchange.head().status, exchange.body()
     if status >= 400:
         raise error_for(status, body)
-    return msgspec.json.decode(body)
+    return _Found(msgspec.json.decode(body), endpoint.result)
 
 
 def _template(text: str) -> Template | None:
@@ -58,7 +74,7 @@ def _template(text: str) -> Template | None:
         sys.exit(_TEMPLATE_STATUS)
 
 
-def _show(names: Sequence[str], fetch: Callable[[str], Any], *, format_text: str) -> None:
+def _show(names: Sequence[str], fetch: Callable[[str], _Found], *, format_text: str) -> None:
     """Print objects as one JSON list, or each by a template; report those that are missing."""
     template = _template(format_text)
     found: list[Any] = []
@@ -67,10 +83,10 @@ def _show(names: Sequence[str], fetch: Callable[[str], Any], *, format_text: str
         try:
             value = fetch(name)
             if template is not None:
-                click.echo(template.render(value))
+                click.echo(value.render(template))
             elif format_text == "json":
-                click.echo(to_json(value))
-            found.append(value)
+                click.echo(to_json(value.raw))
+            found.append(value.raw)
         except MoorageError as error:
             prefix = "template parsing error: " if isinstance(error, TemplateError) else ""
             failures.append(f"{prefix}{daemon_error(error)}")
@@ -99,7 +115,7 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
         known = ", ".join(f'"{name}"' for name in _KINDS)
         raise UnknownTypeError(f'unknown type: "{kind}": must be one of {known}')
 
-    def fetch(name: str) -> Any:
+    def fetch(name: str) -> _Found:
         for candidate in [kind] if kind else _KINDS:
             try:
                 query = ContainerInspectQuery(size=True) if size and candidate == "container" else None

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from moorage.templates.tokens import TemplateError
+from moorage.templates.values import Nothing, Record, Table, plain
 
 
 def truth(value: Any) -> bool:
@@ -27,22 +28,30 @@ def printed(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{printed(value[key])}" for key in sorted(value)) + "]"
+        return _printed_mapping(value)
     if isinstance(value, list | tuple):
         return "[" + " ".join(map(printed, value)) + "]"
     return str(value)
 
 
+def _printed_mapping(value: Mapping[str, Any]) -> str:
+    if isinstance(value, Nothing):
+        return value.text
+    if isinstance(value, Record):
+        return "{" + " ".join(map(printed, value.values())) + "}"
+    return "map[" + " ".join(f"{key}:{printed(value[key])}" for key in sorted(value)) + "]"
+
+
 def to_json(value: Any) -> str:
     """Return a value as compact JSON; what the engine wrote keeps its order."""
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(plain(value)).decode()
 
 
 def index(container: Any, *keys: Any) -> Any:
     """Return the element behind keys or positions; a missing key of a map is no value."""
     for key in keys:
         if isinstance(container, Mapping):
-            container = container.get(key)
+            container = container.get(key, container.zero if isinstance(container, Table) else None)
         elif isinstance(container, Sequence) and isinstance(key, int):
             if not -1 < key < len(container):
                 raise TemplateError(f"error calling index: index out of range: {key}")

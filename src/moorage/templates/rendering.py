@@ -22,6 +22,7 @@ from moorage.templates.parsing import (
     parse,
 )
 from moorage.templates.tokens import TemplateError
+from moorage.templates.values import Table
 
 _MISSING: Final = object()
 
@@ -152,8 +153,8 @@ def _operand(operand: Operand, scope: _Scope) -> Any:
 
 def _field(value: Any, name: str) -> Any:
     if isinstance(value, Mapping):
-        if name in value:
-            return value[name]
+        if name in value or isinstance(value, Table):
+            return value.get(name)
         raise TemplateError(f'template: :1:2: executing "" at <.{name}>: map has no entry for key "{name}"')
     if value is None:
         raise TemplateError(f'template: :1:2: executing "" at <.{name}>: nil data; no entry for key "{name}"')
