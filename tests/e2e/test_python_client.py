@@ -75,7 +75,12 @@ def test_a_command_may_be_a_string(moord: Daemon) -> None:
 
 
 def test_an_interrupted_run_leaves_nothing(moord: Daemon) -> None:
-    program = f"import moorage; moorage.connect('unix://{moord.socket}').run({IMAGE!r}, 'sleep 1000')"
+    program = f"""
+import signal, moorage
+# Whoever starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+moorage.connect("unix://{moord.socket}").run({IMAGE!r}, "sleep 1000")
+"""
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as user:
         wait_until(lambda: moord.docker("ps", "-q") != "", what="the container to run")
         user.send_signal(signal.SIGINT)

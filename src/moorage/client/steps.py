@@ -201,7 +201,7 @@ def start(image: str, command: Command | None, options: RunOptions) -> Steps[str
     identity = yield from create(image, command, options)
     try:
         yield call(endpoints.CONTAINER_START, path={"id": identity})
-    except Exception:
+    except BaseException:
         yield from remove(identity, force=True)
         raise
     return identity
