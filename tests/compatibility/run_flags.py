@@ -119,7 +119,7 @@ ROWS: Final = {
     "--env": Row("-e A=1", "echo A is $A", "A is 1"),
     "--env-file": Row("--env-file {files}/env", "echo B is $B", "B is 2"),
     "--expose": Row("--expose 99", shows=("{{json .Config.ExposedPorts}}", "99/tcp")),
-    "--gpus": Row("--gpus all", refused="could not select device driver"),
+    "--gpus": Row("--gpus all", "echo $GPU", "^described", shows=("{{json .HostConfig.DeviceRequests}}", '"Count":-1')),
     "--group-add": Row("--group-add 2000", "id -G", r"\b2000\b"),
     "--health-interval": Row("--health-interval 7s", shows=("{{.Config.Healthcheck.Interval}}", "7s")),
     "--health-retries": Row("--health-retries 7", shows=("{{.Config.Healthcheck.Retries}}", "7")),
