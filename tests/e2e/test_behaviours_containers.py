@@ -87,7 +87,7 @@ def test_which_name_the_host_of_a_container_has(moord: Daemon) -> None:
     for mode in ("--network", "--uts"):
         output = moord.docker("run", "--rm", mode, "host", "busybox", "sh", "-c", "hostname; echo $HOSTNAME")
         assert output.split() == [host, host]
-    assert refusal(moord, "--hostname", "a" * 64).endswith("is longer than 63 bytes")
+    assert refusal(moord, "--hostname", "a" * 65).endswith("is too long (maximum 64 bytes)")
 
 
 def test_who_runs(moord: Daemon) -> None:

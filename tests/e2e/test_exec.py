@@ -129,6 +129,16 @@ def test_a_terminal_s_size(moord: Daemon) -> None:
         assert answer.endswith(b"21 31\r\n")
 
 
+def test_a_process_without_terminal_has_no_size(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "plain", *SLEEP)
+    exec_id = create(moord, "plain", "sleep", "1000")
+    moord.api("POST", f"/exec/{exec_id}/start", {"Detach": True})
+    assert status(moord, "POST", f"/exec/{exec_id}/resize?h=5&w=5")[0] == 200
+    assert status(moord, "POST", f"/exec/{exec_id}/resize?h=5") == (
+        400, '{"message":"invalid resize width \\"\\": invalid syntax"}\n',
+    )  # fmt: skip
+
+
 def test_refusals(moord: Daemon) -> None:
     moord.docker("create", "--name", "idle", *SLEEP)
     assert status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})[0] == 409

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from moorage.api.events import EventActor, EventMessage
 from moorage.api.filters import Filters
-from moorage.api.timestamps import SECOND, format_time, read_time
+from moorage.api.timestamps import SECOND, MalformedTimeError, read_time
 from moorage.api.versions import Version
 from moorage.engine.event_filters import wants
 from moorage.engine.events import Event, EventBus, Subscription
@@ -24,9 +24,17 @@ _IMAGE_CREATION = Version(1, 46)
 class BackwardsError(InvalidParameterError):
     """The end lies before the beginning."""
 
-    def __init__(self, since_ns: int, until_ns: int) -> None:
+    def __init__(self, since: str, until: str) -> None:
+        super().__init__(f"`since` time ({since}) cannot be after `until` time ({until})")
+
+
+class InvalidLimitError(InvalidParameterError):
+    """One of the ends is no time."""
+
+    def __init__(self, name: str, text: str) -> None:
+        whole = text.partition(".")[0]
         super().__init__(
-            f"`since` time ({format_time(since_ns)}) cannot be after `until` time ({format_time(until_ns)})"
+            f'invalid value for \'{name}\': invalid timestamp "{text}": invalid seconds "{whole}": invalid syntax'
         )
 
 
@@ -40,18 +48,27 @@ class EventStreamer:
         """Subscribe now, and return the events as they come; without `until` they never end.
 
         Raises:
-            MalformedTimeError: One of the times is none.
+            InvalidLimitError: One of the times is none.
             BackwardsError: `until` is before `since`.
         """
         now = time.time_ns()
-        start = read_time(since, now=now) if since else None
-        end = read_time(until, now=now) if until else None
+        start = _read("since", since, now=now)
+        end = _read("until", until, now=now)
         if end is not None:
             start = start or 0
             if end < start:
-                raise BackwardsError(start, end)
+                raise BackwardsError(since, until)
         subscription = self.bus.subscribe(since_ns=start, live=end is None or end > now)
         return _messages(subscription, filters, version, end)
+
+
+def _read(name: str, text: str, *, now: int) -> int | None:
+    if not text:
+        return None
+    try:
+        return read_time(text, now=now)
+    except MalformedTimeError:
+        raise InvalidLimitError(name, text) from None
 
 
 async def _messages(

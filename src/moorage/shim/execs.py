@@ -294,10 +294,9 @@ class Exec:
             self._send(signal.SIGKILL)
 
     def resize(self, *, rows: int, columns: int) -> None:
-        """Change its terminal's size."""
-        if self._console_fd < 0:
-            raise RequestError(ErrorKind.INVALID, "the exec has no terminal")
-        terminal.set_window_size(self._console_fd, rows=rows, columns=columns)
+        """Change its terminal's size; nothing without one, as in Docker."""
+        if self._console_fd >= 0:
+            terminal.set_window_size(self._console_fd, rows=rows, columns=columns)
 
     def signal(self, signum: int) -> None:
         """Signal it; one that is being started is called off by the signal that kills."""

@@ -8,7 +8,7 @@ from moorage.api.events import EventMessage
 from moorage.api.filters import Filters
 from moorage.api.timestamps import SECOND
 from moorage.api.versions import MAXIMUM, Version
-from moorage.engine.event_stream import BackwardsError, EventStreamer, message
+from moorage.engine.event_stream import BackwardsError, EventStreamer, InvalidLimitError, message
 from moorage.engine.events import Event, EventBus
 
 
@@ -51,8 +51,16 @@ async def test_without_times_only_the_future_counts() -> None:
 
 
 async def test_end_before_beginning_is_refused() -> None:
-    with pytest.raises(BackwardsError, match="cannot be after `until` time"):
+    with pytest.raises(BackwardsError, match=r"^`since` time \(10\) cannot be after `until` time \(5\)$"):
         await actions(EventBus(), since="10", until="5")
+
+
+async def test_what_is_no_time_is_named() -> None:
+    with pytest.raises(InvalidLimitError) as caught:
+        await actions(EventBus(), since="then", until="")
+    assert str(caught.value) == (
+        'invalid value for \'since\': invalid timestamp "then": invalid seconds "then": invalid syntax'
+    )
 
 
 DIE = Event(kind="container", action="die", actor_id="a", attributes={"image": "web"}, time_ns=3 * SECOND + 1)
