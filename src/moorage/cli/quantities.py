@@ -4,9 +4,15 @@ Pure.
 """
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    _IntegerType = click.ParamType[int]
+else:
+    # Older releases have no such subscript.
+    _IntegerType = click.ParamType
 
 _BYTES: Final = re.compile(r"(-?\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _POWERS: Final = "bkmgtp"
@@ -94,7 +100,7 @@ class InvalidValueError(click.BadParameter):
         self.value = value
 
 
-class _Quantity(click.ParamType[int]):
+class _Quantity(_IntegerType):
     def __init__(self, name: str, parse: Any) -> None:
         self.name = name
         self._parse = parse
