@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,19 @@ from moorage.errors import MoorageError
 
 IMAGE: Final = "bench/busybox:latest"
 
-# Both engines get a network namespace with one address and a default route, as a host has.
+# Each engine gets a network namespace with one address and a default route, as a host has. One that
+# comes with a root file system of its own sees the host's devices there, and the benchmark's directory.
 _SANDBOX: Final = """
 mount -t tmpfs tmpfs /run
+root=$1 directory=$2
+shift 2
+if [ -n "$root" ]; then
+    mount --bind "$root" "$root"
+    for kind in proc sys dev; do mount --rbind "/$kind" "$root/$kind"; done
+    for kind in run tmp; do mount -t tmpfs tmpfs "$root/$kind"; done
+    mkdir -p "$root$directory"
+    mount --bind "$directory" "$root$directory"
+fi
 ip link set lo up
 ip link add eth0 type veth peer name uplink
 ip link set uplink up
@@ -31,6 +41,24 @@ ip link set eth0 up
 ip route add default via 10.99.0.1
 exec "$@"
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How an engine is started.
+
+    Attributes:
+        command: Makes its command line, from its directory and its socket's address.
+        root: The root file system it comes with; None has it run in the host's.
+    """
+
+    command: Callable[[Path, str], list[str]]
+    root: Path | None = None
+
+    def command_line(self, directory: Path, host: str) -> list[str]:
+        """Return what to execute, inside the sandbox."""
+        entered = ["chroot", str(self.root)] if self.root else []
+        return [*entered, *self.command(directory, host)]
 
 
 @dataclass(slots=True)
@@ -45,6 +73,7 @@ class RunningEngine:
     host: str
     process: "subprocess.Popen[bytes]"
     directory: Path
+    program: Program
 
     @property
     def pid(self) -> int:
@@ -120,23 +149,27 @@ def moorage_command(directory: Path, host: str) -> list[str]:
     ]  # fmt: skip
 
 
-COMMANDS: Final = {"docker": docker_command, "moorage": moorage_command}
+DOCKER: Final = Program(command=docker_command)
+MOORAGE: Final = Program(command=moorage_command)
 
 
 @contextlib.contextmanager
-def running(name: str, directory: Path) -> Iterator[RunningEngine]:
+def running(name: str, program: Program, directory: Path) -> Iterator[RunningEngine]:
     """Start an engine, import the image, and stop and remove everything at the end."""
     directory.mkdir(parents=True)
     host = f"unix://{directory}/api.sock"
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-ec", _SANDBOX, "sh", *COMMANDS[name](directory, host)],
+            [
+                "unshare", "--net", "--mount", "sh", "-ec", _SANDBOX, "sh", str(program.root or ""), str(directory),
+                *program.command_line(directory, host),
+            ],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-        )
-    engine = RunningEngine(name, host, process, directory)
+        )  # fmt: skip
+    engine = RunningEngine(name, host, process, directory, program)
     try:
         _wait_until_ready(engine)
         _import_image(engine)
@@ -158,7 +191,7 @@ def restart(engine: RunningEngine, *, kill: bool) -> None:
         engine.process.wait(120)
         log = stack.enter_context((engine.directory / "log").open("ab"))
         engine.process = subprocess.Popen(
-            ["nsenter", *entered, *COMMANDS[engine.name](engine.directory, engine.host)],
+            ["nsenter", *entered, *engine.program.command_line(engine.directory, engine.host)],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         _wait_until_ready(engine, pause=0.005)
