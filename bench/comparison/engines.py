@@ -19,6 +19,8 @@ from moorage.client.blocking import Engine
 from moorage.errors import MoorageError
 
 IMAGE: Final = "bench/busybox:latest"
+EXEC_ROOT: Final = "/run/engine"
+"""In the tmpfs that each engine has there, as on a host."""
 
 # Each engine gets a network namespace with one address and a default route, as a host has. One that
 # comes with a root file system of its own sees the host's devices there, and the benchmark's directory.
@@ -135,7 +137,7 @@ class RunningEngine:
 def docker_command(directory: Path, host: str) -> list[str]:
     """Return the command line of genuine Docker."""
     return [
-        "dockerd", "--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "-H", host,
+        "dockerd", "--data-root", f"{directory}/data", "--exec-root", EXEC_ROOT, "-H", host,
         "--pidfile", f"{directory}/pid", "--insecure-registry", "127.0.0.0/8",
     ]  # fmt: skip
 
@@ -144,7 +146,7 @@ def moorage_command(directory: Path, host: str) -> list[str]:
     """Return the command line of Moorage."""
     moord = Path(sys.executable).parent / "moord"
     return [
-        str(moord), "--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "-H", host,
+        str(moord), "--data-root", f"{directory}/data", "--exec-root", EXEC_ROOT, "-H", host,
         "--pidfile", f"{directory}/pid",
     ]  # fmt: skip
 
