@@ -28,7 +28,7 @@ from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.errors import UnavailableError
 
 _PROGRAM: Final = Path(moorage.__file__).parent / "launcher"
-_POOL: Final = 3
+_POOL: Final = 2
 _RESTART_PAUSE: Final = 1.0
 _STUCK_SECONDS: Final = 3.0
 """How long a request may lie unread while the launcher does nothing at all."""

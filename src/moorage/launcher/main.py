@@ -35,7 +35,7 @@ class Options:
     __slots__ = ("allow_faults", "pool", "run_root", "socket_fd")
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        values = {"--pool": "3"}
+        values = {"--pool": "2"}
         words = iter(arguments)
         self.allow_faults = False
         for word in words:
