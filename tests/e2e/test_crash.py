@@ -111,11 +111,13 @@ def test_a_removal_that_began_is_finished(own: Daemon, fault: str) -> None:
 
 def test_containers_outlive_a_killed_daemon(own: Daemon) -> None:
     own.docker("run", "-d", "--name", "web", "-p", "7001:80", "busybox", "httpd", "-f")
-    own.docker("run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 0.5; exit 7")
+    own.docker("run", "-d", "--name", "ends", "busybox", "sh", "-c", "until [ -e /go ]; do sleep 0.1; done; exit 7")
     own.docker("run", "-d", "--name", "cold", *SLEEP)
     own.docker("pause", "cold")
     before = own.inspect("web", ".State.Pid}} {{.NetworkSettings.IPAddress}} {{.State.StartedAt")
+    go = Path("/proc", own.inspect("ends", ".State.Pid"), "root/go")
     own.kill()
+    go.touch()
     wait_until(lambda: b"exit.json" in b"".join(_files(own)), what="the exit note")
     own.start()
     assert own.inspect("web", ".State.Pid}} {{.NetworkSettings.IPAddress}} {{.State.StartedAt") == before
