@@ -117,7 +117,7 @@ def test_a_shared_network(moord: Daemon) -> None:
     [
         (["-m", "4m"], "Minimum memory limit allowed is 6MB"),
         (["--cpus", "1000"], "range of CPUs is from 0.01 to"),
-        (["--rm", "--restart", "always"], "conflicting options: cannot specify both --restart and --rm"),
+        (["--rm", "--restart", "always"], "--restart and --rm"),
         (["--name", "x"], "Invalid container name (x)"),
         (["--network", "nosuch"], "network nosuch not found"),
         (["--runtime", "nosuch"], "unknown or invalid runtime name: nosuch"),
