@@ -163,17 +163,20 @@ class FileJobs:
             worker.leave()
         return Looked(missing=tuple(result["missing"]), failed=dict(result["failed"]))
 
-    async def abort_root(self, pid: int) -> None:
+    async def abort_root(self, pids: Sequence[int]) -> None:
         """Free the processes of a container from the program that serves their root, if it does not answer.
+
+        Args:
+            pids: On the host; one that has not ended is enough.
 
         Raises:
             PathSilentError: Even this has no end.
         """
         try:
             async with asyncio.timeout(_QUIET_SECONDS):
-                await self._run("abort_root", {"pid": pid})
+                await self._run("abort_root", {"pids": list(pids)})
         except TimeoutError:
-            raise PathSilentError([f"/proc/{pid}/root"]) from None
+            raise PathSilentError([f"/proc/{pid}/root" for pid in pids[:1]]) from None
 
     async def relabel(self, path: Path, label: str) -> None:
         """Give a file, or a directory with all in it, another SELinux label."""

@@ -14,20 +14,25 @@ def abort_root(call: Call) -> Result:
 
     A process that waits for its answer can't be killed before. Nobody can use the root afterwards.
 
-    Arguments: `pid` of one of the container's processes, on the host.
+    Arguments: `pids` of the container's processes, on the host.
 
     Returns:
         `aborted`.
     """
+    return {"aborted": any(_abort_root_of(pid) for pid in call.arguments["pids"])}
+
+
+def _abort_root_of(pid: int) -> bool:
     try:
-        with open(f"/proc/{call.arguments['pid']}/mountinfo", "rb") as lines:  # noqa: PTH123 - workers load no pathlib
+        with open(f"/proc/{pid}/mountinfo", "rb") as lines:  # noqa: PTH123 - workers load no pathlib
             connection = served_root(lines.read())
         if connection is None:
-            return {"aborted": False}
+            return False
         fuse.abort(connection)
-    except (FileNotFoundError, ProcessLookupError):
-        return {"aborted": False}  # it has ended
-    return {"aborted": True}
+    except OSError:
+        # It has ended, or has let go of its mounts already: another one may still wait.
+        return False
+    return True
 
 
 def served_root(mountinfo: bytes) -> int | None:

@@ -68,10 +68,10 @@ class ContainerGroups:
         """Return a handle of a container's cgroup, which may not exist."""
         return open_group(self.path(record), layout=self.layout)
 
-    async def kill_processes(self, record: ContainerRecord) -> None:
-        """Send SIGKILL to every process in a container's cgroup."""
+    async def kill_processes(self, record: ContainerRecord) -> list[int]:
+        """Send SIGKILL to every process in a container's cgroup; return those that have not ended yet."""
         # Freezing them first, which older kernels need, waits for a moment.
-        await asyncio.to_thread(self._kill, self.path(record))
+        return await asyncio.to_thread(self._kill, self.path(record))
 
     async def clear(self, record: ContainerRecord) -> None:
         """Kill whatever is left of a container without a shim, and return when nothing is.
@@ -95,12 +95,14 @@ class ContainerGroups:
         """Kill what is in a cgroup and remove it; tell whether nothing is left."""
         return await asyncio.to_thread(self._clear, path)
 
-    def _kill(self, path: str) -> None:
+    def _kill(self, path: str) -> list[int]:
         try:
             if (group := open_group(path, layout=self.layout)).exists():
                 group.kill()
+                return [*group.procs()]
         except (OSError, CgroupError) as error:
             _log.warning("the processes in %s were not killed: %s", path, error)
+        return []
 
     def _clear(self, path: str) -> bool:
         self._kill(path)

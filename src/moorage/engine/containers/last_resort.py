@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,14 +43,14 @@ class LastResort:
 
     groups: ContainerGroups
     paths: ContainerPaths
-    abort_root: Callable[[int], Awaitable[None]] | None = None
+    abort_root: Callable[[Sequence[int]], Awaitable[None]] | None = None
 
     async def kill(self, record: ContainerRecord, task: Task | None) -> None:
         """Kill a container's processes, and its shim if that does not answer."""
-        await self.groups.kill_processes(record)
-        if self.abort_root is not None and record.state.pid:
+        left = await self.groups.kill_processes(record)
+        if self.abort_root is not None and left:
             try:
-                await self.abort_root(record.state.pid)
+                await self.abort_root(left)
             except MoorageError as error:
                 _log.warning("the root of container %s could not be taken from it: %s", record.short_id, error)
         if task is not None and not await task.answers():
