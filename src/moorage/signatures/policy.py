@@ -153,11 +153,13 @@ def _requirements(value: Any) -> tuple[Requirement, ...]:
 
 def _requirement(value: dict[str, Any]) -> Requirement:
     kind = value.get("type")
+    if not isinstance(kind, str):
+        raise StrictJSONError(f"unknown requirement type {kind!r}")
     if kind in {"insecureAcceptAnything", "reject"}:
         strict_json.fields(value, required=("type",))
         return Reject() if kind == "reject" else Accept()
     if kind in _UNSUPPORTED_TYPES:
-        return Unsupported(kind=str(kind))
+        return Unsupported(kind=kind)
     if kind != "sigstoreSigned":
         raise StrictJSONError(f"unknown requirement type {kind!r}")
     optional = (*_KEY_FIELDS, *_FOREIGN_FIELDS, "signedIdentity")
