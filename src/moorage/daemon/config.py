@@ -114,6 +114,7 @@ class DaemonConfig:
     log_format: str = "text"
     metrics_address: str = ""
     proxies: Mapping[str, str] = field(default_factory=dict)
+    authorization_plugins: tuple[str, ...] = ()
     forward_guard: bool = True
     image_retention: RetentionPolicy | None = None
     fault: str = ""
@@ -462,6 +463,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "metrics-addr": ("metrics_address", _text),
     "proxies": ("proxies", _proxies),
     "ip-forward-no-drop": ("forward_guard", lambda value: not _switch(value)),
+    "authorization-plugins": ("authorization_plugins", _texts),
     "image-gc": ("image_retention", read_retention),
     "host-gateway-ip": ("host_gateways", lambda value: (_text(value),)),
 }

@@ -229,6 +229,7 @@ def daemon_settings(wiring: Wiring) -> DaemonSettings:
         proxies=config.proxies,
         log_driver=config.log.type,
         minimum=config.minimum_api_version,
+        authorization_plugins=tuple(dict.fromkeys(config.authorization_plugins)),
         insecure_registries=config.insecure_registries,
         registry_mirrors=config.registry_mirrors,
         address_pools=config.address_pools,

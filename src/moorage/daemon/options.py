@@ -110,7 +110,6 @@ UNSUPPORTED: Final = frozenset(
 #: Keys that are known, with the values they can have here, and why they can have no other.
 FIXED: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     "allow-direct-routing": ((False,), "containers are reached through published ports only"),
-    "authorization-plugins": (([],), "it has no authorization plugins"),
     "firewall-backend": (("", "nftables"), "it programs nftables"),
     "ip-forward": ((True,), "bridge networks need routing"),
     "ip6tables": ((True,), "it always programs its own table of the firewall"),

@@ -16,9 +16,10 @@ from moorage.errors import MoorageError
 
 _RELOADABLE: Final = frozenset(
     {
-        "debug", "default_ipc_mode", "default_runtime", "default_shm_size", "default_stop_timeout",
-        "insecure_registries", "labels", "log_level", "max_concurrent_downloads", "max_concurrent_uploads",
-        "max_download_attempts", "registry_mirrors", "runtimes", "shutdown_timeout", "signature_policy", "signing",
+        "authorization_plugins", "debug", "default_ipc_mode", "default_runtime", "default_shm_size",
+        "default_stop_timeout", "insecure_registries", "labels", "log_level", "max_concurrent_downloads",
+        "max_concurrent_uploads", "max_download_attempts", "registry_mirrors", "runtimes", "shutdown_timeout",
+        "signature_policy", "signing",
     }
 )  # fmt: skip
 
@@ -57,6 +58,8 @@ class Reloader:
         config = dataclasses.replace(old, **{name: getattr(fresh, name) for name in changed if name in _RELOADABLE})
         live.replace(config)
         self.set_level(config)
+        if "authorization_plugins" in changed:
+            self.wiring.authorization.replace(config.authorization_plugins)
         self.wiring.images.reconfigure(
             registry_settings(config),
             signatures=signature_settings(config),

@@ -54,6 +54,7 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
             product=f"Docker/{DOCKER_RELEASE}",
             experimental=config.experimental,
             minimum=config.minimum_api_version,
+            authorization=wiring.authorization,
         )
         for host in config.hosts:
             listener = await listen(host, application, tls=tls_files(config, host), group=config.group)

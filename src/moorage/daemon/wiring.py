@@ -52,6 +52,7 @@ from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.selinux.service import SELinux, read_defaults
 from moorage.engine.userns.service import UserNamespaces
 from moorage.images.assembly import Images
+from moorage.server.authorization.plugins import Authorization
 from moorage.state.images import ImageRows
 
 
@@ -61,6 +62,7 @@ class Wiring:
     def __init__(self, base: Foundations) -> None:
         self.base = base
         self.live = LiveConfig(base.config)
+        self.authorization = Authorization(base.config.authorization_plugins)
 
     @cached_property
     def locks(self) -> ContainerLocks:

@@ -130,6 +130,7 @@ class DaemonSettings:
     log_driver: str = "json-file"
     experimental: bool = False
     minimum: Version = MINIMUM
+    authorization_plugins: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +243,10 @@ class SystemService:
 
     def _plugins(self) -> PluginsInfo:
         return PluginsInfo(
-            volume=["local"], network=[*self.settings().network_drivers], log=[*self.settings().log_drivers]
+            volume=["local"],
+            network=[*self.settings().network_drivers],
+            authorization=[*self.settings().authorization_plugins] or None,
+            log=[*self.settings().log_drivers],
         )
 
     def _registries(self) -> RegistryServiceConfig:

@@ -18,6 +18,9 @@ from moorage.api.versions import MINIMUM, EndpointTooNewError, Version, VersionT
 from moorage.api.wire import MalformedBodyError, read_json
 from moorage.errors import MoorageError
 from moorage.server import errors, responses, streaming
+from moorage.server.authorization import messages
+from moorage.server.authorization.messages import Question, UnseenBodyError
+from moorage.server.authorization.plugins import Authorization
 from moorage.server.bodies import ClientGoneError
 from moorage.server.calls import Call
 from moorage.server.exchange import Exchange
@@ -38,20 +41,62 @@ class Application:
     Args:
         product: Name and version for the Server field, such as Docker/28.2.2.
         minimum: The oldest version that is spoken.
+        authorization: Who is asked about each request; nobody if left out.
     """
 
-    def __init__(self, router: Router, *, product: str, experimental: bool = False, minimum: Version = MINIMUM) -> None:
+    def __init__(
+        self,
+        router: Router,
+        *,
+        product: str,
+        experimental: bool = False,
+        minimum: Version = MINIMUM,
+        authorization: Authorization | None = None,
+    ) -> None:
         self._router = router
+        self._authorization = authorization or Authorization()
         self._minimum = minimum
         self.heads = HeadWriter(product=product, experimental=experimental)
 
     def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer at once, or return what will; never raises."""
+        if self._authorization.plugins:
+            return self._authorize_and_handle(exchange)
+        return self._handle(exchange)
+
+    def _handle(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         try:
             return self._dispatch(exchange)
         except Exception as error:  # noqa: BLE001  # the one supervisor of all handlers
             _fail(exchange, error)
             return None
+
+    async def _authorize_and_handle(self, exchange: Exchange) -> None:
+        try:
+            question = messages.request_question(
+                exchange.head, await _peek(exchange), identity=messages.identify(exchange.tls)
+            )
+            await self._authorization.check_request(question)
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever goes wrong here denies
+            _fail(exchange, error)
+            return
+        exchange.withholds = True
+        rest = self._handle(exchange)
+        if rest is not None:
+            await rest
+        if exchange.withheld is not None:
+            await self._authorize_answer(exchange, question, exchange.withheld)
+
+    async def _authorize_answer(self, exchange: Exchange, question: Question, answer: Response) -> None:
+        exchange.withholds = False
+        try:
+            await self._authorization.check_response(messages.response_question(question, answer))
+        except Exception as error:  # noqa: BLE001  # likewise
+            _fail(exchange, error)
+        else:
+            exchange.respond(answer)
 
     def _dispatch(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         head = exchange.head
@@ -94,18 +139,32 @@ def _read_body(data: bytes, model: type[Any]) -> Any:
     return read_json(data, model)
 
 
-async def _receive(exchange: Exchange) -> bytes:
+async def _receive(exchange: Exchange, *, too_large: MoorageError, limit: int) -> bytes:
     data = bytearray()
     async for chunk in exchange.body:
         data += chunk
-        if len(data) > JSON_BODY_LIMIT:
-            raise errors.BodyTooLargeError(JSON_BODY_LIMIT)
+        if len(data) > limit:
+            raise too_large
     return bytes(data)
+
+
+async def _peek(exchange: Exchange) -> bytes:
+    """Return the body that plugins see, and leave it for the handler."""
+    head = exchange.head
+    if head.length == 0 or not messages.shows_body(head):
+        return b""
+    if head.length is not None and head.length > messages.BODY_LIMIT:
+        raise UnseenBodyError
+    body = await _receive(exchange, too_large=UnseenBodyError(), limit=messages.BODY_LIMIT)
+    if body:
+        exchange.body.feed(body)
+    return body
 
 
 async def _receive_and_call(exchange: Exchange, match: Match, version: Version) -> None:
     try:
-        body = _read_body(await _receive(exchange), match.route.endpoint.body)
+        data = await _receive(exchange, too_large=errors.BodyTooLargeError(JSON_BODY_LIMIT), limit=JSON_BODY_LIMIT)
+        body = _read_body(data, match.route.endpoint.body)
         rest = _call(exchange, match, version, body)
     except ClientGoneError:
         raise

@@ -10,6 +10,8 @@ from moorage.server.bodies import BodyReader
 from moorage.server.responses import NO_FIELDS, Response
 
 if TYPE_CHECKING:
+    import ssl
+
     from moorage.server.heads import RequestHead
     from moorage.server.http1 import Connection
 
@@ -25,11 +27,13 @@ class Exchange:
         finished: All of the answer has.
         hijacked: The connection carries something else than HTTP now.
         must_close: The connection ends with this answer.
+        withholds: A whole answer is kept in `withheld`, for somebody to decide on it; the
+            beginning of a stream is not.
     """
 
     __slots__ = (
         "_chunked", "_connection", "_continued",
-        "body", "finished", "head", "hijacked", "must_close", "started",
+        "body", "finished", "head", "hijacked", "must_close", "started", "withheld", "withholds",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, head: RequestHead) -> None:
@@ -42,6 +46,14 @@ class Exchange:
         self.finished = False
         self.hijacked = False
         self.must_close = not head.keep_alive
+        self.withholds = False
+        self.withheld: Response | None = None
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """What encrypts the connection, and knows the client's certificate."""
+        engine: ssl.SSLObject | None = self._connection.transport.get_extra_info("ssl_object")
+        return engine
 
     @property
     def awaits_continue(self) -> bool:
@@ -62,6 +74,9 @@ class Exchange:
             if response.body and not bare:
                 connection.transport.write(self._wrap(response.body))
             self.finish()
+            return
+        if self.withholds:
+            self.withheld = response
             return
         self.must_close = self.must_close or self.awaits_continue
         data = connection.heads.fixed(response, close=self.must_close)

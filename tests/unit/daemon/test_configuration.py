@@ -142,7 +142,6 @@ def test_no_key_is_ignored_in_silence(file: Path, key: str) -> None:
         ),
         ({"exec-opts": ["native.cgroupdriver=x"]}, "native.cgroupdriver option x not supported"),
         ({"exec-opts": ["isolation=x"]}, "unknown option: 'isolation'"),
-        ({"authorization-plugins": ["opa"]}, "authorization-plugins=.* is not supported by Moorage"),
         ({"features": {"containerd-snapshotter": True}}, "the feature containerd-snapshotter is not supported"),
         ({"min-api-version": "1.20"}, "minimum supported API version is 1.24: 1.20"),
         ({"min-api-version": "1.99"}, "maximum supported API version is"),
@@ -249,3 +248,10 @@ def test_a_pid_file_of_anybody_else_is_taken_over(tmp_path: Path, number: str) -
     with pid_file(path):
         assert int(path.read_text()) == os.getpid()
     assert not path.exists()
+
+
+def test_authorization_plugins_are_named_in_the_file_or_by_options(file: Path) -> None:
+    assert config(file).authorization_plugins == ()
+    assert config(file, **{"authorization-plugins": ["b", "a"]}).authorization_plugins == ("b", "a")
+    by_options = config(file, "--authorization-plugin", "b", "--authorization-plugin=a")
+    assert by_options.authorization_plugins == ("b", "a")

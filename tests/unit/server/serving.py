@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from moorage.server.application import Application
+from moorage.server.authorization.plugins import Authorization
 from moorage.server.listener import listen
 from moorage.server.router import Router
 
 
 @contextlib.asynccontextmanager
-async def serving(router: Router, directory: Path) -> AsyncIterator[Path]:
+async def serving(router: Router, directory: Path, authorization: Authorization | None = None) -> AsyncIterator[Path]:
     """Serve on a unix socket, and stop at the end."""
     path = directory / "api.sock"
-    listener = await listen(f"unix://{path}", Application(router, product="Docker/1.2.3"))
+    application = Application(router, product="Docker/1.2.3", authorization=authorization)
+    listener = await listen(f"unix://{path}", application)
     try:
         yield path
     finally:

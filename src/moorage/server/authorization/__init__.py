@@ -1,0 +1,1 @@
+"""Authorization plugins: programs beside the daemon that allow or deny requests."""
