@@ -46,6 +46,11 @@ def served() -> Iterator[Daemon]:
         made.assert_no_leaks()
 
 
+def test_images_are_not_mounted_with_it(served: Daemon) -> None:
+    refused = served.run("run", "--rm", "--mount", "type=image,src=busybox,dst=/i", "busybox", "true")
+    assert "mounts of type image are not supported with fuse-overlayfs" in refused.stderr
+
+
 def test_a_container_from_its_start_to_an_image_of_it(served: Daemon, tmp_path: Path) -> None:
     assert served.docker("info", "-f", "{{.Driver}}") == "fuse-overlayfs"
     change = (

@@ -26,6 +26,7 @@ from moorage.engine.containers.creating import ContainerCreator, CreateDefaults
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
 from moorage.engine.containers.files import ContainerRoots
 from moorage.engine.containers.healing import ContainerHealer
+from moorage.engine.containers.image_mounts import ImageMounts
 from moorage.engine.containers.inspecting import ContainerInspector
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.last_resort import LastResort
@@ -113,8 +114,10 @@ class Wiring:
     @cached_property
     def mounts(self) -> MountPreparer:
         """Makes what mounts need."""
+        base = self.base
+        images = ImageMounts(self.images.catalog, base.snapshots)
         return MountPreparer(
-            self.base.volumes, self.base.files, self.memory_volumes, data_root=str(self.base.config.data_root)
+            base.volumes, base.files, self.memory_volumes, images, data_root=str(base.config.data_root)
         )
 
     @cached_property

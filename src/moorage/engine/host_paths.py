@@ -54,7 +54,9 @@ class HostPaths:
             for mount in record.definition.mounts
             if mount.kind is MountKind.BIND and mount.create_source and not lookup_cached(mount.source)
         ]
-        paths = [f"{mount.source}/{mount.subpath}" for mount in record.definition.mounts if mount.subpath]
+        # What an image has at a subpath is on the engine's own disk.
+        named = [mount for mount in record.definition.mounts if mount.subpath and mount.kind is not MountKind.IMAGE]
+        paths = [f"{mount.source}/{mount.subpath}" for mount in named]
         devices = [mapping.path_on_host or "" for mapping in record.host_config.devices or ()]
         # The nodes of /dev itself are the kernel's own.
         paths += [path for path in devices if path.rpartition("/")[0] != "/dev" or not lookup_cached(path)]

@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 
-from moorage.kernel import mount_fd, statfs
+from moorage.kernel import mount_fd, overlay, statfs
 from moorage.kernel.idmap import idmap_mount
 from moorage.kernel.libc import AT_EMPTY_PATH, AT_RECURSIVE
 from moorage.kernel.mount import MountFlag
@@ -36,6 +36,9 @@ _REC: Final = int(MountFlag.REC)
 _CGROUP_TYPES: Final = frozenset({"cgroup", "cgroup2"})
 # Kernel file systems are read-only by mount, never by superblock: that one may be shared.
 _KERNEL_TYPES: Final = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay"})
+_LAYER: Final = "lowerdir+="
+# What `overlay` itself says of every mount that it makes.
+_OWN_WORDS: Final = tuple(f"{name}=" for name, _ in overlay.SELF_CONTAINED)
 # These have labels of the kernel's own.
 _UNLABELLED_TYPES: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 # Only these may be covered inside /proc: programs trust the rest of it to be the kernel's.
@@ -230,6 +233,26 @@ def _is_directory(fd: int) -> bool:
 
 def new_file_system(prepared: PreparedMount) -> int:
     """Make the file system that is asked for; return the detached mount's fd."""
+    layers = [word.removeprefix(_LAYER) for word in prepared.options.data if word.startswith(_LAYER)]
+    try:
+        return _new_file_system(prepared)
+    except OSError as error:
+        if prepared.fstype != "overlay" or not layers or error.errno != errno.EINVAL:
+            raise
+    # Before Linux 6.5 layers can't be given one by one.
+    return _overlay_by_path(prepared, layers)
+
+
+def _overlay_by_path(prepared: PreparedMount, layers: list[str]) -> int:
+    words = [word for word in prepared.options.data if not word.startswith(_LAYER) and not word.startswith(_OWN_WORDS)]
+    if prepared.label:
+        words.append(f'context="{prepared.label}"')
+    tree_fd = overlay.mount_overlay(layers[0], lower=layers, options=",".join(words))
+    apply_attributes(tree_fd, prepared.options)
+    return tree_fd
+
+
+def _new_file_system(prepared: PreparedMount) -> int:
     options = prepared.options
     fs_fd = mount_fd.fsopen(prepared.fstype)
     try:

@@ -70,6 +70,12 @@ class LayerDirectories:
         """What lies below every image."""
         return self.root / _BOTTOM / DIFF
 
+    @property
+    def empty(self) -> Path:
+        """An empty directory."""
+        # A mount point, which nothing is ever written to.
+        return self.bottom / "sys"
+
     def of(self, chain_id: ChainID) -> Path:
         """Return a layer's own directory."""
         return self.root / hex_of(chain_id)

@@ -169,6 +169,21 @@ class SnapshotStore:
         found = [self._layers.diff(snapshot.chain_id) for snapshot in self._walk(chain_id)]
         return found if self._driver.stacked else found[:1]
 
+    def image_directories(self, chain_id: ChainID | None) -> Sequence[Path]:
+        """Return the directories that show an image, top first, the last one of a stack being empty.
+
+        Args:
+            chain_id: None for an image without layers.
+
+        Returns:
+            A single one where layers are copied: it has all of the image's files.
+
+        Raises:
+            SnapshotNotFoundError: A layer is missing.
+        """
+        layers = [] if chain_id is None else self.lower_dirs(chain_id)
+        return [*layers, self._layers.empty] if self._driver.stacked or not layers else layers
+
     async def remove(self, chain_id: ChainID) -> None:
         """Remove a layer; one that is not here is no error.
 

@@ -22,6 +22,7 @@ from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundling import Bundle
 from moorage.engine.containers.checkpointing import Checkpointer
 from moorage.engine.containers.exiting import ContainerExits, ExitHooks
+from moorage.engine.containers.image_mounts import ImageMounts
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.memory_volumes import MemoryVolumes
@@ -41,6 +42,7 @@ from moorage.engine.launching import AttachedClient
 from moorage.engine.restarting import RestartSupervisor
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.errors import MoorageError
+from moorage.images.errors import ImageNotFoundError
 from moorage.networks.models import Attachment, ContainerNetworks, Sandbox, SandboxRequest
 from moorage.networks.sandboxes import OpenedSandbox
 from moorage.oci.digest import ChainID
@@ -154,6 +156,16 @@ class FakeVolumes:
         del self.volumes[name]
 
 
+class NoImages:
+    """No image is here."""
+
+    def resolve(self, reference: str, **_: object) -> Any:
+        raise ImageNotFoundError(reference)
+
+    def children(self, image_id: str) -> Sequence[Any]:
+        return []
+
+
 @dataclass
 class FakeSnapshots:
     """Container directories, made and removed."""
@@ -161,6 +173,10 @@ class FakeSnapshots:
     root: Path
 
     marked = False
+    served = False
+
+    def image_directories(self, chain_id: ChainID | None) -> Sequence[Path]:
+        return [self.root]
 
     def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
         return []
@@ -368,7 +384,8 @@ class FakeEngine:
         self.volumes = FakeVolumes(self.root, self.registry)
         self.restarts = RestartSupervisor(self.jobs)
         memory_volumes = MemoryVolumes(registry=self.registry, volumes=self.volumes)
-        self.mounts = MountPreparer(self.volumes, FakeFiles(), memory_volumes, data_root="/var/lib/moorage")
+        images = ImageMounts(NoImages(), self.snapshots)
+        self.mounts = MountPreparer(self.volumes, FakeFiles(), memory_volumes, images, data_root="/var/lib/moorage")
         self.exits = ContainerExits(
             registry=self.registry, locks=self.locks, tasks=self.tasks, networks=self.networks, paths=self.paths,
             events=self.bus, watch=self.watch, jobs=self.jobs, restarts=self.restarts, hooks=lambda: self.hooks,

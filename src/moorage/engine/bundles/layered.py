@@ -42,6 +42,17 @@ def is_layered_directory(layers: Sequence[Path], path: str, *, marked: bool = Fa
     return found is not None and stat.S_ISDIR(found[2].st_mode)
 
 
+def layered_directories(layers: Sequence[Path], path: str, *, marked: bool = False) -> Sequence[Path]:
+    """Return what the merged root shows at a path, links followed inside it.
+
+    Returns:
+        The layers' directories that make up a directory, top first; the one file that is there; or
+        nothing.
+    """
+    found = _find(layers, path, marked=marked)
+    return [] if found is None else found[0] or [found[1]]
+
+
 def _find(layers: Sequence[Path], path: str, *, marked: bool) -> _Found | None:
     """Return what a path of the root leads to, links followed; None if it is not there."""
     if not layers:

@@ -1,4 +1,4 @@
-"""Which mounts a container has: binds, volumes, tmpfs, and those it inherits.
+"""Which mounts a container has: binds, volumes, tmpfs, images, and those it inherits.
 
 Pure: the request becomes records. Volumes are created, and host paths looked at, by the
 service that creates the container.
@@ -36,6 +36,7 @@ class MountKind(enum.StrEnum):
     BIND = "bind"
     VOLUME = "volume"
     TMPFS = "tmpfs"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +45,14 @@ class PlannedMount:
 
     Attributes:
         name: The volume's name; empty for an anonymous volume that has none yet.
-        source: The host path of a bind; of a volume once it is created.
+        source: The host path of a bind; of a volume once it is created; an image's name as it was given.
         create_source: Make a missing host path (``-v`` does, ``--mount`` refuses).
         copy_up: Fill an empty volume with what the image has at the destination.
         recursive_read_only: Read-only reaches the mounts below (Linux 5.12).
         options: Words for tmpfs.
         listed: Shown in inspect's ``Mounts`` (``--tmpfs`` ones are not).
+        image_id: What the image's name meant when the container was created.
+        chain_ids: That image's layers, base first: they outlive its removal by force.
     """
 
     kind: MountKind
@@ -71,6 +74,8 @@ class PlannedMount:
     driver_options: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     listed: bool = True
+    image_id: str = ""
+    chain_ids: tuple[str, ...] = ()
 
 
 def plan_mounts(
@@ -187,7 +192,9 @@ def _by_type(mount: Mount, data_root: str) -> PlannedMount:
             return _from_volume_mount(mount, destination)
         case "tmpfs":
             return _from_tmpfs_mount(mount, destination)
-        case "image" | "npipe" | "cluster":
+        case "image":
+            return _from_image_mount(mount, destination)
+        case "npipe" | "cluster":
             raise InvalidMountError(f"mount type {mount.type} is not supported by Moorage")
         case _:
             raise InvalidMountError("mount type unknown")
@@ -197,6 +204,7 @@ def _check_option_blocks(mount: Mount) -> None:
     blocks = {
         "bind": ("BindOptions", mount.bind_options),
         "volume": ("VolumeOptions", mount.volume_options),
+        "image": ("ImageOptions", mount.image_options),
         "tmpfs": ("TmpfsOptions", mount.tmpfs_options),
     }
     for kind, (name, block) in blocks.items():
@@ -237,8 +245,7 @@ def _from_volume_mount(mount: Mount, destination: str) -> PlannedMount:
     name = mount.source or ""
     if subpath and not name:
         raise InvalidMountError("must not set Subpath when using anonymous volumes")
-    if subpath.startswith("/") or ".." in subpath.split("/"):
-        raise InvalidMountError("subpath must be a relative path within the volume")
+    _check_subpath(subpath)
     return PlannedMount(
         kind=MountKind.VOLUME,
         name=name,
@@ -252,6 +259,22 @@ def _from_volume_mount(mount: Mount, destination: str) -> PlannedMount:
         labels=(options.labels if options else None) or {},
         driver_options=(driver.options if driver else None) or {},
     )
+
+
+def _from_image_mount(mount: Mount, destination: str) -> PlannedMount:
+    if not mount.source:
+        raise InvalidMountError("field Source must not be empty")
+    subpath = mount.image_options.subpath if mount.image_options else ""
+    _check_subpath(subpath)
+    return PlannedMount(
+        kind=MountKind.IMAGE, source=mount.source, destination=destination, writable=False, subpath=subpath
+    )
+
+
+def _check_subpath(subpath: str) -> None:
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        # Docker says so of images as well.
+        raise InvalidMountError("subpath must be a relative path within the volume")
 
 
 def _from_tmpfs_mount(mount: Mount, destination: str) -> PlannedMount:
@@ -278,7 +301,7 @@ def mount_point(planned: PlannedMount) -> MountPoint:
     """Return a mount as inspect lists it."""
     return MountPoint(
         type=planned.kind.value,
-        name=planned.name,
+        name=planned.source if planned.kind is MountKind.IMAGE else planned.name,
         source=planned.source,
         destination=planned.destination,
         driver=planned.driver,

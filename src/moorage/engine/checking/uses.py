@@ -32,9 +32,9 @@ class RunningUses:
         return state.running or self.tasks.find(record.id) is not None or self.locks.is_held(record.id)
 
     def running_on(self, chain_id: ChainID) -> Sequence[ContainerRecord]:
-        """Return the active containers whose files a layer is part of."""
+        """Return the active containers whose files, or mounted images, a layer is part of."""
         return [
             record
             for record in self.registry.all()
-            if chain_id in record.definition.chain_ids and self.is_active(record)
+            if any(chain_id in stack for stack in record.definition.stacks) and self.is_active(record)
         ]

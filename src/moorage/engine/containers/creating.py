@@ -116,8 +116,9 @@ class ContainerCreator:
         self.expect_move()
         with self.pins.hold(image.chain_ids if image else (), manifest=image.manifest if image else None):
             record, later = await self._plan(asked, limited, image, request.networking_config)
-            # Its row cannot be called back once it is on its way: then its files must stay too.
-            await asyncio.shield(self.jobs.start(self._make(record, name)))
+            with self.pins.hold(_mounted_chains(record)):
+                # Its row cannot be called back once it is on its way: then its files must stay too.
+                await asyncio.shield(self.jobs.start(self._make(record, name)))
         warnings = [] if wanted or image is None else _platform_warnings(image)
         return Created(id=record.id, warnings=(*warnings, *more, *later))
 
@@ -141,6 +142,8 @@ class ContainerCreator:
             mounts = self._plan_mounts(config, host_config)
             labels = self.selinux.labels(host_config)
         await self.host_paths.check_sources(mounts)
+        # Whoever gets the record holds their layers at once: nothing is waited for in between.
+        mounts = self.mounts.images.with_images(mounts, mapped=self.userns.is_private(limited))
         record = ContainerRecord(
             id=container_id,
             name="",
@@ -197,7 +200,7 @@ class ContainerCreator:
         return plan_mounts(config, host_config, inherited=inherited, data_root=self.mounts.data_root)
 
     async def _make(self, record: ContainerRecord, name: str) -> None:
-        chains = map(ChainID, record.definition.chain_ids)
+        chains = [*map(ChainID, record.definition.chain_ids), *_mounted_chains(record)]
         manifest = Digest(record.definition.manifest) if record.definition.manifest else None
         with self.pins.hold(chains, manifest=manifest), self.userns.reserve(record.host_config) as mapping:
             if mapping is not None:
@@ -256,6 +259,11 @@ def _parameters_of_the_request() -> Iterator[None]:
         yield
     except ContainerNotFoundError as error:
         raise RequestRefusedError(str(error)) from error
+
+
+def _mounted_chains(record: ContainerRecord) -> list[ChainID]:
+    """Return the layers of the images that a container mounts."""
+    return [ChainID(chain) for mount in record.definition.mounts for chain in mount.chain_ids]
 
 
 def _with_hostname(config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:

@@ -49,9 +49,7 @@ class ContainerRoots:
         ]
 
     def _mounts(self, record: ContainerRecord) -> list[Mount]:
-        return [
-            self._mount(mount) for mount in record.definition.mounts if mount.kind in {MountKind.BIND, MountKind.VOLUME}
-        ]
+        return [self._mount(mount) for mount in record.definition.mounts if mount.kind is not MountKind.TMPFS]
 
     def _mount(self, mount: PlannedMount) -> Mount:
         entry = self.mounts.special_entry(mount)

@@ -23,6 +23,7 @@ from moorage.engine.bundles.mounts import (
 )
 from moorage.engine.bundles.propagation import TRAVELLING, check_propagation
 from moorage.engine.containers.errors import RequestFailedError
+from moorage.engine.containers.image_mounts import ImageMounts
 from moorage.engine.containers.memory_volumes import MemoryVolumes
 from moorage.engine.containers.ports import EventPublisher, FileJobs, Volumes
 from moorage.engine.containers.records import ContainerRecord
@@ -59,6 +60,7 @@ class MountPreparer:
     volumes: Volumes
     files: FileJobs
     memory: MemoryVolumes
+    images: ImageMounts
     data_root: str
 
     async def prepare(self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs) -> tuple[PlannedMount, ...]:
@@ -106,6 +108,8 @@ class MountPreparer:
         for mount in mounts:
             if mount.kind is MountKind.VOLUME:
                 entries += self._spec_volume(mount, mapping)
+            elif mount.kind is MountKind.IMAGE:
+                entries.append(self.images.entry(mount))
             elif mount.kind is MountKind.BIND and mount.propagation in TRAVELLING:
                 entries += spec_mounts([self._with_possible_propagation(mount)])
             else:
@@ -123,7 +127,9 @@ class MountPreparer:
         return mount
 
     def special_entry(self, mount: PlannedMount) -> dict[str, Any] | None:
-        """Return the runtime-spec mount of a volume that is not simply the directory at its mount point."""
+        """Return the runtime-spec mount of an image, or of a volume that is not simply its mount point's directory."""
+        if mount.kind is MountKind.IMAGE:
+            return self.images.entry(mount)
         if mount.kind is not MountKind.VOLUME or mount_options(self.volumes.get(mount.name)) is None:
             return None
         return self._spec_volume(mount, None)[0]

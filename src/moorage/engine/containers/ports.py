@@ -108,8 +108,15 @@ class Snapshots(Protocol):
     def marked(self) -> bool:
         """Whether marker files in layers hide what lies below."""
 
+    @property
+    def served(self) -> bool:
+        """Whether a program, which may hang, answers for the root file system of each container."""
+
     def lower_dirs(self, chain_id: ChainID) -> Sequence[Path]:
         """Return the directories of a stack of layers, the top one first."""
+
+    def image_directories(self, chain_id: ChainID | None) -> Sequence[Path]:
+        """Return what shows an image: an empty directory below its layers, or a single one with all its files."""
 
     async def prepare_container(self, container_id: str, chain_id: ChainID | None) -> Rootfs:
         """Make the container's own layer."""

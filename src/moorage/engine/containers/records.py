@@ -7,6 +7,7 @@ writes a few hundred bytes and not the whole of `HostConfig`.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from moorage.api.containers import ContainerConfig
@@ -154,6 +155,11 @@ class ContainerDefinition:
     manifest: str = ""
     id_mapping: IdMapping | None = None
     labels: Labels = field(default_factory=Labels)
+
+    @property
+    def stacks(self) -> Sequence[Sequence[str]]:
+        """The chain IDs, base first, of everything that it shows of images: its root's and those it mounts."""
+        return [self.chain_ids, *(mount.chain_ids for mount in self.mounts)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

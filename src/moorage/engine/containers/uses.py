@@ -12,6 +12,7 @@ from moorage import faults
 from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.containers.paths import ContainerPaths
+from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.sandboxes import container_networks
 from moorage.engine.containers.tasks import Tasks
@@ -27,19 +28,18 @@ class ContainerUses:
     registry: ContainerRegistry
 
     def users_of(self, image_id: Digest) -> Sequence[ImageUser]:
-        """Return the containers created from an image, the running ones first."""
+        """Return the containers created from an image, or that mount it, the running ones first."""
         users = [
             ImageUser(container_id=record.id, running=record.state.running)
             for record in self.registry.all()
-            if record.definition.image_id == image_id
+            if image_id in _images(record)
         ]
         return sorted(users, key=lambda user: not user.running)
 
     def chains_in_use(self) -> Collection[ChainID]:
-        """Return the topmost chain ID of every container."""
-        return {
-            ChainID(record.definition.chain_ids[-1]) for record in self.registry.all() if record.definition.chain_ids
-        }
+        """Return the topmost chain ID of every container, and of every image that one mounts."""
+        stacks = [stack for record in self.registry.all() for stack in record.definition.stacks]
+        return {ChainID(stack[-1]) for stack in stacks if stack}
 
     def manifests_in_use(self) -> Collection[Digest]:
         """Return the manifest of every container's image."""
@@ -53,6 +53,11 @@ class ContainerUses:
             if not record.state.dead
             and any(mount.kind is MountKind.VOLUME and mount.name == name for mount in record.definition.mounts)
         )
+
+
+def _images(record: ContainerRecord) -> set[str]:
+    definition = record.definition
+    return {definition.image_id, *(mount.image_id for mount in definition.mounts if mount.image_id)}
 
 
 @dataclass(frozen=True, slots=True)

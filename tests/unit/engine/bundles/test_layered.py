@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.engine.bundles.layered import is_layered_directory, read_layered_file
+from moorage.engine.bundles.layered import is_layered_directory, layered_directories, read_layered_file
 
 
 @pytest.fixture
@@ -85,3 +85,14 @@ def test_directories_are_found_by_way_of_links(layers: list[Path]) -> None:
         "/", "/etc", "/srv/app/.", "/home/app", "/srv/app/..",
     ]  # fmt: skip
     assert not is_layered_directory([], "/etc")
+
+
+def test_a_directory_is_made_up_of_the_layers_that_show_in_it(layers: list[Path]) -> None:
+    (layers[1] / "etc/sub").mkdir()
+    (layers[2] / "etc/sub").mkdir()
+    (layers[0] / "link").symlink_to("/etc/sub")
+    assert layered_directories(layers, "") == layers
+    assert layered_directories(layers, "link") == [layers[1] / "etc/sub", layers[2] / "etc/sub"]
+    (layers[0] / "etc/sub").write_text("a file")
+    assert layered_directories(layers, "link") == [layers[0] / "etc/sub"]
+    assert layered_directories(layers, "etc/nothing") == []

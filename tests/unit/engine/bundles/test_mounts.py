@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
-from moorage.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
+from moorage.api.mounts import BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions
 from moorage.engine.bundles.bind_syntax import InvalidMountError, parse_bind, parse_volumes_from
 from moorage.engine.bundles.mounts import (
     MountKind,
@@ -104,7 +104,10 @@ def test_tmpfs_mounts_carry_size_and_mode() -> None:
             Mount(type="volume", source="vol", target="/x", volume_options=VolumeOptions(subpath="../up")),
             "must be a relative path within the volume",
         ),
-        (Mount(type="image", source="i", target="/x"), "mount type image is not supported"),
+        (Mount(type="npipe", source="i", target="/x"), "mount type npipe is not supported"),
+        (Mount(type="image", target="/x"), "field Source must not be empty"),
+        (Mount(type="image", source="i", target="/x", image_options=ImageOptions(subpath="a/../b")), "relative path"),
+        (Mount(type="volume", source="i", target="/x", image_options=ImageOptions()), "ImageOptions must not be"),
         (Mount(type="", target="/x"), "mount type unknown"),
     ],
 )
