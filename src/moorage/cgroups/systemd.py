@@ -16,6 +16,7 @@ import time
 from moorage.cgroups import dbus_codec, files
 from moorage.cgroups.errors import CgroupError
 from moorage.cgroups.resources_v2 import swap_alone, weight_of_shares
+from moorage.cgroups.systemd_paths import DEFAULT_SLICE
 from moorage.cgroups.v2 import V2Group
 
 TYPE_CHECKING = False
@@ -157,6 +158,11 @@ def host_is_going_down() -> bool:
     return bool(state == "stopping")
 
 
+def service_of(cgroup: str) -> str:
+    """Return the service ("moord.service") that a process in a cgroup belongs to, "" for none."""
+    return next((part for part in reversed(cgroup.split("/")) if part.endswith(".service")), "")
+
+
 def properties(resources: Mapping[str, Any]) -> list[Property]:
     """Return a scope's properties for a `linux.resources` object: what systemd has words for."""
     memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
@@ -192,11 +198,12 @@ def _tasks(pids: Mapping[str, Any]) -> int | None:
 class SystemdGroup(V2Group):
     """A cgroup that systemd makes when the first process joins: a scope can't be empty."""
 
-    __slots__ = ("_resources", "_unit")
+    __slots__ = ("_resources", "_service", "_unit")
 
     def __init__(self, unit: UnitPath, *, hierarchy: Hierarchy) -> None:
         super().__init__(unit.path(), hierarchy=hierarchy)
         self._unit = unit
+        self._service = service_of(hierarchy.own) if unit.slice != DEFAULT_SLICE else ""
         self._resources: list[Mapping[str, Any]] = []
 
     @override
@@ -248,6 +255,10 @@ class SystemdGroup(V2Group):
             ("DefaultDependencies", ("b", False)),
             ("CollectMode", ("s", "inactive-or-failed")),
         ]
+        if self._service:
+            # Units end in the reverse order. A slice that somebody named (system.slice is never stopped) goes
+            # down with the host and takes its scopes along: not before the daemon stopped them by their own signals.
+            values.append(("Before", ("as", [self._service])))
         for resources in self._resources:
             values += properties(resources)
         arguments: tuple[Any, ...] = (self._unit.unit, "replace", values, [])

@@ -120,6 +120,25 @@ def test_the_first_process_starts_the_scope_with_the_limits_kept_for_it(
     assert group.procs() == [os.getpid()]
 
 
+@pytest.mark.parametrize(
+    ("own", "slice_name", "ordering"),
+    [
+        ("/system.slice/moord.service", "mine.slice", [("as", ["moord.service"])]),
+        ("/system.slice/moord.service/shims", "mine.slice", [("as", ["moord.service"])]),
+        ("/system.slice/moord.service", "system.slice", []),
+        ("/user.slice/user-0.slice/session-1.scope", "mine.slice", []),
+        ("/", "mine.slice", []),
+    ],
+)
+def test_a_scope_whose_slice_goes_down_with_the_host_ends_after_the_service_that_made_it(
+    fake: FakeSystemd, own: str, slice_name: str, ordering: list[tuple[str, list[str]]]
+) -> None:
+    hierarchy = Hierarchy(version=2, controllers=(), mount_point=str(fake.cgroups), root="/", own=own)
+    systemd.SystemdGroup(UnitPath(slice=slice_name, unit="moorage-c1.scope"), hierarchy=hierarchy).add(os.getpid())
+    ((_, (_, _, properties, _)),) = fake.calls
+    assert [value for name, value in properties if name == "Before"] == ordering
+
+
 def test_a_scope_that_was_left_failed_is_forgotten_first(fake: FakeSystemd, group: systemd.SystemdGroup) -> None:
     fake.failures["StartTransientUnit"] = "org.freedesktop.systemd1.UnitExists"
     group.add(os.getpid())
