@@ -164,8 +164,10 @@ class ImageCollector:
                 hold.add(*await reachable(self.blobs, attestations))
                 yield hold
         finally:
-            gone = any(self.catalog.get(image.id) is None for image in used)
-            if gone or any(index not in self.catalog.indexes() for index in listed):
+            manifests = {image.manifest for image in self.catalog.images()}
+            # An image that was removed has none left, and one whose layers were compressed has another.
+            replaced = any(image.manifest not in manifests for image in used)
+            if replaced or any(index not in self.catalog.indexes() for index in listed):
                 await asyncio.shield(self.collect())
 
     async def _remove_snapshots(self, removed: list[Snapshot]) -> None:
