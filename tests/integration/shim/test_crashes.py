@@ -182,8 +182,11 @@ def kill_attendant(control: Control) -> None:
 
 
 def pidfds(pid: int) -> int:
-    links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return sum("pidfd" in str(link) for link in links)
+    found = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it opens and closes descriptors meanwhile
+            found += "pidfd" in str(link.readlink())
+    return found
 
 
 def program(pid: int) -> str:
