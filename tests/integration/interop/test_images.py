@@ -343,7 +343,8 @@ def test_skopeo_copies_and_deletes_as_it_may(programs: Programs, tmp_path: Path)
     image = Directory(tmp_path / "image", "oci")
     source, public = f"dir:{image.path}", f"docker://{GUARDED}/public/app:1"
     insecure = "--dest-tls-verify=false"
-    programs.skopeo("copy", "--dest-creds", "root:secret", insecure, source, public)
+    # Without this, skopeo may take the layer in another compression that it knows to be in the registry.
+    programs.skopeo("copy", "--preserve-digests", "--dest-creds", "root:secret", insecure, source, public)
     assert image.digest in programs.skopeo("inspect", "--no-creds", "--tls-verify=false", public)
     assert "denied" in programs.refused("skopeo", "copy", "--dest-creds", "alice:secret", insecure, source, public)
     assert "denied" in programs.refused("skopeo", "delete", "--creds", "alice:secret", "--tls-verify=false", public)
