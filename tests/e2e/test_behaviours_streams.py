@@ -11,11 +11,20 @@ pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pyt
 
 
 def test_details_of_a_log_and_both_streams_in_the_order_of_time(moord: Daemon) -> None:
-    script = "for i in 1 2 3; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done"
+    script = "while read -r word; do case $word in out*) echo $word ;; *) echo $word >&2 ;; esac; done"
     options = ("--log-opt", "labels=a", "--log-opt", "env=E", "--log-opt", "tag={{.Name}}", "-l", "a=1", "-e", "E=2")
-    moord.docker("run", "--name", "told", *options, "busybox", "sh", "-c", script)
+    writer = moord.popen("run", "-i", "--name", "told", *options, "busybox", "sh", "-c", script)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    words = ["out1", "err1", "out2", "err2", "out3", "err3"]
+    for word in words:
+        # Two streams have an order only where each word waits until the one before was read.
+        writer.stdin.write(f"{word}\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == f"{word}\n"
+    writer.communicate(timeout=stretched(20))
     client = moord.popen("logs", "told")
-    assert client.communicate(timeout=stretched(20))[0].split() == ["out1", "err1", "out2", "err2", "out3", "err3"]
+    assert client.communicate(timeout=stretched(20))[0].split() == words
     assert moord.docker("logs", "--details", "--tail", "2", "told") == "E=2,a=1,tag=told out3"
 
 

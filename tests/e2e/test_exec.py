@@ -3,6 +3,9 @@
 import contextlib
 import http.client
 import json
+import os
+import select
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -34,14 +37,21 @@ def show(moord: Daemon, exec_id: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def started(moord: Daemon, exec_id: str, *, tty: bool = False, version: str = "v1.50") -> Iterator[socket.socket]:
-    """Start an exec over a raw connection, whose head has been read."""
+def asked_to_start(moord: Daemon, exec_id: str, *, version: str = "v1.50", **fields: Any) -> Iterator[socket.socket]:
+    """Ask for an exec's start over a raw connection, from which nothing has been read."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(stretched(20))
         client.connect(str(moord.socket))
-        body = json.dumps({"Tty": tty}).encode()
+        body = json.dumps(fields).encode()
         head = f"POST /{version}/exec/{exec_id}/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
         client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield client
+
+
+@contextlib.contextmanager
+def started(moord: Daemon, exec_id: str, *, tty: bool = False, version: str = "v1.50") -> Iterator[socket.socket]:
+    """Start an exec over a raw connection, whose head has been read."""
+    with asked_to_start(moord, exec_id, version=version, Tty=tty) as client:
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
             answer += client.recv(1)
@@ -229,6 +239,37 @@ def test_many_execs_leave_nothing(moord: Daemon) -> None:
     assert not list(directory.glob("*.json*"))
     assert "Z" not in "".join(moord.docker("top", "busy", "-o", "pid,stat").splitlines()[1:])
     assert len(list(Path(f"/proc/{shim}/fd").iterdir())) <= before + 1
+
+
+def test_a_detached_start_whose_client_leaves_goes_on(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "slow", *SLEEP)
+    exec_id = create(moord, "slow", "sh", "-c", "exit 7", AttachStdin=False, AttachStdout=False, AttachStderr=False)
+    keeper = int(Path(f"/proc/{moord.inspect('slow', '.State.Pid')}/stat").read_text().split()[3])
+    children = Path(f"/proc/{keeper}/task/{keeper}/children")
+    wait_until(lambda: len(children.read_text().split()) == 1, what="the keeper to be alone with its container")
+    os.kill(keeper, signal.SIGSTOP)
+    with asked_to_start(moord, exec_id, Detach=True):
+        wait_until(lambda: show(moord, exec_id)["Running"], what="the start")
+    for _ in range(20):
+        assert show(moord, exec_id)["ExitCode"] is None
+    os.kill(keeper, signal.SIGCONT)
+    wait_until(lambda: show(moord, exec_id)["ExitCode"] is not None, what="the end")
+    assert show(moord, exec_id)["ExitCode"] == 7
+
+
+def test_of_two_clients_one_starts_an_exec(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "twice", *SLEEP)
+    exec_id = create(moord, "twice", "sh", "-c", "echo ran >> /runs; sleep 1000")
+    # The start waits for this client to read the head of its answer; another one comes between.
+    with asked_to_start(moord, exec_id) as late:
+        wait_until(lambda: bool(select.select([late], [], [], 0)[0]), what="the head of the answer")
+        moord.api("POST", f"/exec/{exec_id}/start", {"Detach": True})
+        answer = b""
+        while chunk := late.recv(1000):
+            answer += chunk
+    assert f"exec command {exec_id} is already running".encode() in answer
+    # The late one was refused before it said so; what the other began is all there will be.
+    wait_until(lambda: moord.docker("exec", "twice", "cat", "/runs", check=False) == "ran", what="the one run")
 
 
 def test_execs_outlive_a_killed_daemon(own: Daemon) -> None:

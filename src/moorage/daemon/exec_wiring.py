@@ -48,6 +48,7 @@ class ExecWiring:
             paths=base.paths,
             files=self.files,
             events=base.bus,
+            jobs=base.jobs,
             expect_move=base.moves.expect,
         )
 

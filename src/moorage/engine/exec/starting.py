@@ -28,6 +28,7 @@ from moorage.engine.containers.tasks import LaunchFailedError, Tasks
 from moorage.engine.exec.creating import check_active, publish
 from moorage.engine.exec.files import ExecFiles
 from moorage.engine.exec.table import ExecRecord, ExecTable
+from moorage.engine.jobs import Jobs
 from moorage.errors import MoorageError
 
 # The words that runc and Docker put before the cause; see the same in a container's start.
@@ -47,6 +48,7 @@ class ExecStarter:
     paths: ContainerPaths
     files: ExecFiles
     events: EventPublisher
+    jobs: Jobs
     expect_move: Callable[[], None]
 
     def prepare(self, exec_id: str) -> ExecRecord:
@@ -66,12 +68,13 @@ class ExecStarter:
         return added
 
     async def start_detached(self, added: ExecRecord, *, console_size: tuple[int, int] | None = None) -> None:
-        """Start a process that nobody listens to.
+        """Start a process that nobody listens to; it is started although the client leaves.
 
         Raises:
             StartRefusedError: Its program cannot be run.
         """
-        await self._start(added, attach=None, fds=(), console_size=console_size)
+        start = self._start(added, attach=None, fds=(), console_size=console_size)
+        await asyncio.shield(self.jobs.start(start))
 
     async def start_attached(
         self,
@@ -130,6 +133,8 @@ class ExecStarter:
         fds: tuple[int, ...],
         console_size: tuple[int, int] | None,
     ) -> None:
+        # Another client may have been quicker since this one was let through.
+        self.prepare(added.id)
         self.expect_move()
         record = self.registry.get(added.container_id)
         self.table.change(added.id, running=True)
