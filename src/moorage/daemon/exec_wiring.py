@@ -1,6 +1,5 @@
 """Put together what adds processes to running containers."""
 
-from collections.abc import Callable
 from functools import cached_property
 
 from moorage.daemon.foundations import Foundations
@@ -16,7 +15,7 @@ from moorage.engine.exec.table import ExecTable
 class ExecWiring:
     """The services of added processes; as in `Wiring`, each is made when it is first asked for."""
 
-    def __init__(self, base: Foundations, *, bundler: Callable[[], Bundler]) -> None:
+    def __init__(self, base: Foundations, *, bundler: Bundler) -> None:
         self._base = base
         self._bundler = bundler
 
@@ -44,7 +43,7 @@ class ExecWiring:
             registry=base.registry,
             table=self.table,
             tasks=base.tasks,
-            bundler=self._bundler(),
+            bundler=self._bundler,
             paths=base.paths,
             files=self.files,
             events=base.bus,

@@ -52,7 +52,7 @@ def make_router(wiring: Wiring) -> Router:
     """Return a router with every handler bound."""
     router = Router()
     container_handlers(wiring).bind(router)
-    CheckpointHandlers(checkpointer=wiring.checkpointer).bind(router)
+    CheckpointHandlers(checkpointer=wiring.containers.checkpointer).bind(router)
     stream_handlers(wiring).bind(router)
     file_handlers(wiring).bind(router)
     exec_handlers(wiring).bind(router)
@@ -71,57 +71,59 @@ def make_router(wiring: Wiring) -> Router:
 
 def container_handlers(wiring: Wiring) -> ContainerHandlers:
     """Return the handlers of containers' lives."""
-    base = wiring.base
+    base, lives, views = wiring.base, wiring.containers, wiring.views
     registry, bus = base.registry, base.bus
     return ContainerHandlers(
-        creator=wiring.creator,
-        starter=wiring.starter,
-        stopper=wiring.stopper,
-        killer=wiring.killer,
+        creator=lives.creator,
+        starter=lives.starter,
+        stopper=lives.stopper,
+        killer=lives.killer,
         restarter=ContainerRestarter(
             registry=registry,
-            stopper=wiring.stopper,
-            starter=wiring.starter,
+            stopper=lives.stopper,
+            starter=lives.starter,
             events=bus,
             jobs=base.jobs,
-            kept=wiring.exits.kept,
+            kept=lives.exits.kept,
         ),
-        pauser=wiring.pauser,
-        remover=wiring.remover,
-        unlinker=LinkRemover(registry=registry, locks=wiring.locks, paths=base.paths),
-        renamer=ContainerRenamer(registry=registry, locks=wiring.locks, networks=base.networks.service, events=bus),
-        updater=ContainerUpdater(registry=registry, locks=wiring.locks, tasks=base.tasks, events=bus, host=base.facts),
+        pauser=lives.pauser,
+        remover=lives.remover,
+        unlinker=LinkRemover(registry=registry, locks=base.locks, paths=base.paths),
+        renamer=ContainerRenamer(registry=registry, locks=base.locks, networks=base.networks.service, events=bus),
+        updater=ContainerUpdater(registry=registry, locks=base.locks, tasks=base.tasks, events=bus, host=base.facts),
         resizer=ContainerResizer(registry=registry, tasks=base.tasks, events=bus),
-        waiter=ContainerWaiter(registry, wiring.watch),
-        lister=wiring.lister,
-        inspector=wiring.inspector,
+        waiter=ContainerWaiter(registry, lives.watch),
+        lister=views.lister,
+        inspector=views.inspector,
         processes=ContainerProcesses(registry=registry, groups=base.groups, events=bus),
-        pruner=ContainerPruner(registry=registry, remover=wiring.remover, sizes=wiring.sizes, events=bus),
+        pruner=ContainerPruner(registry=registry, remover=lives.remover, sizes=views.sizes, events=bus),
     )
 
 
 def stream_handlers(wiring: Wiring) -> ContainerStreamHandlers:
     """Return the handlers of containers' streams."""
     base = wiring.base
-    stats = StatsReader(registry=base.registry, groups=base.groups, watch=wiring.watch, memory_total=base.host.memory)
-    return ContainerStreamHandlers(attacher=wiring.attacher, logs=wiring.logs, stats=stats)
+    stats = StatsReader(
+        registry=base.registry, groups=base.groups, watch=wiring.containers.watch, memory_total=base.host.memory
+    )
+    return ContainerStreamHandlers(attacher=wiring.views.attacher, logs=wiring.views.logs, stats=stats)
 
 
 def file_handlers(wiring: Wiring) -> ContainerFileHandlers:
     """Return the handlers of containers' files."""
     base = wiring.base
-    registry, bus = base.registry, base.bus
+    registry, bus, roots = base.registry, base.bus, wiring.views.roots
     return ContainerFileHandlers(
         archive=ContainerArchive(
-            registry=registry, roots=wiring.roots, jobs=base.files, bundler=wiring.bundler, events=bus
+            registry=registry, roots=roots, jobs=base.files, bundler=wiring.bundles.bundler, events=bus
         ),
-        changes=ContainerChanges(registry=registry, roots=wiring.roots, jobs=base.files),
-        exporter=ContainerExporter(registry=registry, roots=wiring.roots, jobs=base.files, events=bus),
+        changes=ContainerChanges(registry=registry, roots=roots, jobs=base.files),
+        exporter=ContainerExporter(registry=registry, roots=roots, jobs=base.files, events=bus),
         committer=ContainerCommitter(
             registry=registry,
-            roots=wiring.roots,
+            roots=roots,
             jobs=base.files,
-            pauser=wiring.pauser,
+            pauser=wiring.containers.pauser,
             images=wiring.images.catalog,
             committer=wiring.images.committer,
             events=bus,
@@ -147,7 +149,7 @@ def system_handlers(wiring: Wiring) -> SystemHandlers:
     base = wiring.base
 
     async def containers() -> list[ContainerSummary]:
-        return await wiring.lister.with_sizes(ListRequest(everything=True), version=MAXIMUM)
+        return await wiring.views.lister.with_sizes(ListRequest(everything=True), version=MAXIMUM)
 
     async def volumes() -> list[Volume]:
         return await measured_volumes(wiring)
@@ -175,7 +177,7 @@ def system_service(wiring: Wiring) -> SystemService:
         containers=base.registry.counts,
         images=lambda: len(wiring.images.catalog.images()),
         listeners=lambda: base.bus.listeners,
-        cdi=wiring.cdi,
+        cdi=wiring.bundles.cdi,
     )
 
 

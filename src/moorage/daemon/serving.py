@@ -59,7 +59,7 @@ async def serving(config: DaemonConfig, *, launcher: Launcher) -> AsyncIterator[
         for host in config.hosts:
             listener = await listen(host, application, tls=tls_files(config, host), group=config.group)
             listeners.append(listener)
-        wiring.recovery.start_policies()
+        wiring.containers.recovery.start_policies()
         if config.image_retention is not None:
             base.jobs.spawn(wiring.store.cleaner.watch(), key="image-gc", endless=True)
         # What exists now lives as long as the daemon: the collector need not walk it again.
@@ -88,7 +88,7 @@ async def check_remapping(wiring: Wiring) -> None:
     Raises:
         ConfigurationError: The kernel, or the data root's file system, can't map owners.
     """
-    if wiring.base.id_mapping is not None and (reason := await wiring.userns.why_not()):
+    if wiring.base.id_mapping is not None and (reason := await wiring.bundles.userns.why_not()):
         raise ConfigurationError(f"userns-remap is not supported on this host: {reason}")
 
 
@@ -106,11 +106,11 @@ async def _serve_metrics(wiring: Wiring, router: Router) -> Listener:
 async def recover(wiring: Wiring) -> None:
     """Bring records, shims, networks and files into step; nobody is served before that."""
     base = wiring.base
-    live = await wiring.recovery.reconnect()
+    live = await wiring.containers.recovery.reconnect()
     await base.networks.service.restore(live)
     await base.volumes.open()
     await wiring.images.catalog.load()
-    await wiring.recovery.settle()
+    await wiring.containers.recovery.settle()
     base.jobs.spawn(_collect(wiring), key="collect")
 
 
@@ -132,9 +132,9 @@ def tls_files(config: DaemonConfig, host: str) -> TLSFiles | None:
 
 
 async def _close(base: Foundations, wiring: Wiring, listeners: list[Listener]) -> None:
-    wiring.restarts.cancel_all()
+    wiring.containers.restarts.cancel_all()
     # Its loops are jobs, and would never end by themselves.
-    await wiring.health.close()
+    await wiring.containers.health.close()
     await asyncio.gather(*(listener.close(grace=_GRACE) for listener in listeners))
     await base.jobs.finish(timeout=wiring.live.config.shutdown_timeout)
     await base.snapshots.removals.finish(timeout=wiring.live.config.shutdown_timeout)

@@ -1,6 +1,5 @@
 """Everything about the care of what is stored."""
 
-from collections.abc import Callable
 from functools import cached_property
 
 from moorage.daemon.foundations import Foundations
@@ -9,7 +8,6 @@ from moorage.engine.checking.layers import LayerCheck
 from moorage.engine.checking.orphans import OrphanCheck
 from moorage.engine.checking.service import StoreCheck
 from moorage.engine.checking.uses import RunningUses
-from moorage.engine.containers.locks import ContainerLocks
 from moorage.engine.recovery import Recovery
 from moorage.images.assembly import Images
 from moorage.images.cleaning import ImageCleaner, read_disk
@@ -19,19 +17,16 @@ from moorage.state.images import ImageRows
 class StoreWiring:
     """The services that check and clean; each is made when it is first asked for."""
 
-    def __init__(
-        self, base: Foundations, *, images: Images, locks: ContainerLocks, recovery: Callable[[], Recovery]
-    ) -> None:
+    def __init__(self, base: Foundations, *, images: Images, recovery: Recovery) -> None:
         self._base = base
         self._images = images
-        self._locks = locks
         self._recovery = recovery
 
     @cached_property
     def check(self) -> StoreCheck:
         """Checks the store."""
         base, images = self._base, self._images
-        uses = RunningUses(registry=base.registry, tasks=base.tasks, locks=self._locks, jobs=base.jobs)
+        uses = RunningUses(registry=base.registry, tasks=base.tasks, locks=base.locks, jobs=base.jobs)
         return StoreCheck(
             content=ContentCheck(catalog=images.catalog, table=ImageRows(base.database), blobs=base.blobs),
             layers=LayerCheck(
@@ -44,7 +39,7 @@ class StoreWiring:
                 volumes=base.volumes,
                 uses=uses,
                 paths=base.paths,
-                end_stranger=self._recovery().end_stranger,
+                end_stranger=self._recovery.end_stranger,
             ),
         )
 
