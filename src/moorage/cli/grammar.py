@@ -53,7 +53,7 @@ class _Name(click.types.StringParamType):
     ) -> "list[click.shell_completion.CompletionItem]":
         """Return the names that begin so."""
         del param  # its name is known
-        from moorage.cli.completing import names  # noqa: PLC0415 - only a shell asks
+        from moorage.cli.completed_names import names  # noqa: PLC0415 - only a shell asks
 
         group = ctx.parent.info_name if ctx.parent else ""
         kind = _KINDS.get(self._argument) or _KINDS.get(group or "")

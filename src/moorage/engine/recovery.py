@@ -164,7 +164,7 @@ class Recovery:
         if not record.state.has_process:
             self.last_resort.kill_shim(record, task)
             await self.leftovers.clear(record)
-            remove_bundle(self.paths.bundle(record.id))
+            await remove_bundle(self.paths.bundle(record.id))
             return
         _log.error("the shim of container %s does not answer; taking it to run", record.short_id)
         self._trust(record, task)
@@ -208,7 +208,7 @@ class Recovery:
                 self._survey.ended.append((record, task, _exit_of(state)))
             case _:
                 await task.release()
-                remove_bundle(self.paths.bundle(record.id))
+                await remove_bundle(self.paths.bundle(record.id))
 
     async def _with_settled_networks(self, record: ContainerRecord, pid: int) -> ContainerRecord:
         sandbox = record.state.sandbox
@@ -236,7 +236,7 @@ class Recovery:
         _log.warning("container %s was being started when the daemon ended; undoing it", record.short_id)
         await task.abandon()
         await self.leftovers.clear(record)
-        remove_bundle(self.paths.bundle(record.id))
+        await remove_bundle(self.paths.bundle(record.id))
 
     async def _examine_without_shim(self, record: ContainerRecord, task: Task) -> None:
         bundle = self.paths.bundle(record.id)
@@ -244,7 +244,7 @@ class Recovery:
         if not record.state.has_process:
             if bundle.exists():
                 await self.leftovers.clear(record)
-                remove_bundle(bundle)
+                await remove_bundle(bundle)
             return
         # After a note as well: the cgroup is the last that a shim takes apart.
         cleared = await self.groups.cleared_within(record, seconds=_CLEAR_SECONDS)
@@ -267,7 +267,6 @@ class Recovery:
         await self.exits.record_exit(task, ended)
 
     async def _record_failed_start(self, record: ContainerRecord, ended: Exit) -> None:
-        remove_bundle(self.paths.bundle(record.id))
         state = dataclasses.replace(
             record.state,
             running=False,
@@ -280,6 +279,8 @@ class Recovery:
             started_at_ns=record.state.started_at_ns if record.state.finished_at_ns else 0,
         )
         await self.registry.set_state(record.id, state)
+        # Last: until the record says so, the note in it is all that tells of the failure.
+        await remove_bundle(self.paths.bundle(record.id))
 
     async def _sweep_bundles(self) -> None:
         for name in _names(self.paths.bundles):
@@ -302,7 +303,7 @@ class Recovery:
         with contextlib.suppress(OSError, MoorageError, TimeoutError):
             client = connect(bundle / SOCKET_FILE, subject=container_id, handlers=ShimHandlers(hear, finish))
             await self._kill_stranger(client, gone)
-        remove_bundle(bundle)
+        await remove_bundle(bundle)
 
     @staticmethod
     async def _kill_stranger(client: ShimClient, gone: "asyncio.Future[None]") -> None:

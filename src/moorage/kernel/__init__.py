@@ -1,7 +1,7 @@
 """One thin module per kernel facility: system calls with their own names, no policy.
 
 Processes:    namespaces (clone3, unshare, setns), pidfd, signals, prctl, sched, personality
-Privileges:   capabilities, rlimits, keyring, seccomp (load, cache), libseccomp and
+Privileges:   capabilities, rlimits, keyring, seccomp (load), libseccomp and
               seccomp_stub (compile), idmap
 File systems: mount (by path), mount_fd (by descriptor), openat (paths that can't escape),
               xattr, reflink, statfs, inotify, memfd

@@ -1,26 +1,17 @@
-"""System call filters: seccomp(2), and the compiled form of a runtime specification profile.
+"""System call filters: seccomp(2), and the flags that a runtime specification profile asks for.
 
-A profile is compiled by libseccomp (`moorage.kernel.libseccomp`) to classic BPF bytes once
-and kept on disk by the profile's digest: compiling costs 20 to 40 ms, loading the bytes
-well below one.
+What is loaded is classic BPF bytes, which `moorage.kernel.libseccomp` compiles.
 
 Spec: runtime-spec, config-linux.md "Seccomp".
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
-import hashlib
-import json
-import os
 import struct
 
-from moorage.kernel.libc import MACHINE, check, syscall, syscall_number
-
-# pathlib would be in memory beside every container.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH120, PTH123
+from moorage.kernel.libc import check, syscall, syscall_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SECCOMP = syscall_number(x86_64=317, generic=277)
-_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
-# Part of the cache key: raise it when the bytes made from one profile change.
-_COMPILER_VERSION = 1
+_SET_MODE_FILTER = 1
 
 FLAGS: dict[str, int] = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
@@ -88,44 +77,3 @@ def uses_notify(profile: Mapping[str, Any]) -> bool:
     """Tell whether some system call is handed to a listener."""
     actions = [profile.get("defaultAction"), *(rule["action"] for rule in profile.get("syscalls") or ())]
     return "SCMP_ACT_NOTIFY" in actions
-
-
-def profile_digest(profile: Mapping[str, Any]) -> str:
-    """Return 64 hex digits that name the bytes compiled from a profile on this machine."""
-    compiled = {key: profile.get(key) for key in ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")}
-    text = json.dumps([_COMPILER_VERSION, MACHINE, compiled], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def compile_cached(profile: Mapping[str, Any], *, directory: str) -> bytes:
-    """Return the BPF bytes of a profile, from `directory` or compiled and stored there.
-
-    The cache may be deleted at any time; a directory that can't be used only costs time.
-
-    Raises:
-        SeccompError: The profile can't be compiled.
-    """
-    path = f"{directory}/{profile_digest(profile)}.bpf"
-    with contextlib.suppress(OSError), open(path, "rb") as stored:
-        return stored.read()
-    # Loading libseccomp is work that a warm cache saves.
-    from moorage.kernel.libseccomp import compile_profile  # noqa: PLC0415
-
-    bpf = compile_profile(profile)
-    _store(path, bpf)
-    return bpf
-
-
-def _store(path: str, bpf: bytes) -> None:
-    temporary = f"{path.removesuffix('.bpf')}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "wb") as stored:
-            stored.write(bpf)
-            # Without it a crash of the machine may leave an empty file under the final name.
-            stored.flush()
-            os.fsync(stored.fileno())
-        os.rename(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)

@@ -13,9 +13,9 @@ import json
 import os
 import socket
 
-# libseccomp: compiling would import it late, when a sealed process can import no more.
-from moorage.kernel import libseccomp, seccomp  # noqa: F401
+from moorage.kernel import seccomp
 from moorage.runtime.errors import StartError, describe
+from moorage.runtime.filter_cache import compile_cached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def compile_filter(profile: Mapping[str, Any], *, cache: str) -> SystemCallFilte
         return None
     try:
         flags = seccomp.filter_flags(profile)
-        bpf = seccomp.compile_cached(profile, directory=cache)
+        bpf = compile_cached(profile, directory=cache)
     except seccomp.SeccompError as error:
         raise StartError(str(error)) from error
     if not seccomp.uses_notify(profile):

@@ -247,14 +247,7 @@ def _lacked_memory(init: InitProcess) -> bool:
 def abandon(init: InitProcess) -> None:
     """End a container that was created and must not be started; nothing of it is left."""
     kill_and_reap(init.pidfd)
-    _close(init)
-    remove_cgroup(init.cgroup, log=init.launch.log)
-    settings = section(init.spec, "linux", "intelRdt")
-    if settings:
-        ResctrlGroup(settings, container_id=init.launch.container_id).leave()
-    if "mount" not in namespace_paths(init.spec):
-        take_away(init.launch.root_path, log=init.launch.log)
-    init.cleaned = True
+    _undo(init)
 
 
 def order_start(channel: Channel, *, log: Warn) -> None:
@@ -300,6 +293,14 @@ def cleanup(init: InitProcess) -> None:
     """
     if init.cleaned:
         return
+    _undo(init)
+    hooks = entries(init.spec, "hooks", "poststop")
+    if hooks:
+        run_hooks_leniently("poststop", hooks, init.state(Status.STOPPED), log=init.launch.log)
+
+
+def _undo(init: InitProcess) -> None:
+    """Take away what a process that is reaped has left."""
     init.cleaned = True
     _close(init)
     remove_cgroup(init.cgroup, log=init.launch.log)
@@ -308,9 +309,6 @@ def cleanup(init: InitProcess) -> None:
         ResctrlGroup(settings, container_id=init.launch.container_id).leave()
     if "mount" not in namespace_paths(init.spec):
         take_away(init.launch.root_path, log=init.launch.log)
-    hooks = entries(init.spec, "hooks", "poststop")
-    if hooks:
-        run_hooks_leniently("poststop", hooks, init.state(Status.STOPPED), log=init.launch.log)
 
 
 def _close(init: InitProcess) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from moorage.api.query import Query
 from moorage.api.streams import MULTIPLEXED_TYPE, RAW_TYPE
 from moorage.api.versions import Version
 from moorage.server import websocket
+from moorage.server.bodies import BodyReader
+from moorage.server.exchange import Exchange
+from moorage.server.hijack import HijackedStream
 from moorage.server.responses import JSON_TYPE
-
-if TYPE_CHECKING:
-    from moorage.server.bodies import BodyReader
-    from moorage.server.exchange import Exchange
-    from moorage.server.hijack import HijackedStream
 
 QueryT = TypeVar("QueryT", bound=Query)
 BodyT = TypeVar("BodyT")

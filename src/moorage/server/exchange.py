@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from moorage.server import hijack
 from moorage.server.bodies import BodyReader
-from moorage.server.responses import NO_FIELDS, Response
-
-if TYPE_CHECKING:
-    import ssl
-
-    from moorage.server.heads import RequestHead
-    from moorage.server.http1 import Connection
+from moorage.server.heads import RequestHead
+from moorage.server.hijack import HijackableConnection, HijackedStream, take_over
+from moorage.server.responses import NO_FIELDS, HeadWriter, Response
 
 _NO_CHUNK: Final = b"0\r\n\r\n"
+
+
+class ExchangeConnection(HijackableConnection, Protocol):
+    """The connection that carries an exchange."""
+
+    @property
+    def heads(self) -> HeadWriter:
+        """Writes the heads of all answers."""
+        ...
+
+    def regulate(self) -> None:
+        """Stop reading while the exchange's handler is behind; go on afterwards."""
+
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Go on to the next request, or close; called once by the exchange."""
 
 
 class Exchange:
@@ -36,7 +47,7 @@ class Exchange:
         "body", "finished", "head", "hijacked", "must_close", "started", "withheld", "withholds",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, head: RequestHead) -> None:
+    def __init__(self, connection: ExchangeConnection, head: RequestHead) -> None:
         self._connection = connection
         self._continued = False
         self._chunked = False
@@ -118,7 +129,7 @@ class Exchange:
         self.finished = True
         self._connection.transport.abort()
 
-    async def hijack(self, *, content_type: str, headers: Mapping[str, str] = NO_FIELDS) -> hijack.HijackedStream:
+    async def hijack(self, *, content_type: str, headers: Mapping[str, str] = NO_FIELDS) -> HijackedStream:
         """Answer with the head of a raw stream, and take the client's socket out of the server.
 
         Raises:
@@ -129,7 +140,7 @@ class Exchange:
         self.started = self.hijacked = True
         connection.transport.write(head)
         try:
-            return await hijack.take_over(connection)
+            return await take_over(connection)
         except BaseException:
             connection.transport.abort()
             raise

@@ -19,15 +19,25 @@ import os
 import socket
 import sys
 import termios
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from moorage.server.bodies import ClientGoneError
 
-if TYPE_CHECKING:
-    from moorage.server.http1 import Connection
-
 _PATIENCE: Final = 0.1
 """Seconds; a client that writes a lot before it reads anything must not wait longer."""
+
+
+class HijackableConnection(Protocol):
+    """A client's connection, as far as it is needed to take it over."""
+
+    transport: asyncio.Transport
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written."""
+
+    def release(self) -> bytes:
+        """Give up the client's stream; return what it sent beyond the request."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +53,7 @@ class HijackedStream:
     leftover: bytes
 
 
-async def take_over(connection: Connection) -> HijackedStream:
+async def take_over(connection: HijackableConnection) -> HijackedStream:
     """Hand over the stream of a connection whose answer's head has been written.
 
     Raises:

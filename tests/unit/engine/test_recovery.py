@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from moorage.api.host_config import RestartPolicy
+from moorage.engine import recovery
+from moorage.engine.containers.bundle_files import remove_bundle
 from moorage.engine.containers.records import ContainerRecord, ContainerState, ContainerStatus
 from moorage.engine.recovery import Recovery
 from moorage.networks.models import Sandbox
@@ -90,7 +92,7 @@ class Thawed(list[str]):
 
 async def recover(engine: FakeEngine, groups: Groups, thawed: Thawed | None = None) -> list[Sandbox]:
     thawed = Thawed() if thawed is None else thawed
-    recovery = Recovery(
+    made = Recovery(
         registry=engine.registry, tasks=engine.tasks, exits=engine.exits, remover=engine.remover,
         starter=engine.starter, snapshots=engine.snapshots, groups=groups,  # type: ignore[arg-type]  # has what is used
         leftovers=groups,  # type: ignore[arg-type]  # likewise
@@ -98,9 +100,9 @@ async def recover(engine: FakeEngine, groups: Groups, thawed: Thawed | None = No
         paths=engine.paths, jobs=engine.jobs, restarts=engine.restarts, on_live=lambda _: None,
         adopt_execs=lambda *_: None, thaw=thawed.append_later,
     )  # fmt: skip
-    sandboxes = await recovery.reconnect()
-    await recovery.settle()
-    recovery.start_policies()
+    sandboxes = await made.reconnect()
+    await made.settle()
+    made.start_policies()
     await engine.jobs.finish(timeout=5)
     return sandboxes
 
@@ -169,6 +171,26 @@ async def test_a_start_that_failed_meanwhile_leaves_it_created(engine: FakeEngin
     await recover(engine, groups)
     state = engine.stored()[ID].state
     assert (state.status, state.exit_code, state.error) == (ContainerStatus.CREATED, 127, "no such file")
+
+
+async def test_a_failure_is_recorded_before_the_note_of_it_goes(
+    engine: FakeEngine, groups: Groups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.add(record(state=RUNNING))
+    bundle = engine.paths.bundle(ID)
+    bundle.mkdir()
+    note = {"exit_code": 127, "at": 8, "oom_killed": False, "error": "no such file"}
+    (bundle / "exit.json").write_bytes(msgspec.json.encode(note))
+    recorded: list[str] = []
+
+    async def remove(directory: Path) -> None:
+        recorded.append(engine.stored()[ID].state.error)
+        await remove_bundle(directory)
+
+    monkeypatch.setattr(recovery, "remove_bundle", remove)
+    await recover(engine, groups)
+    assert recorded == ["no such file"]
+    assert not bundle.exists()
 
 
 async def test_a_shim_that_died_left_a_killed_container(engine: FakeEngine, groups: Groups) -> None:

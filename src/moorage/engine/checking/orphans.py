@@ -114,10 +114,12 @@ class OrphanCheck:
                 continue
 
             async def remove(name: str = name, *, known: bool = record is not None) -> str:
-                if known:
-                    remove_bundle(self.paths.bundle(name))
-                else:
+                if not known:
                     await self.end_stranger(name)
+                    return "removed"
+                # So that no start makes it anew meanwhile.
+                async with self.uses.locks.hold(name):
+                    await remove_bundle(self.paths.bundle(name))
                 return "removed"
 
             yield await tally.settle(

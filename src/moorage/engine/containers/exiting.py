@@ -143,7 +143,7 @@ class ContainerExits:
         await released
         faults.point("exit:released")
         if saved:
-            remove_bundle(self.paths.bundle(record.id))
+            await remove_bundle(self.paths.bundle(record.id))
         if restart:
             self.restarts.schedule(record.id, seconds=state.backoff, start=hooks.restart)
 

@@ -179,7 +179,7 @@ class ContainerRemover:
     async def _remove_files(self, container_id: str, released: asyncio.Future[None] | None) -> None:
         if released is not None:
             await asyncio.shield(released)
-        remove_bundle(self.paths.bundle(container_id))
+        await remove_bundle(self.paths.bundle(container_id))
         directory = self.paths.directory(container_id)
         if not await asyncio.to_thread(_remove_small, directory):
             await self.snapshots.remove_container(container_id)

@@ -166,6 +166,8 @@ class ContainerStarter:
                 if opened is not None:
                     stack.callback(opened.close_listeners)
                 self.tasks.add(task)
+                # There is one if the end of the last run could not be saved.
+                await remove_bundle(self.paths.bundle(record.id))
                 await self._settle_paths(record, task)
                 with _failures_of_the_host():
                     bundle = self.bundler.make(record, opened.sandbox if opened else None)
@@ -213,7 +215,6 @@ class ContainerStarter:
 
     def _start_shim(self, task: Task, bundle: Bundle, opened: OpenedSandbox | None) -> None:
         directory = self.paths.bundle(task.container_id)
-        remove_bundle(directory)
         write_bundle(directory, spec=bundle.spec, launch=bundle.launch)
         faults.point("start:bundle-written")
         with self.attaches.take(task.container_id) as clients:
@@ -240,7 +241,6 @@ class ContainerStarter:
         self.networks.close_sandbox(record.id)
         self.attaches.drop(record.id)
         await self.leftovers.clear(record)
-        remove_bundle(self.paths.bundle(record.id))
         state = dataclasses.replace(
             record.state,
             running=False,
@@ -251,9 +251,11 @@ class ContainerStarter:
             error=message,
             exit_code=exit_code,
         )
-        # On a full disk the start's own error is the one to tell.
+        # On a full disk the start's own error is the one to tell. The bundle goes last: until
+        # the record says so, the shim's note in it is all that tells of the failure.
         with contextlib.suppress(SystemFailureError):
             await self.registry.set_state(record.id, state)
+            await remove_bundle(self.paths.bundle(record.id))
         if record.host_config.auto_remove:
             # The lock is held here, and the removal wants it too.
             self.jobs.spawn(self.auto_remove(record.id), key=f"auto-remove:{record.id}")
