@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -116,6 +116,27 @@ def test_system_paths_are_masked_unless_told_otherwise(moord: Daemon) -> None:
     assert {"/proc/kcore", "/proc/interrupts", "/sys/firmware", "/sys/devices/virtual/powercap"} <= set(shown[0])
     assert shown[1:] == [[], None]
     assert json.loads(moord.inspect("open", "json .HostConfig.ReadonlyPaths")) == []
+
+
+def test_no_node_of_the_host_can_be_changed_by_root_inside(moord: Daemon) -> None:
+    null = Path("/dev/null")
+    before = null.stat()
+    moord.docker("run", "-d", "--name", "changing", "busybox", "sleep", "1000")
+    change = "for f in {}; do chmod 667 $f; chown 7:7 $f; done 2>/dev/null; echo x > /proc/keys"
+    try:
+        # Those of an exec are null devices, too, but for its output.
+        for files in ("/proc/keys /proc/timer_list", "/proc/self/fd/0"):
+            moord.docker("exec", "changing", "sh", "-c", change.format(files))
+        # Without a client, it has all three.
+        script = change.format("/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2") + "; echo done > /finished"
+        moord.docker("exec", "-d", "changing", "sh", "-c", script)
+        wait_until(lambda: moord.run("exec", "changing", "cat", "/finished").stdout == "done\n", what="the exec")
+        after = null.stat()
+    finally:
+        os.chown(null, before.st_uid, before.st_gid)
+        null.chmod(before.st_mode & 0o7777)
+    seen = [(status.st_mode, status.st_uid) for status in (before, after)]
+    assert seen[0] == seen[1]
 
 
 def test_paths_to_mask_can_be_chosen_through_the_api(moord: Daemon) -> None:

@@ -333,6 +333,8 @@ class _Joined:
             _join(target)
         os.fchdir(joining.root_fd)
         os.chroot(".")
+        if not process.get("terminal"):
+            console.reopen_null()
         transition = Transition(
             process,
             labels=labels,

@@ -27,9 +27,12 @@ def host_null() -> int:
     """Take a detached copy of the host's /dev/null, while the host can be seen.
 
     The container's own can't be trusted: whoever replaced it would have it laid over
-    every masked file (CVE-2025-31133).
+    every masked file (CVE-2025-31133). Read-only: what is laid over is the host's own
+    node, whose mode and owner are not the container's to change; it can be written to.
     """
-    return mount_fd.open_tree(AT_FDCWD, "/dev/null", _CLONE)
+    null_fd = mount_fd.open_tree(AT_FDCWD, "/dev/null", _CLONE)
+    mount_fd.mount_setattr(null_fd, "", AT_EMPTY_PATH, mount_fd.mount_attributes(attr_set=int(MountAttr.RDONLY)))
+    return null_fd
 
 
 class Mask:
