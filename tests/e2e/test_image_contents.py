@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -29,7 +30,7 @@ def layer(files: dict[str, bytes]) -> bytes:
     return raw.getvalue()
 
 
-def stacked(base: Path, *, layers: int, target: Path) -> None:
+def stacked(base: Path, *, layers: int, target: Path, name: str = "many:1") -> None:
     """Write an archive of the image in another one, with layers on top."""
     with tarfile.open(base) as tar:
         names = json.load(tar.extractfile("manifest.json") or io.BytesIO())[0]["Layers"]
@@ -38,7 +39,7 @@ def stacked(base: Path, *, layers: int, target: Path) -> None:
     digests = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]
     config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": digests}}
     places = [f"{n}/layer.tar" for n in range(len(contents))]
-    manifest = [{"Config": "c.json", "RepoTags": ["many:1"], "Layers": places}]
+    manifest = [{"Config": "c.json", "RepoTags": [name], "Layers": places}]
     files = {"c.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
     target.write_bytes(layer({**files, **dict(zip(places, contents, strict=True))}))
 
@@ -53,6 +54,21 @@ def test_an_image_of_many_layers_runs(moord: Daemon, tmp_path: Path) -> None:
     assert moord.docker("run", "--rm", "many:2", "sh", "-c", "ls /l | wc -l") == "149"
     stacked(base, layers=500, target=many)
     assert moord.run("load", "-i", str(many)).stderr.strip() == "max depth exceeded"
+
+
+def test_a_quiet_load_is_done_when_its_answer_begins(moord: Daemon, tmp_path: Path) -> None:
+    base, archive = tmp_path / "base.tar", tmp_path / "brief.tar"
+    moord.docker("save", "-o", str(base), IMAGE)
+    stacked(base, layers=3, target=archive, name="brief:1")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(moord.socket))
+        connection.sendall(
+            b"POST /images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nContent-Length: %d\r\n\r\n" % archive.stat().st_size
+        )
+        connection.sendall(archive.read_bytes())
+        # Docker's clients for Go may look no further than this, and hang up.
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    assert moord.docker("run", "--rm", "brief:1", "cat", "/top") == "2"
 
 
 def facts(moord: Daemon, image: str, place: Path) -> dict[str, object]:

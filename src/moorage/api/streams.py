@@ -114,14 +114,23 @@ class JSONLines(Generic[T]):
     Attributes:
         eager: Answer before the first item is there. Otherwise an error raised before the
             first item still becomes the answer's status, as a failed pull's does.
+        errors_inside: Such an early error is the only item, of a successful answer.
         content_type: What the answer says it is.
     """
 
-    __slots__ = ("content_type", "eager", "items")
+    __slots__ = ("content_type", "eager", "errors_inside", "items")
 
-    def __init__(self, items: AsyncIterable[T], *, eager: bool = False, content_type: str = JSON_TYPE) -> None:
+    def __init__(
+        self,
+        items: AsyncIterable[T],
+        *,
+        eager: bool = False,
+        errors_inside: bool = False,
+        content_type: str = JSON_TYPE,
+    ) -> None:
         self.items = items
         self.eager = eager
+        self.errors_inside = errors_inside
         self.content_type = content_type
 
 

@@ -1,8 +1,8 @@
 """Send an answer that grows: the head with the first item, each item at once, the end in order.
 
-An error before the first item is still an answer of its own. After it, JSON lines end with
-an error object, as Docker's progress streams do; bytes just break off, so that nobody takes
-half an archive for a whole one.
+An error before the first item is still an answer of its own, unless the endpoint keeps its
+errors inside. After it, JSON lines end with an error object, as Docker's progress streams do;
+bytes just break off, so that nobody takes half an archive for a whole one.
 """
 
 import logging
@@ -41,8 +41,10 @@ async def send_lines(exchange: Exchange, lines: JSONLines[Any], *, status: int, 
         raise
     except Exception as error:  # noqa: BLE001  # the supervisor of all streams
         if not exchange.started:
-            fail(exchange, error)
-            return
+            if not lines.errors_inside:
+                fail(exchange, error)
+                return
+            begin()
         _log(exchange, error)
         message = errors.message_for(error)
         await exchange.write(encode(ProgressMessage(error_detail=ErrorDetail(message=message), error=message)))

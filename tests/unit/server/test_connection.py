@@ -276,6 +276,14 @@ async def test_error_before_the_first_line_is_a_status(tmp_path: Path) -> None:
     assert (status, json.loads(body)) == (404, {"message": "pull access denied"})
 
 
+async def test_error_before_the_first_line_may_be_the_first_line(tmp_path: Path) -> None:
+    router = Router()
+    router.bind(endpoints.IMAGE_LOAD, lambda _: JSONLines(pulled(before=0), errors_inside=True))
+    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+        status, _, body = await client.get("/images/load", method="POST")
+    assert (status, json.loads(body)["error"]) == (200, "pull access denied")
+
+
 async def test_error_after_the_first_line_is_the_last_line(tmp_path: Path) -> None:
     router = Router()
     router.bind(endpoints.IMAGE_CREATE, lambda _: JSONLines(pulled(before=1)))

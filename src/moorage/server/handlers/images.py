@@ -20,7 +20,6 @@ from moorage.errors import InvalidParameterError
 from moorage.images.assembly import Images
 from moorage.images.feeds import feed
 from moorage.images.progress import Report, bar, status
-from moorage.images.streams import PeekedStream
 from moorage.images.tagging import repository_and_tag
 from moorage.oci.platform import Platform, normalise, parse_platform
 from moorage.oci.reference import Reference, check_digest, is_digest, parse_reference
@@ -187,20 +186,16 @@ class ImageHandlers:
         """Answer GET /images/get."""
         return await self._save(call.query.names, platforms=call.query.platform)
 
-    async def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
+    def load(self, call: Call[images.ImageLoadQuery, StreamBody]) -> JSONLines[ProgressMessage]:
         """Answer POST /images/load."""
         platforms = _platforms(call.query.platform)
-        archive = PeekedStream(_body(call))
-        # Reading tells a client that asked for leave to send; once the answer has begun, it would not be told.
-        await archive.peek(1)
 
         async def load(report: Report) -> None:
-            await self.services.loader.load(
-                archive.chunks(), report=report, quiet=call.query.quiet, platforms=platforms
-            )
+            await self.services.loader.load(_body(call), report=report, quiet=call.query.quiet, platforms=platforms)
 
-        # As in Docker, a client hears of a broken archive in the stream, never by a status.
-        return JSONLines(feed(load), eager=True)
+        # As in Docker, a client hears of a broken archive in the stream, never by a status. And not before there is
+        # something to tell: some clients take the head for the end of a quiet load, and hang up.
+        return JSONLines(feed(load), errors_inside=True)
 
     async def inspect_remote(self, call: Call[NoQuery, NoBody]) -> images.DistributionInspect:
         """Answer GET /distribution/{name}/json."""
