@@ -1,15 +1,16 @@
 """Listing images."""
 
+import time
 from dataclasses import dataclass
 
 import msgspec
 
 from moorage.api.filters import Filters
 from moorage.api.images import ImageSummary
+from moorage.api.timestamps import read_time
 from moorage.images.catalog import ImageCatalog
 from moorage.images.manifests import ManifestSummaries
 from moorage.images.ports import ImageUsers
-from moorage.images.pruning import read_until
 from moorage.images.records import Image
 from moorage.images.usage import image_usage
 from moorage.oci.reference import Reference, matches_pattern
@@ -23,14 +24,9 @@ class _Window:
 
     before: int | None
     since: int | None
-    until: int | None
 
     def holds(self, made_ns: int) -> bool:
-        return (
-            (self.before is None or made_ns < self.before)
-            and (self.since is None or made_ns > self.since)
-            and (self.until is None or made_ns <= self.until)
-        )
+        return (self.before is None or made_ns < self.before) and (self.since is None or made_ns > self.since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +85,10 @@ class ImageLister:
 
     def _window(self, filters: Filters) -> _Window:
         before = [self.catalog.resolve(value).made_ns for value in filters.get("before")]
+        before += [read_time(value, now=time.time_ns()) for value in filters.get("until")]
         since = [self.catalog.resolve(value).made_ns for value in filters.get("since")]
-        return _Window(
-            before=before[-1] if before else None, since=since[-1] if since else None, until=read_until(filters)
-        )
+        # Every one of them must hold.
+        return _Window(before=min(before, default=None), since=max(since, default=None))
 
     def _matches_labels(self, filters: Filters, image: Image) -> bool:
         if not filters.matches_labels(image.labels):

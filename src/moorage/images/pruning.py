@@ -36,7 +36,7 @@ class ImagePruner:
         Spec: Engine API, POST /images/prune; filters dangling, label, label! and until.
         """
         dangling_only = filters.boolean("dangling", default=True)
-        until = read_until(filters)
+        until = _read_until(filters)
         before = {str(snapshot.chain_id): snapshot.size for snapshot in self.snapshots.list()}
         deleted: list[ImageDeleteItem] = []
         companions = self.catalog.companions()
@@ -69,7 +69,7 @@ class ImagePruner:
         return deleted
 
 
-def read_until(filters: Filters) -> int | None:
+def _read_until(filters: Filters) -> int | None:
     """Return the point in time of an ``until`` filter, in nanoseconds since 1970.
 
     Raises:

@@ -15,6 +15,8 @@ from moorage.oci.descriptor import Descriptor, PlatformFields
 
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _COMPONENT_TEXT: Final = r"^[A-Za-z0-9_.-]+$"
+_OS: Final = re.compile(r"([A-Za-z0-9_-]+)(?:\([A-Za-z0-9_.-]*\))?")
+_OS_TEXT: Final = r"^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.-]*)\\))?$"
 
 _OPERATING_SYSTEMS: Final = frozenset(
     (
@@ -65,8 +67,14 @@ def parse_platform(text: str) -> Platform:
     """
     parts = text.split("/")
     # An OS version may be written as `windows(10.0.17763)/amd64`; only Windows images have one.
-    parts[0] = parts[0].partition("(")[0]
-    for part in parts:
+    system = _OS.fullmatch(parts[0])
+    if system is None:
+        raise InvalidPlatformError(
+            f'"{parts[0]}" is an invalid OS component of "{text}": OSAndVersion specifier component must match'
+            f' "{_OS_TEXT}": invalid argument'
+        )
+    parts[0] = system[1]
+    for part in parts[1:]:
         if not _COMPONENT.fullmatch(part):
             raise InvalidPlatformError(
                 f'"{part}" is an invalid component of "{text}": platform specifier component must match'

@@ -203,6 +203,21 @@ async def test_list_counts_shared_layers_and_containers(engine: Engine) -> None:
     assert first.size == image.size > parent.size
 
 
+async def test_list_is_bounded_by_every_point_in_time_that_is_given(engine: Engine) -> None:
+    first, second, third = [await engine.import_(layer_tar({"x": bytes([n])}), f"n:{n}") for n in range(3)]
+
+    def listed(**filters: tuple[str, ...]) -> set[str]:
+        return {one.id for one in engine.lister.list_images(Filters(filters))}
+
+    def moment(image: Image) -> str:
+        return f"{image.made_ns // 10**9}.{image.made_ns % 10**9:09}"
+
+    assert listed(until=(moment(second),)) == {first.id}
+    assert listed(until=(moment(second), moment(third))) == listed(until=(moment(third), moment(second))) == {first.id}
+    assert listed(before=("n:1", "n:2")) == listed(before=("n:2", "n:1")) == {first.id}
+    assert listed(since=("n:0", "n:1")) == listed(since=("n:1", "n:0")) == {third.id}
+
+
 async def test_list_is_filtered(engine: Engine) -> None:
     old = await engine.import_(BASE, "a:1", changes=["LABEL k=v"])
     new = await engine.import_(TOP, "b/c:2")

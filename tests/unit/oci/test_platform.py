@@ -56,6 +56,12 @@ def test_what_is_no_platform_is_refused(text: str) -> None:
         parse_platform(text)
 
 
+@pytest.mark.parametrize("text", ["", " ", "/", "li.nux/amd64", "windows(10/amd64"])
+def test_what_is_no_operating_system_is_named_as_such(text: str) -> None:
+    with pytest.raises(InvalidPlatformError, match="is an invalid OS component of"):
+        parse_platform(text)
+
+
 def test_exact_variant_is_preferred_to_an_older_one() -> None:
     entries = [entry("linux/arm/v5"), entry("linux/arm/v6"), entry("linux/arm/v7"), entry("linux/amd64")]
     assert select(entries, wanted=parse_platform("linux/arm")) is entries[2]
