@@ -146,6 +146,23 @@ def test_an_image_without_a_command(moord: Daemon) -> None:
     assert "no command specified" in done.stderr
 
 
+def test_a_chain_of_shared_namespaces(moord: Daemon) -> None:
+    sleep = ("busybox", "sleep", "100")
+    moord.docker("run", "-d", "--name", "first", "--hostname", "one", "--ipc", "shareable", *sleep)
+    # Whoever joins one that has joined another is where that one is.
+    for name, joined in (("second", "first"), ("third", "second")):
+        modes = [f"--{kind}=container:{joined}" for kind in ("network", "ipc", "pid")]
+        moord.docker("run", "-d", "--name", name, *modes, *sleep)
+    moord.docker("exec", "first", "sh", "-c", "echo shared > /dev/shm/file; echo 10.9.8.7 added >> /etc/hosts")
+    look = "hostname; cat /etc/hostname; echo $HOSTNAME; cat /dev/shm/file; grep -c added /etc/hosts; ls -d /proc/1"
+    seen = {moord.docker("exec", name, "sh", "-c", look) for name in ("first", "second", "third")}
+    assert seen == {"one\none\none\nshared\n1\n/proc/1"}
+    assert moord.docker("cp", "third:/etc/hosts", "-").count("added") == 1
+    # Inspect shows the name and the files that it has there.
+    shown = {moord.inspect(name, ".Config.Hostname}} {{.HostsPath") for name in ("first", "second", "third")}
+    assert len(shown) == 1
+
+
 def test_shared_memory_of_another_container(moord: Daemon) -> None:
     moord.docker(
         "run", "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sh", "-c", "echo x >/dev/shm/f; sleep 60"

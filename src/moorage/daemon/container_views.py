@@ -42,7 +42,10 @@ class ContainerViews:
     @cached_property
     def roots(self) -> ContainerRoots:
         """Finds containers' files."""
-        return ContainerRoots(snapshots=self._base.snapshots, mounts=self._bundles.mounts, paths=self._base.paths)
+        base = self._base
+        return ContainerRoots(
+            snapshots=base.snapshots, mounts=self._bundles.mounts, paths=base.paths, registry=base.registry
+        )
 
     @cached_property
     def lister(self) -> ContainerLister:

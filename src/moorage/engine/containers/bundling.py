@@ -38,7 +38,7 @@ from moorage.engine.containers.paths import NETWORK_FILES, ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
-from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.containers.sandboxes import network_owner, sandbox_request
 from moorage.engine.device_requests import DeviceRequests
 from moorage.engine.selinux.context import shared_label
 from moorage.engine.userns.mapping import IdMapping
@@ -204,9 +204,9 @@ class Bundler:
     def _network_files(
         self, record: ContainerRecord, sandbox: Sandbox | None, mapping: IdMapping | None
     ) -> dict[str, str]:
-        other = joined_container(record.host_config.network_mode)
-        directory = self.paths.directory(other or record.id)
-        if other is None:
+        owner = network_owner(record, self.registry.find)
+        directory = self.paths.directory(owner)
+        if owner == record.id:
             request = replace(sandbox_request(record), links=tuple(named_links(record, self.registry.resolve)))
             for name, content in self.networks.files(request, sandbox).items():
                 if name != "resolv.conf" or _is_ours(directory):
@@ -226,10 +226,7 @@ class Bundler:
 
     def hostname(self, record: ContainerRecord) -> str:
         """Return the name that a container sees as its own, empty if it is the host's."""
-        if record.host_config.uts_mode == "host":
-            return ""
-        other = joined_container(record.host_config.network_mode)
-        return self.registry.get(other).config.hostname if other else record.config.hostname
+        return "" if record.host_config.uts_mode == "host" else record.config.hostname
 
     def _mounts(self, record: ContainerRecord, mapping: IdMapping | None) -> list[dict[str, Any]]:
         mounts = self.mounts.spec(record.definition.mounts, mapping=mapping)
@@ -354,7 +351,8 @@ def _require_joinable(target: ContainerRecord, namespace: str) -> None:
     except ConflictError as error:
         error.args = (f"{prefix.get(namespace, 'failed to join PID namespace')}: {error}",)
         raise
-    if namespace == "ipc" and target.host_config.ipc_mode not in {"shareable", "host"}:
+    mode = target.host_config.ipc_mode
+    if namespace == "ipc" and mode not in {"shareable", "host"} and joined_container(mode) is None:
         raise RequestRefusedError(
             f"failed to join IPC namespace: container {target.id}: "
             "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"

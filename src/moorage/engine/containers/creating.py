@@ -267,7 +267,7 @@ def _mounted_chains(record: ContainerRecord) -> list[ChainID]:
 
 
 def _with_hostname(config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:
-    if config.hostname or joined_container(host_config.network_mode) is not None:
+    if config.hostname:
         return config
     shared = host_config.uts_mode == "host" or host_config.network_mode == "host"
     return msgspec.structs.replace(config, hostname=os.uname().nodename if shared else container_id[:12])

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import MountKind, PlannedMount
 from moorage.engine.containers.mounting import MountPreparer
 from moorage.engine.containers.paths import NETWORK_FILES, ContainerPaths
 from moorage.engine.containers.ports import Snapshots
 from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.registry import ContainerRegistry
+from moorage.engine.containers.sandboxes import network_owner
 from moorage.oci.digest import ChainID
 from moorage.snapshots.jobs import ContainerFiles, Mount, RunningRoot
 from moorage.snapshots.rootfs import Rootfs
@@ -21,6 +22,7 @@ class ContainerRoots:
     snapshots: Snapshots
     mounts: MountPreparer
     paths: ContainerPaths
+    registry: ContainerRegistry
 
     def rootfs(self, record: ContainerRecord) -> Rootfs:
         """Return a container's layers."""
@@ -40,7 +42,7 @@ class ContainerRoots:
 
     def _network_files(self, record: ContainerRecord) -> list[Mount]:
         """Return what every run mounts in `/etc`; a container that never ran has none of it."""
-        directory = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
+        directory = self.paths.directory(network_owner(record, self.registry.find))
         read_only = record.host_config.readonly_rootfs
         return [
             Mount(source=directory / name, target=destination, read_only=read_only)

@@ -13,7 +13,6 @@ from moorage.api.container_state import ZERO_TIME, ContainerInspectResponse, Dri
 from moorage.api.containers import ContainerConfig, LegacyContainerConfig
 from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
-from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import mount_point
 from moorage.engine.bundles.security import apparmor_profile
 from moorage.engine.containers.links import shown_links
@@ -21,7 +20,7 @@ from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import Networks, Snapshots
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
 from moorage.engine.containers.registry import ContainerRegistry
-from moorage.engine.containers.sandboxes import container_networks
+from moorage.engine.containers.sandboxes import container_networks, network_owner
 from moorage.engine.containers.sizes import ContainerSizes
 from moorage.engine.exec.table import ExecTable
 from moorage.logs.options import log_path
@@ -64,7 +63,7 @@ class ContainerInspector:
         config = record.config
         driver = record.host_config.log_config.type if record.state.started_before else ""
         log = log_path(driver, self.paths.directory(record.id), record.id)
-        files = self.paths.directory(joined_container(record.host_config.network_mode) or record.id)
+        files = self.paths.directory(network_owner(record, self.registry.find))
         path, *args = record.command
         return ContainerInspectResponse(
             id=record.id,

@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from moorage.api.containers import ContainerConfig
 from moorage.api.host_config import HostConfig
@@ -22,6 +22,15 @@ def attachments_for(
         return ()
     endpoints = networking.endpoints_config if networking else None
     return read_attachments(endpoints, mode=host_config.network_mode)
+
+
+def network_owner(record: ContainerRecord, find: Callable[[str], ContainerRecord | None]) -> str:
+    """Return the ID of the container whose network one uses: its own, or the last one's in a chain of joined ones."""
+    owner = record.id
+    following: ContainerRecord | None = record
+    while following is not None and (joined := joined_container(following.host_config.network_mode)) is not None:
+        owner, following = joined, find(joined)
+    return owner
 
 
 def sandbox_request(record: ContainerRecord) -> SandboxRequest:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from moorage import faults
 from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.writing import write_bundle
@@ -35,7 +37,7 @@ from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, Networks, ShimLauncher
 from moorage.engine.containers.records import ContainerRecord, ContainerState, Health
 from moorage.engine.containers.registry import ContainerRegistry
-from moorage.engine.containers.sandboxes import sandbox_request
+from moorage.engine.containers.sandboxes import network_owner, sandbox_request
 from moorage.engine.containers.tasks import LaunchFailedError, Started, Task, TaskObserver, Tasks
 from moorage.engine.health import check_of
 from moorage.engine.host_paths import HostPaths
@@ -158,6 +160,7 @@ class ContainerStarter:
             await self._launch_alone(record, checkpoint)
 
     async def _launch_alone(self, record: ContainerRecord, checkpoint: str) -> None:
+        record = await self._take_names(record)
         opened = self._open_sandbox(record)
         faults.point("start:network-open")
         task = Task(record.id, self.observer)
@@ -190,6 +193,20 @@ class ContainerStarter:
         publish_mounts(self.events, record)
         self.events.publish("container", "start", record.id, record.event_attributes())
         self.on_started(record)
+
+    async def _take_names(self, record: ContainerRecord) -> ContainerRecord:
+        """Give a container that joins another's network the names that it goes by there."""
+        owner = self.registry.find(network_owner(record, self.registry.find))
+        if owner is None or owner.id == record.id:
+            return record
+        config = msgspec.structs.replace(
+            record.config, hostname=owner.config.hostname, domainname=owner.config.domainname
+        )
+        if config == record.config:
+            return record
+        definition = dataclasses.replace(record.definition, config=config)
+        await self.registry.save(dataclasses.replace(self.registry.get(record.id), definition=definition))
+        return dataclasses.replace(record, definition=definition)
 
     async def _settle_paths(self, record: ContainerRecord, task: Task) -> None:
         paths, directories = self.host_paths.unsettled(record)
