@@ -59,6 +59,15 @@ def test_a_sample_has_every_part(moord: Daemon) -> None:
     assert sample(moord, "busy", version="/v1.40")["preread"] > ZERO
 
 
+@pytest.mark.parametrize("query", ["one-shot=1", "one-shot=1&stream=1"])
+def test_one_sample_is_no_stream(moord: Daemon, query: str) -> None:
+    moord.docker("create", "--name", "idle", "busybox", "true")
+    answers = [moord.api("GET", f"/containers/{name}/stats?{query}", check=False) for name in ("idle", "nosuch")]
+    assert [json.loads(answer)["message"] for answer in answers] == [
+        "cannot have stream=true and one-shot=true", "No such container: nosuch",
+    ]  # fmt: skip
+
+
 def test_a_stream_goes_on_after_the_end_and_stops_with_the_removal(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "brief", *SLEEP)
     with streamed(moord, "brief") as samples:

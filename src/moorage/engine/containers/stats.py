@@ -27,6 +27,7 @@ from moorage.api.stats import (
 from moorage.api.timestamps import format_time
 from moorage.api.versions import Version
 from moorage.cgroups.stats import Stats
+from moorage.engine.containers.errors import RequestRefusedError
 from moorage.engine.containers.groups import ContainerGroups
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -59,13 +60,16 @@ class StatsReader:
     watch: ExitWatch
     memory_total: int
 
-    async def samples(self, reference: str, *, version: Version) -> AsyncIterator[ContainerStats]:
+    async def samples(self, reference: str, *, one_shot: bool, version: Version) -> AsyncIterator[ContainerStats]:
         """Yield a sample each second until the container is gone; a stopped one gives empty samples.
 
         Raises:
             ContainerNotFoundError: Nothing matches `reference`.
+            RequestRefusedError: One sample is asked for, and a stream.
         """
         container_id = self.registry.resolve(reference).id
+        if one_shot:
+            raise RequestRefusedError("cannot have stream=true and one-shot=true")
         previous = ContainerStats()
         while (record := self.registry.find(container_id)) is not None:
             removed = self.watch.register(container_id, WaitCondition.REMOVED)

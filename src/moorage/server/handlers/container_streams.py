@@ -119,12 +119,10 @@ class ContainerStreamHandlers:
     ) -> JSONLines[ContainerStats] | Response:
         """Answer GET /containers/{id}/stats."""
         query, reference = call.query, call.path["id"]
+        one_shot = query.one_shot and call.version >= _ONE_SHOT
         if not query.stream:
-            sample = await self.stats.once(
-                reference, one_shot=query.one_shot and call.version >= _ONE_SHOT, version=call.version
-            )
-            return json_response(sample)
-        return JSONLines(self.stats.samples(reference, version=call.version))
+            return json_response(await self.stats.once(reference, one_shot=one_shot, version=call.version))
+        return JSONLines(self.stats.samples(reference, one_shot=one_shot, version=call.version))
 
 
 def _object_stream(form: str, accept: str) -> type[ByteStream] | None:
