@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moorage.api.progress import ProgressMessage
 from moorage.content.store import BlobStore
+from moorage.engine.jobs import Jobs
 from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ChainPins, ImageCollector
@@ -127,7 +128,10 @@ class Engine:
         )
         self.saver = ImageSaver(catalog=catalog, blobs=blobs, collector=collector, events=events)
         self.committer = ImageCommitter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)
-        self.remover = ImageRemover(catalog=catalog, users=self.users, events=events, collector=collector)
+        self.jobs = Jobs()
+        self.remover = ImageRemover(
+            catalog=catalog, users=self.users, events=events, collector=collector, background=self.jobs
+        )
         self.pruner = ImagePruner(catalog=catalog, snapshots=snapshots, remover=self.remover, events=events)
         self.tagger = ImageTagger(catalog=catalog, events=events)
         manifests = ManifestSummaries(catalog=catalog, blobs=blobs, users=self.users)

@@ -39,6 +39,7 @@ class Wiring:
             events=base.bus,
             registries=registry_settings(config),
             signatures=signature_settings(config),
+            background=base.jobs,
             downloads=config.max_concurrent_downloads,
             uploads=config.max_concurrent_uploads,
         )

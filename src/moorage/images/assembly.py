@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from moorage.background import Background
 from moorage.content.store import BlobStore
 from moorage.images.attestations import Attestations
 from moorage.images.catalog import ImageCatalog
@@ -76,6 +77,7 @@ class Images:
         events: EventPublisher,
         registries: RegistrySettings,
         signatures: SignatureSettings,
+        background: Background,
         downloads: int = 3,
         uploads: int = 5,
     ) -> Self:
@@ -91,7 +93,7 @@ class Images:
         pins = ChainPins()
         catalog = ImageCatalog(table=table, blobs=blobs, snapshots=snapshots)
         collector = ImageCollector(catalog=catalog, blobs=blobs, snapshots=snapshots, users=users, pins=pins)
-        remover = ImageRemover(catalog=catalog, users=users, events=events, collector=collector)
+        remover = ImageRemover(catalog=catalog, users=users, events=events, collector=collector, background=background)
         manifests = ManifestSummaries(catalog=catalog, blobs=blobs, users=users)
         writer = ImageWriter(catalog=catalog, blobs=blobs, snapshots=snapshots)
         importer = ImageImporter(writer=writer, blobs=blobs, collector=collector, pins=pins, events=events)

@@ -320,29 +320,25 @@ class ImageCatalog:
         named = set(self._targets.values())
         self._indexes = {digest: index for digest, index in self._indexes.items() if digest in named}
 
-    async def remove_names(self, references: Iterable[Reference]) -> None:
-        """Forget names; call it while `changing`."""
-        keys = tuple(_key(reference) for reference in references)
+    async def remove(self, images: Iterable[Digest] = (), *, names: Iterable[Reference] = ()) -> None:
+        """Forget names, and images with all their names, at once; call it while `changing`.
+
+        Their content is for the collector.
+        """
+        keys, gone = tuple(_key(name) for name in names), tuple(images)
 
         def show() -> None:
-            for key in keys:
+            for image_id in gone:
+                self._unread.pop(image_id, None)
+                if (image := self._images.pop(image_id, None)) is not None:
+                    self._by_manifest.pop(image.manifest, None)
+            lost = {*keys, *(name for name, image_id in self._names.items() if image_id in gone)}
+            for key in lost:
                 self._names.pop(key, None)
                 self._targets.pop(key, None)
             self._forget_indexes()
 
-        await self._record(ImageChange(delete_names=keys), show)
-
-    async def remove(self, image_id: Digest) -> None:
-        """Forget an image and all its names; call it while `changing`. Its content is for the collector."""
-        await self._record(ImageChange(delete_images=(image_id,)), lambda: self._forget(image_id))
-
-    def _forget(self, image_id: Digest) -> None:
-        self._unread.pop(image_id, None)
-        if (image := self._images.pop(image_id, None)) is not None:
-            self._by_manifest.pop(image.manifest, None)
-        self._names = {name: target for name, target in self._names.items() if target != image_id}
-        self._targets = {name: target for name, target in self._targets.items() if name in self._names}
-        self._forget_indexes()
+        await self._record(ImageChange(delete_names=keys, delete_images=gone), show)
 
     def _find(self, text: str) -> Image:
         if is_identifier(text) or is_digest(text):

@@ -3,28 +3,22 @@
 The rules and words are those of Docker's classic image store; scripts read both.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moorage.api.images import ImageDeleteItem
+from moorage.background import Background
 from moorage.images.catalog import ImageCatalog
 from moorage.images.collection import ImageCollector
-from moorage.images.errors import ImageInUseError, ReferenceInUseError
+from moorage.images.errors import ReferenceInUseError
 from moorage.images.events import publish_image_event
 from moorage.images.ports import EventPublisher, ImageUsers
 from moorage.images.records import Image
-from moorage.oci.digest import Digest
+from moorage.images.removal_plan import RemovalPlan, Step
+from moorage.oci.digest import ChainID, Digest
 from moorage.oci.platform import Platform
 from moorage.oci.reference import Reference, is_digest, is_identifier, parse_reference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Removal:
-    """One request on its way: what was asked for, and what was done so far."""
-
-    force: bool
-    prune_parents: bool
-    done: list[ImageDeleteItem]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +29,10 @@ class ImageRemover:
     users: ImageUsers
     events: EventPublisher
     collector: ImageCollector
+    background: Background
 
     async def remove(self, reference: str, *, force: bool = False, prune_parents: bool = True) -> list[ImageDeleteItem]:
-        """Remove a name, or an image by its ID; return what happened, in order.
+        """Remove a name, or an image by its ID; return what happened, in order. A client that leaves cuts nothing.
 
         Args:
             force: Remove although several names or stopped containers refer to the image.
@@ -47,22 +42,8 @@ class ImageRemover:
             ImageNotFoundError: There is no such image.
             ImageInUseError: Somebody needs it.
         """
-        removal = _Removal(force=force, prune_parents=prune_parents, done=[])
-        async with self.catalog.changing():
-            image = self.catalog.resolve(reference)
-            companions = self._companions(image)
-            if _is_id_of(image.id, reference) or is_digest(reference) or is_identifier(reference):
-                gone = await self._remove_by_id(image, removal=removal)
-            else:
-                gone = await self._remove_by_name(image, parse_reference(reference), text=reference, removal=removal)
-            if gone:
-                await self._delete(image, removal=removal, quiet=False)
-                for companion in companions:
-                    await self._delete_companion(companion, removal=removal)
-        if any(item.deleted for item in removal.done):
-            reclaimed = await self.collector.collect()
-            removal.done.extend(ImageDeleteItem(deleted=chain) for chain in reclaimed.chains)
-        return removal.done
+        work = self._remove(reference, force=force, prune_parents=prune_parents)
+        return await asyncio.shield(self.background.start(work))
 
     async def remove_platforms(
         self, reference: str, platforms: Sequence[Platform], *, force: bool = False
@@ -79,22 +60,56 @@ class ImageRemover:
         """
         if self._covers_all(reference, platforms):
             return await self.remove(reference, force=force, prune_parents=False)
-        removal = _Removal(force=force, prune_parents=False, done=[])
+        work = self._remove_platforms(reference, platforms, force=force)
+        return await asyncio.shield(self.background.start(work))
+
+    async def _remove(self, reference: str, *, force: bool, prune_parents: bool) -> list[ImageDeleteItem]:
         async with self.catalog.changing():
+            plan = RemovalPlan(catalog=self.catalog, users=self.users)
+            image = self.catalog.resolve(reference)
+            companions = self._companions(image)
+            if _is_id_of(image.id, reference) or is_digest(reference) or is_identifier(reference):
+                _plan_by_id(plan, image, force=force, parents=prune_parents)
+            else:
+                self._check_name(image, reference, force=force)
+                _plan_by_name(plan, image, parse_reference(reference), force=force, parents=prune_parents)
+            if plan.images:
+                for companion in companions:
+                    if not plan.listed_elsewhere(companion):
+                        plan.delete_if_unused(companion, parents=prune_parents)
+            await self._carry_out(plan)
+        return await self._collected(plan)
+
+    async def _remove_platforms(
+        self, reference: str, platforms: Sequence[Platform], *, force: bool
+    ) -> list[ImageDeleteItem]:
+        async with self.catalog.changing():
+            plan = RemovalPlan(catalog=self.catalog, users=self.users)
             images = {(image := self.catalog.resolve(reference, platform=one)).id: image for one in platforms}
             heirs = {image.id: self._heirs(image, leaving=set(images)) for image in images.values()}
             for image in images.values():
                 own = [name for name in self.catalog.references(image.id) if name not in heirs[image.id]]
-                self._check_unused(image, force=force, named=bool(own))
+                plan.check_unused(image, force=force, named=bool(own))
             for image in images.values():
                 for name, heir in heirs[image.id].items():
                     await self.catalog.point([name], heir)
                 # It was checked before any of them went.
-                forced = _Removal(force=True, prune_parents=False, done=removal.done)
-                await self._delete(image, removal=forced, quiet=False)
-        reclaimed = await self.collector.collect()
-        removal.done.extend(ImageDeleteItem(deleted=chain) for chain in reclaimed.chains)
-        return removal.done
+                plan.delete(image, force=True, parents=False)
+            await self._carry_out(plan)
+        return await self._collected(plan)
+
+    async def _carry_out(self, plan: RemovalPlan) -> None:
+        await self.catalog.remove([image.id for image in plan.images], names=plan.names)
+        for step in plan.steps:
+            if step.name is None:
+                publish_image_event(self.events, "delete", image=None, actor_id=step.image.id, name=step.image.id)
+            else:
+                publish_image_event(self.events, "untag", image=step.image, actor_id=step.image.id, name=step.image.id)
+
+    async def _collected(self, plan: RemovalPlan) -> list[ImageDeleteItem]:
+        """Give the room of what went back; return all that happened."""
+        reclaimed = await self.collector.collect() if plan.images else None
+        return _told(plan.steps, reclaimed.chains if reclaimed else ())
 
     def _covers_all(self, reference: str, platforms: Sequence[Platform]) -> bool:
         """Tell whether nothing that is here would be left under a name: then only the name need go."""
@@ -118,70 +133,47 @@ class ImageRemover:
         listed = [one for index in self.catalog.indexes_with(image) for one in self.catalog.variants(index)]
         return [one for one in {one.id: one for one in listed}.values() if one.id in unnamed and one.id != image.id]
 
-    async def _delete_companion(self, image: Image, *, removal: _Removal) -> None:
-        if self.catalog.get(image.id) is None or image.id in self.catalog.companions():
-            return  # another name's index lists it as well
-        await self._delete(image, removal=removal, quiet=True)
-
-    async def _remove_by_name(self, image: Image, name: Reference, *, text: str, removal: _Removal) -> bool:
-        """Untag; return whether the image is to go too."""
-        references = self.catalog.references(image.id)
-        if not removal.force and _is_single(references):
+    def _check_name(self, image: Image, text: str, *, force: bool) -> None:
+        """Raise if a container uses what would lose its last name."""
+        if not force and _is_single(self.catalog.references(image.id)):
             for user in self.users.users_of(image.id):
                 raise ReferenceInUseError(text, container_id=user.container_id, image_id=image.id)
-        name = name.without_tag() if name.digest else name.with_default_tag()
-        await self._untag(image, [name], removal=removal)
-        left = self.catalog.references(image.id)
-        same = [one for one in left if one.repository == name.repository]
-        if name.digest is None and all(one.digest for one in same):
-            # The digests of a repository are its content's names; they go with its last tag.
-            await self._untag(image, same, removal=removal)
-            left = self.catalog.references(image.id)
-        return not left
 
-    async def _remove_by_id(self, image: Image, *, removal: _Removal) -> bool:
-        references = self.catalog.references(image.id)
-        if _is_single(references):
-            self._check_unused(image, force=removal.force, named=False)
-            await self._untag(image, references, removal=removal)
-        return True
 
-    async def _delete(self, image: Image, *, removal: _Removal, quiet: bool) -> None:
-        try:
-            self._check_unused(image, force=removal.force and not quiet, named=True)
-        except ImageInUseError:
-            if quiet:
-                return
-            raise
-        await self._untag(image, self.catalog.references(image.id), removal=removal)
-        await self.catalog.remove(image.id)
-        publish_image_event(self.events, "delete", image=None, actor_id=image.id, name=image.id)
-        removal.done.append(ImageDeleteItem(deleted=image.id))
-        parent = self.catalog.get(image.parent) if image.parent and removal.prune_parents else None
-        if parent is not None and not self.catalog.references(parent.id):
-            await self._delete(parent, removal=removal, quiet=True)
+def _plan_by_name(plan: RemovalPlan, image: Image, name: Reference, *, force: bool, parents: bool) -> None:
+    """Untag; with its last name the image goes too, unless somebody needs it: then only the name does."""
+    name = name.without_tag() if name.digest else name.with_default_tag()
+    plan.untag(image, [name])
+    same = [one for one in plan.references(image) if one.repository == name.repository]
+    if name.digest is None and all(one.digest for one in same):
+        # The digests of a repository are its content's names; they go with its last tag.
+        plan.untag(image, same)
+    if not plan.references(image):
+        plan.delete_if_unused(image, force=force, parents=parents)
 
-    async def _untag(self, image: Image, references: Sequence[Reference], *, removal: _Removal) -> None:
-        await self.catalog.remove_names(references)
-        for reference in references:
-            removal.done.append(ImageDeleteItem(untagged=reference.familiar))
-            publish_image_event(self.events, "untag", image=image, actor_id=image.id, name=image.id)
 
-    def _check_unused(self, image: Image, *, force: bool, named: bool) -> None:
-        if self.catalog.children(image.id):
-            raise ImageInUseError(image.id, reason="image has dependent child images", hard=True)
-        users = self.users.users_of(image.id)
-        for user in users:
-            if user.running:
-                reason = f"image is being used by running container {user.container_id[:12]}"
-                raise ImageInUseError(image.id, reason=reason, hard=True)
-        if force:
-            return
-        if named and self.catalog.references(image.id):
-            raise ImageInUseError(image.id, reason="image is referenced in multiple repositories", hard=False)
-        for user in users:
-            reason = f"image is being used by stopped container {user.container_id[:12]}"
-            raise ImageInUseError(image.id, reason=reason, hard=False)
+def _plan_by_id(plan: RemovalPlan, image: Image, *, force: bool, parents: bool) -> None:
+    references = plan.references(image)
+    if _is_single(references):
+        plan.check_unused(image, force=force, named=False)
+        plan.untag(image, references)
+    plan.delete(image, force=force, parents=parents)
+
+
+def _told(steps: Sequence[Step], chains: Sequence[ChainID]) -> list[ImageDeleteItem]:
+    """Return the steps with the layers that went: each after the last image that stood on it, the topmost first."""
+    left = list(chains)
+    items: list[ImageDeleteItem] = []
+    for number, step in enumerate(steps):
+        if step.name is not None:
+            items.append(ImageDeleteItem(untagged=step.name.familiar))
+            continue
+        items.append(ImageDeleteItem(deleted=step.image.id))
+        later = {chain for other in steps[number + 1 :] if other.name is None for chain in other.image.chain_ids}
+        gone = [chain for chain in reversed(step.image.chain_ids) if chain in left and chain not in later]
+        items.extend(ImageDeleteItem(deleted=chain) for chain in gone)
+        left = [chain for chain in left if chain not in gone]
+    return [*items, *(ImageDeleteItem(deleted=chain) for chain in left)]
 
 
 def _is_single(references: Sequence[Reference]) -> bool:

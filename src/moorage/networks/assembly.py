@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from moorage.background import Background
 from moorage.networks import firewall
 from moorage.networks.connecting import NetworkConnector
 from moorage.networks.creating import NetworkCreator
@@ -13,7 +14,7 @@ from moorage.networks.host_files import HostFiles
 from moorage.networks.listing import NetworkLister
 from moorage.networks.models import NetworkOptions
 from moorage.networks.portmap import PortMap
-from moorage.networks.ports import Background, Containers, EventPublisher
+from moorage.networks.ports import Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry, NetworkStore
 from moorage.networks.removing import NetworkRemover
 from moorage.networks.resolution import Resolution

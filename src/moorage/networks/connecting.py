@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from moorage.api.networks import EndpointSettings
+from moorage.background import Background
 from moorage.errors import MoorageError
 from moorage.networks import attachment as attaching
 from moorage.networks import endpoint, names
@@ -16,7 +17,7 @@ from moorage.networks.errors import (
 )
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import Attachment, ContainerNetworks, Endpoint, Network, Sandbox, SandboxRequest
-from moorage.networks.ports import Background, Containers, EventPublisher
+from moorage.networks.ports import Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes, interface_name, leading_ports, redirected

@@ -9,6 +9,7 @@ from typing import Final
 
 from moorage import faults
 from moorage.api.networks import IPAM, NetworkCreateRequest
+from moorage.background import Background
 from moorage.networks import bridge, ipam
 from moorage.networks.errors import (
     ForbiddenNetworkError,
@@ -30,7 +31,7 @@ from moorage.networks.models import (
     NetworkOptions,
     Pool,
 )
-from moorage.networks.ports import Background, EventPublisher
+from moorage.networks.ports import EventPublisher
 from moorage.networks.registry import NetworkRegistry, bridge_name, new_id
 from moorage.networks.sandboxes import filtered
 from moorage.networks.service import ensure_bridge

@@ -1,20 +1,10 @@
 """What networks need from the parts above them; the daemon's wiring passes the real ones."""
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from moorage.networks.models import Attachment, ContainerNetworks, Sandbox
-
-T = TypeVar("T")
-
-
-class Background(Protocol):
-    """Where a change goes on whose client has left: one that began must not be cut in the middle."""
-
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `work` until it ends, whoever waits for it."""
 
 
 class EventPublisher(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from moorage import faults
 from moorage.api.filters import Filters
 from moorage.api.timestamps import read_time
+from moorage.background import Background
 from moorage.networks import bridge
 from moorage.networks.bridge import BridgeError
 from moorage.networks.errors import (
@@ -17,7 +18,7 @@ from moorage.networks.errors import (
 )
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.models import Network
-from moorage.networks.ports import Background, EventPublisher
+from moorage.networks.ports import EventPublisher
 from moorage.networks.registry import NetworkRegistry, bridge_name
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes, filtered

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from moorage.api.filters import Filters
+from moorage.background import Background
 from moorage.errors import SystemFailureError
 from moorage.volumes.local import check_options
 from moorage.volumes.models import (
@@ -22,8 +23,6 @@ from moorage.volumes.models import (
     check_name,
 )
 from moorage.volumes.store import VolumeStore
-
-T = TypeVar("T")
 
 _AT_A_TIME: Final = 8
 _log = logging.getLogger(__name__)
@@ -51,13 +50,6 @@ class TreeRemover(Protocol):
 
     async def disk_usage(self, path: Path) -> int:
         """Return the bytes that the files below a directory take."""
-
-
-class Background(Protocol):
-    """Where a change goes on whose client has left: one that began must not be cut in the middle."""
-
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `work` until it ends, whoever waits for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ async def docker(engine: Engine, tmp_path: Path) -> AsyncIterator[CLI]:
         events=engine.events,
         registries=RegistrySettings(retry_delay=0, attempts=2),
         signatures=SignatureSettings(),
+        background=engine.jobs,
     )
     router = Router()
     ImageHandlers(services=images).bind(router)

@@ -175,7 +175,7 @@ async def test_a_layer_that_is_needed_again_before_its_turn_comes(engine: Engine
     image = await engine.import_(BASE, "app:1")
     await tag(engine, "app:1", "other:1")
     async with engine.catalog.changing():
-        await engine.catalog.remove(image.id)
+        await engine.catalog.remove([image.id])
     unneeded = engine.collector.unneeded_snapshots()
     assert [snapshot.chain_id for snapshot in unneeded] == list(image.chain_ids)
     with engine.pins.hold(image.chain_ids, manifest=image.manifest):

@@ -1,5 +1,6 @@
 """Removing, pruning, listing, committing: what becomes of names and of the disk."""
 
+import asyncio
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from moorage.images.records import Image
 from moorage.oci.digest import Digest
 from moorage.oci.image_config import ContainerDefaults
 from moorage.oci.reference import parse_reference
+from moorage.state.images import ImageChange, ImageRows
 from tests.support.images import Engine, in_pieces, tree
 from tests.support.registry import fake_registry, layer_tar
 
@@ -175,8 +177,72 @@ async def test_parent_is_kept_while_it_has_children_and_goes_with_the_last(engin
     with pytest.raises(ConflictError, match="image has dependent child images"):
         await engine.remover.remove(parent.id)
     done = await engine.remover.remove("b:1")
-    assert [item.deleted for item in done if item.deleted][:2] == [image.id, parent.id]
+    images = [item.deleted for item in done if item.deleted in {image.id, parent.id}]
+    assert images == [image.id, parent.id]
     assert engine.catalog.images() == []
+
+
+async def test_layers_are_told_after_the_last_image_that_stood_on_them(engine: Engine) -> None:
+    parent = await engine.import_(BASE)
+    middle = await child(engine, parent, layer=layer_tar({"middle": b"m"}))
+    top = await child(engine, middle, "c:1")
+    done = await engine.remover.remove("c:1")
+    assert [item.deleted or item.untagged for item in done] == [
+        "c:1", top.id, top.chain_ids[2], middle.id, top.chain_ids[1], parent.id, top.chain_ids[0],
+    ]  # fmt: skip
+
+
+async def test_last_name_of_an_image_with_children_goes_alone(engine: Engine) -> None:
+    parent = await engine.import_(BASE, "a:1")
+    image = await child(engine, parent, "b:1")
+    done = await engine.remover.remove("a:1")
+    assert [(item.untagged, item.deleted) for item in done] == [("a:1", "")]
+    assert {one.id for one in engine.catalog.images()} == {parent.id, image.id}
+    assert engine.catalog.tags(parent.id) == []
+
+
+async def test_last_name_of_a_running_containers_image_goes_alone_by_force(engine: Engine) -> None:
+    image = await engine.import_(BASE, "a:1")
+    use(engine, image, running=True)
+    done = await engine.remover.remove("a:1", force=True)
+    assert [(item.untagged, item.deleted) for item in done] == [("a:1", "")]
+    assert engine.catalog.images() == [image]
+
+
+async def test_a_client_that_leaves_does_not_cut_a_removal(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.import_(BASE, "a:1")
+    table, written = engine.catalog._table, asyncio.Event()
+    apply = table.apply
+
+    async def applied(_self: object, change: ImageChange) -> None:
+        await apply(change)
+        written.set()
+
+    monkeypatch.setattr(ImageRows, "apply", applied)
+    request = asyncio.create_task(engine.remover.remove("a:1"))
+    await written.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await engine.jobs.finish(timeout=30)
+    assert (engine.catalog.images(), table.images(), table.names()) == ([], [], [])
+    assert (engine.blobs.list(), engine.snapshots.list()) == ([], [])
+    assert engine.events.actions[-2:] == ["untag", "delete"]
+
+
+async def test_the_last_name_and_the_image_go_in_one_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = await engine.import_(BASE)
+    image = await child(engine, parent, "b:1")
+    changes: list[ImageChange] = []
+
+    async def applied(_self: object, change: ImageChange) -> None:
+        changes.append(change)
+
+    monkeypatch.setattr(ImageRows, "apply", applied)
+    await engine.remover.remove("b:1")
+    (change,) = changes
+    assert change.delete_names == ("docker.io/library/b:1",)
+    assert change.delete_images == (image.id, parent.id)
 
 
 async def test_parent_stays_when_asked_to(engine: Engine) -> None:

@@ -65,7 +65,7 @@ async def test_a_name_whose_removal_was_given_up_is_gone_as_it_is_stored() -> No
     await catalog.add(IMAGE, names=[NAME])
     table.time.clear()
     table.asked.clear()
-    request = asyncio.create_task(catalog.remove_names([NAME]))
+    request = asyncio.create_task(catalog.remove(names=[NAME]))
     await table.asked.wait()
     request.cancel()
     asyncio.get_running_loop().call_soon(table.time.set)

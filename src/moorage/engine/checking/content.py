@@ -95,7 +95,7 @@ class ContentCheck:
                 try:
                     await self.catalog.read_removed(Digest(row.manifest))
                 except (MoorageError, msgspec.MsgspecError):
-                    await self.catalog.remove(Digest(row.id))
+                    await self.catalog.remove([Digest(row.id)])
                     return f"forgotten; {_pull_again(names)}"
                 await self.catalog.load()
                 return "it could be read again"
