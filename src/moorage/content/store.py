@@ -35,6 +35,8 @@ _PARTIAL: Final = ".partial"
 _PIECE: Final = 1 << 20
 _LARGE: Final = 1 << 20
 """Bytes of a file whose end takes the kernel long enough to be worth a thread."""
+_PAUSE: Final = 0.05
+"""Seconds between a removal and the work of giving its room back, which takes processors from whoever is answered."""
 _PARTIAL_SECONDS: Final = 7 * 86400.0
 
 
@@ -61,7 +63,7 @@ class BlobStore:
         self._arriving: list[Ingest] = []
         self._deleting: set[Digest] = set()
         self._holds: list[Hold] = []
-        self._freeing: set[asyncio.Future[None]] = set()
+        self._freeing: set[asyncio.Task[None]] = set()
         self._locks: weakref.WeakValueDictionary[Digest, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @classmethod
@@ -150,7 +152,7 @@ class BlobStore:
             finally:
                 self._deleting.discard(digest)
         if last_fd is not None:
-            freeing = asyncio.get_running_loop().run_in_executor(None, os.close, last_fd)
+            freeing = asyncio.get_running_loop().create_task(_free(last_fd))
             self._freeing.add(freeing)
             freeing.add_done_callback(self._freeing.discard)
         return True
@@ -282,3 +284,11 @@ class BlobStore:
         path.unlink(missing_ok=True)
         (self._ingest / f"{hex_of(digest)}{_PARTIAL}").unlink(missing_ok=True)
         return last_fd
+
+
+async def _free(last_fd: int) -> None:
+    """Give the room of a removed blob back, a little later than the answer to who asked for it."""
+    try:
+        await asyncio.sleep(_PAUSE)
+    finally:
+        await asyncio.to_thread(os.close, last_fd)

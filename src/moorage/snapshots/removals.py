@@ -8,10 +8,14 @@ that the next start of a daemon removes, so nothing is left by a crash in betwee
 import asyncio
 import logging
 from pathlib import Path
+from typing import Final
 
 from moorage.errors import MoorageError
 from moorage.snapshots.workers import WorkerPool, run_insistently
 
+# Seconds: the answer to who asked goes out first, and is read, before processors and disk are busy with what he
+# does not wait for.
+_PAUSE: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -27,10 +31,14 @@ class Removals:
         self._running: dict[Path, asyncio.Task[None]] = {}
 
     def begin(self, path: Path) -> None:
-        """Remove a tree from now on; one that can't be removed is left to the next start."""
-        task = asyncio.get_running_loop().create_task(self.remove_leftover(path), name=f"removal:{path.name}")
+        """Remove a tree a moment later; one that can't be removed is left to the next start."""
+        task = asyncio.get_running_loop().create_task(self._remove_later(path), name=f"removal:{path.name}")
         self._running[path] = task
         task.add_done_callback(lambda _done: self._running.pop(path))
+
+    async def _remove_later(self, path: Path) -> None:
+        await asyncio.sleep(_PAUSE)
+        await self.remove_leftover(path)
 
     @property
     def paths(self) -> set[Path]:
