@@ -35,7 +35,7 @@ class MalformedTimeError(InvalidParameterError):
     """The text is in none of the forms a time may have."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"invalid timestamp: {text!r}")
+        super().__init__(f'failed to parse value as time or duration: "{text}"')
 
 
 class MalformedDurationError(InvalidParameterError):

@@ -121,8 +121,9 @@ async def _collect_for_ever(made: Registry, interval: float) -> None:
         await asyncio.sleep(interval)
         try:
             await collect_once(made)
-        except OSError:
-            # A full or vanished disk: serving goes on as far as it can, and so does this.
+        except Exception:  # noqa: BLE001  # the supervisor of a task that must not end
+            # Whatever a disk or somebody's object store came up with: serving goes on as far as it can, and so does
+            # this. There is nobody to tell but the log.
             _log.exception("garbage could not be collected")
 
 

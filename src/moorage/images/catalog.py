@@ -14,13 +14,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
 from moorage.content.errors import BlobNotFoundError
 from moorage.content.store import BlobStore
 from moorage.errors import MoorageError
-from moorage.images.errors import ImageNotFoundError, ImagePlatformMismatchError
+from moorage.images.errors import AmbiguousNameError, ImageNotFoundError, ImagePlatformMismatchError
 from moorage.images.indexes import KeptIndex
 from moorage.images.ports import ImageTable
 from moorage.images.reading import read_image
@@ -39,6 +40,7 @@ from moorage.oci.reference import (
 from moorage.snapshots.store import SnapshotStore
 from moorage.state.images import ImageChange, ImageNameRow
 
+_DIGEST_ALGORITHM: Final = "sha256"
 _log = logging.getLogger(__name__)
 
 
@@ -234,7 +236,13 @@ class ImageCatalog:
             target: The index that the names really stand for; the image is one of those that it lists.
             tagged: The names were given here, not by a registry: it counts as the last time of tagging.
             from_registry: Its manifest is the one that registries know.
+
+        Raises:
+            AmbiguousNameError: One of the names could not be told from an ID.
         """
+        names = list(names)
+        if any(name.familiar_repository == _DIGEST_ALGORITHM for name in names):
+            raise AmbiguousNameError
         now = time.time_ns()
         known = self._images.get(image.id)
         if known is not None:

@@ -21,6 +21,13 @@ class ImageNotFoundError(NotFoundError):
         return cls(reference.with_default_tag().familiar)
 
 
+class AmbiguousNameError(InvalidParameterError):
+    """A name that would read like an ID."""
+
+    def __init__(self) -> None:
+        super().__init__("refusing to create an ambiguous tag using digest algorithm as name")
+
+
 class ImagePlatformMismatchError(NotFoundError):
     """The image is here, for another platform: the caller may pull the right one."""
 

@@ -8,13 +8,13 @@ Pure: no I/O.
 Spec: distribution-spec, "Pulling manifests"; the grammar is that of Docker's reference package.
 """
 
-import fnmatch
 import re
 from dataclasses import dataclass, replace
 from typing import Final
 
 from moorage.errors import InvalidParameterError
 from moorage.oci.digest import Digest
+from moorage.oci.glob import matches_glob
 
 DEFAULT_DOMAIN: Final = "docker.io"
 DEFAULT_TAG: Final = "latest"
@@ -184,15 +184,12 @@ def is_identifier(text: str) -> bool:
 
 
 def matches_pattern(reference: Reference, *, pattern: str) -> bool:
-    """Tell whether a shell pattern fits the familiar name, with or without tag, as ``docker images`` does."""
-    names = (reference.familiar, reference.familiar_repository)
-    # A slash is an ordinary character to fnmatch, but Docker's matcher stops at it.
-    return any(_match_path(name, pattern) for name in names)
+    """Tell whether a shell pattern fits the familiar name, with or without tag, as ``docker images`` does.
 
-
-def _match_path(name: str, pattern: str) -> bool:
-    parts, patterns = name.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+    Raises:
+        InvalidPatternError: It is none.
+    """
+    return any(matches_glob(name, pattern=pattern) for name in (reference.familiar, reference.familiar_repository))
 
 
 def _split_domain(text: str) -> tuple[str, str]:

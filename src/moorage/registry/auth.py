@@ -22,9 +22,14 @@ from moorage.registry.errors import (
     RegistryAnswerError,
     RegistryError,
 )
+from moorage.registry.retrying import parse_retry_after
 from moorage.registry.transport import Response, Transport, is_same_origin
 
 _CLIENT_ID: Final = "docker"
+# Who is named by an identity token alone; what credential helpers and registries write for it.
+_TOKEN_USER: Final = "<token>"  # noqa: S105 - no password, but what stands for its owner
+# What servers say that know the GET form of the specification only. 401 is a refusal.
+_NO_POST: Final = frozenset({404, 405})
 _SHORTEST_LIFE: Final = 60.0
 # A token is renewed this long before its end, so that it does not expire on the way.
 _MARGIN: Final = 10.0
@@ -112,9 +117,10 @@ class Authenticator:
         realm = challenge.parameters.get("realm", "")
         self._check_realm(realm)
         service = challenge.parameters.get("service", "")
+        body = None
         if self._credentials.identity_token:
             body = await self._post_token(realm, service=service, scopes=scopes)
-        else:
+        if body is None:
             body = await self._get_token(realm, service=service, scopes=scopes)
         text = body.token or body.access_token
         if not text:
@@ -139,6 +145,9 @@ class Authenticator:
 
     async def _get_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
         login = self._credentials.login
+        if login is None and self._credentials.identity_token:
+            # To a server that knows no OAuth2, a token that stands for the password is a password.
+            login = (_TOKEN_USER, self._credentials.identity_token)
         query = [("service", service)] if service else []
         query += [("scope", scope) for scope in scopes]
         if login:
@@ -152,7 +161,8 @@ class Authenticator:
         ) as response:
             return await _read_token(response)
 
-    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody:
+    async def _post_token(self, realm: str, *, service: str, scopes: tuple[str, ...]) -> _TokenBody | None:
+        """Exchange the identity token; None if the server takes no such requests."""
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._credentials.identity_token or "",
@@ -168,7 +178,7 @@ class Authenticator:
             trust=self._trust(realm),
             guarded=not self._here,
         ) as response:
-            return await _read_token(response)
+            return None if response.status in _NO_POST else await _read_token(response)
 
 
 async def _read_token(response: Response) -> _TokenBody:
@@ -182,12 +192,14 @@ async def _read_token(response: Response) -> _TokenBody:
             raise RegistryError(faults[0], status=403)
         raise LoginRefusedError(str(faults[0]) if faults else "unauthorized: incorrect username or password")
     if response.status != 200:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"))
         if faults := parse_faults(raw, status=response.status):
-            raise RegistryError(faults[0], status=response.status)
+            raise RegistryError(faults[0], status=response.status, retry_after=retry_after)
         raise RegistryAnswerError(
             f"failed to fetch oauth token: unexpected status from {response.method} request to {response.url}:"
             f" {response.status} {response.reason}",
             status=response.status,
+            retry_after=retry_after,
         )
     try:
         return msgspec.json.decode(raw, type=_TokenBody)

@@ -18,6 +18,7 @@ from moorage.registry.errors import (
     SourceNotFoundError,
 )
 from moorage.registry.repository import Repository
+from moorage.registry.retrying import retried
 from moorage.registry.search import FoundRepository, search, split_term
 from moorage.registry.tls import read_hosts
 from moorage.registry.transport import Transport
@@ -109,7 +110,7 @@ class RegistryClient:
                 actions=actions,
             )
             try:
-                await connection.ping()
+                await self._ping(connection)
             except (RegistryUnreachableError, RegistryAnswerError) as error:
                 failure = error
                 continue
@@ -117,6 +118,11 @@ class RegistryClient:
             yield Repository(connection, settings=self.settings)
         if failure is not None and not answered:
             raise failure
+
+    async def _ping(self, connection: Connection) -> None:
+        # The next in the list takes over from a mirror at once; the registry itself is worth waiting for.
+        attempts = 1 if connection.endpoint.mirror else self.settings.attempts
+        await retried(connection.ping, attempts=attempts, first_delay=self.settings.retry_delay)
 
     async def login(self, domain: str, *, credentials: Credentials) -> str | None:
         """Check credentials against a registry; return an identity token when it offers one.

@@ -1,6 +1,7 @@
 """One repository of one registry: everything a pull or a push asks of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from moorage.oci.descriptor import Descriptor
 from moorage.oci.digest import Digest
@@ -8,6 +9,7 @@ from moorage.registry import uploads
 from moorage.registry.blobs import OnRetry, fetch_blob, fetch_small_blob
 from moorage.registry.connection import Connection
 from moorage.registry.endpoints import RegistrySettings
+from moorage.registry.errors import RegistryAnswerError, RegistryError
 from moorage.registry.manifests import (
     FetchedManifest,
     fetch_manifest,
@@ -16,6 +18,8 @@ from moorage.registry.manifests import (
     fetch_tags,
 )
 from moorage.registry.retrying import retried
+
+T = TypeVar("T")
 
 
 class Repository:
@@ -37,23 +41,19 @@ class Repository:
 
     async def manifest(self, target: str) -> FetchedManifest:
         """Fetch the manifest of a tag or digest."""
-        return await retried(
-            lambda: fetch_manifest(self._connection, target),
-            attempts=self._settings.attempts,
-            first_delay=self._settings.retry_delay,
-        )
+        return await self._retried(lambda: fetch_manifest(self._connection, target))
 
     async def manifest_digest(self, target: str) -> Digest | None:
         """Ask for the digest of a tag without fetching its manifest; a hint, or None."""
-        return await fetch_manifest_digest(self._connection, target)
+        return await self._retried(lambda: fetch_manifest_digest(self._connection, target))
 
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """List the manifests that refer to one, such as its signatures."""
-        return await fetch_referrers(self._connection, digest)
+        return await self._retried(lambda: fetch_referrers(self._connection, digest))
 
     async def tags(self) -> list[str]:
         """List all tags."""
-        return await fetch_tags(self._connection)
+        return await self._retried(lambda: fetch_tags(self._connection))
 
     async def small_blob(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """Fetch and verify a blob such as an image config."""
@@ -78,7 +78,7 @@ class Repository:
 
     async def has_blob(self, digest: Digest) -> bool:
         """Ask whether the repository has a blob."""
-        return await uploads.has_blob(self._connection, digest)
+        return await self._retried(lambda: uploads.has_blob(self._connection, digest))
 
     async def upload(self, blob: Descriptor, content: uploads.Content, *, sources: Sequence[str] = ()) -> str | None:
         """Bring a blob into the repository.
@@ -92,10 +92,14 @@ class Repository:
         """
         location: str | None = None
         for source in sources:
-            location = await uploads.mount_blob(self._connection, blob.digest, source=source)
+            try:
+                location = await self._mount(blob.digest, source)
+            except (RegistryError, RegistryAnswerError):
+                continue  # these credentials may not read it there, say: nothing that an upload has to fail for
             if location is None:
                 return source
-        location = location or await uploads.start_upload(self._connection)
+        if location is None:
+            location = await self._retried(lambda: uploads.start_upload(self._connection))
         await uploads.upload_blob(
             self._connection,
             blob,
@@ -106,13 +110,21 @@ class Repository:
         )
         return None
 
+    async def _mount(self, digest: Digest, source: str) -> str | None:
+        return await self._retried(lambda: uploads.mount_blob(self._connection, digest, source=source))
+
+    async def _retried(self, action: Callable[[], Awaitable[T]]) -> T:
+        return await retried(action, attempts=self._settings.attempts, first_delay=self._settings.retry_delay)
+
     async def has_manifest(self, digest: Digest) -> bool:
         """Ask whether the repository has a manifest."""
-        return await uploads.has_manifest(self._connection, digest)
+        return await self._retried(lambda: uploads.has_manifest(self._connection, digest))
 
     async def put_manifest(self, raw: bytes, *, target: str, media_type: str) -> bool:
         """Store a manifest under a tag or its digest; tell whether the registry has noted what it refers to."""
-        return await uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)
+        return await self._retried(
+            lambda: uploads.put_manifest(self._connection, raw, target=target, media_type=media_type)
+        )
 
     def also_pull(self, repositories: Sequence[str]) -> None:
         """Ask for the right to read other repositories too, to take blobs over from them."""

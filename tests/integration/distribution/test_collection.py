@@ -4,10 +4,17 @@ import asyncio
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from moorage.distribution import layout
+from moorage.distribution.collection import Collected, Collector
+from moorage.distribution.configuration import Settings
 from moorage.distribution.names import content_digest
+from moorage.distribution.server import listening, registry
 from tests.integration.distribution.conftest import Client, digest_of, serving
 
 OLD = 10_000.0
@@ -17,6 +24,31 @@ def age(storage: Path) -> None:
     """Let everything be older than the time of grace."""
     for path in storage.rglob("*"):
         os.utime(path, (time.time() - OLD,) * 2)
+
+
+class BrokenCollector:
+    """Fails in a way that nobody foresaw, and then no more."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.succeeded = asyncio.Event()
+
+    async def collect(self) -> Collected:
+        self.runs += 1
+        if self.runs < 3:
+            raise ValueError("the object store said something odd")
+        self.succeeded.set()
+        return Collected()
+
+
+async def test_collecting_goes_on_after_any_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    collector = BrokenCollector()
+    settings = Settings(addr="127.0.0.1:0", storage=tmp_path, gc_interval=0.001)
+    async with registry(settings) as made:
+        broken = replace(made, collector=cast("Collector", collector))
+        async with listening(broken, settings), asyncio.timeout(20):
+            await collector.succeeded.wait()
+    assert caplog.text.count("garbage could not be collected") == 2
 
 
 async def there(client: Client, repository: str, digest: str) -> bool:

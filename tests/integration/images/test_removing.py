@@ -343,6 +343,24 @@ async def test_pushing_what_is_not_there_says_so(engine: Engine) -> None:
         await engine.pusher.push(parse_reference("a/b:1"), report=lambda _: None)
 
 
+async def test_a_name_that_reads_like_an_id_is_refused(engine: Engine) -> None:
+    await engine.import_(BASE, "a:1")
+    with pytest.raises(InvalidParameterError, match="ambiguous tag using digest algorithm as name"):
+        await tag(engine, "a:1", "sha256:abc")
+    with pytest.raises(InvalidParameterError, match="ambiguous tag"):
+        await engine.import_(TOP, "sha256:abc")
+    await tag(engine, "a:1", "me/sha256:abc")
+    assert len(engine.catalog.images()) == 1
+
+
+async def test_a_broken_pattern_or_time_is_told(engine: Engine) -> None:
+    await engine.import_(BASE, "a:1")
+    with pytest.raises(InvalidParameterError, match="syntax error in pattern"):
+        engine.lister.list_images(Filters({"reference": ("[",)}))
+    with pytest.raises(InvalidParameterError, match='failed to parse value as time or duration: "soon"'):
+        await engine.pruner.prune(Filters({"until": ("soon",)}))
+
+
 async def test_digest_is_no_new_tag(engine: Engine) -> None:
     image = await engine.import_(BASE, "a:1")
     with pytest.raises(InvalidParameterError, match="refusing to create a tag with a digest reference"):
