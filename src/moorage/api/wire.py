@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from moorage.api.malformed import complaint
 from moorage.errors import InvalidParameterError
 
 T = TypeVar("T")
@@ -187,16 +188,15 @@ def read_json(body: bytes, model: type[ModelT]) -> ModelT:
             value = {}
         return read_value(value, model)
     except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None
+        raise _malformed(body, str(error)) from None
     except RecursionError:
         raise MalformedBodyError("exceeded max depth") from None
 
 
-def _malformed(reason: str) -> InvalidParameterError:
-    """Return the error with Go's words for the two commonest mistakes."""
+def _malformed(body: bytes, reason: str) -> InvalidParameterError:
     if "trailing characters" in reason:
         return MoreThanOneDocumentError()
-    return MalformedBodyError("unexpected EOF" if "truncated" in reason else reason)
+    return MalformedBodyError(complaint(body) or reason)
 
 
 def read_value(value: JSON, model: type[ModelT]) -> ModelT:
