@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.daemon import Daemon, wait_until
+from tests.support.daemon import CommandError, Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -277,6 +277,17 @@ def test_refusals_of_namespaces(moord: Daemon, flags: list[str], text: str) -> N
     done = moord.run("run", "--rm", *flags, "busybox", "true")
     assert done.returncode in {125, 126, 127}
     assert text in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["Pid", "Ipc"])
+def test_a_namespace_that_is_gone_is_no_fault_of_who_wants_to_join_it(moord: Daemon, kind: str) -> None:
+    gone = moord.docker("create", "--name", "gone", "busybox", "true")
+    body = {"Image": "busybox", "HostConfig": {f"{kind}Mode": "container:gone"}}
+    joining = json.loads(moord.api("POST", "/containers/create", body))["Id"]
+    answer = moord.api("POST", f"/containers/{joining}/start", check=False)
+    assert json.loads(answer)["message"] == f"failed to join {kind.upper()} namespace: container {gone} is not running"
+    with pytest.raises(CommandError, match=": 500 "):
+        moord.api("POST", f"/containers/{joining}/start")
 
 
 def test_namespaces_names_and_groups(moord: Daemon) -> None:

@@ -54,7 +54,7 @@ def test_what_can_change_does_and_the_rest_is_named(own: Daemon) -> None:
     assert (told["debug"], told["labels"], told["default-ipc-mode"]) == ("true", '["site=here"]', "shareable")
     info = json.loads(own.docker("info", "--format", "json"))
     assert (info["Debug"], info["Labels"], info["RegistryConfig"]["Mirrors"]) == (
-        True, ["site=here"], ["https://mirror.example"],
+        True, ["site=here"], ["https://mirror.example/"],
     )  # fmt: skip
     assert "other" in info["Runtimes"]
     own.docker("create", "--name", "one", "--runtime", "other", IMAGE)

@@ -139,6 +139,16 @@ def test_a_terminal_s_size(moord: Daemon) -> None:
         assert answer.endswith(b"21 31\r\n")
 
 
+def test_nothing_of_a_container_that_ended_has_a_size(moord: Daemon) -> None:
+    container = moord.docker("run", "-d", "--name", "over", *SLEEP)
+    exec_id = create(moord, "over", "sleep", "1000", Tty=True)
+    moord.api("POST", f"/exec/{exec_id}/start", {"Detach": True})
+    moord.docker("kill", "over")
+    assert status(moord, "POST", f"/exec/{exec_id}/resize?h=5&w=5") == (
+        409, f'{{"message":"container {container} is not running"}}\n',
+    )  # fmt: skip
+
+
 def test_a_process_without_terminal_has_no_size(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "plain", *SLEEP)
     exec_id = create(moord, "plain", "sleep", "1000")

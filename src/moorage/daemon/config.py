@@ -195,7 +195,8 @@ def _build(merged: Mapping[str, Any], *, config_file: Path, fault: str) -> Daemo
             values[name] = _converted(key, convert, merged[key])
     exec_root = values.get("exec_root", DEFAULT_EXEC_ROOT)
     hosts = tuple(_host(text) for text in _converted("hosts", _texts, merged.get("hosts", ())))
-    values["hosts"] = hosts or (f"unix://{exec_root}/moorage.sock",)
+    # The same address twice is one listener.
+    values["hosts"] = tuple(dict.fromkeys(hosts)) or (f"unix://{exec_root}/moorage.sock",)
     values["log"] = LogConfig(
         type=_converted("log-driver", _text, merged.get("log-driver", "json-file")),
         config=_converted("log-opts", _mapping, merged.get("log-opts", {})),

@@ -139,7 +139,7 @@ def exec_handlers(wiring: Wiring) -> ExecHandlers:
             registry=base.registry, table=wiring.execs.table, events=base.bus, expect_move=base.moves.expect
         ),
         starter=wiring.execs.starter,
-        resizer=ExecResizer(table=wiring.execs.table, tasks=base.tasks),
+        resizer=ExecResizer(registry=base.registry, table=wiring.execs.table, tasks=base.tasks),
         inspector=ExecInspector(registry=base.registry, table=wiring.execs.table),
     )
 

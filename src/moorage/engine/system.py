@@ -250,7 +250,8 @@ class SystemService:
         )
 
     def _registries(self) -> RegistryServiceConfig:
-        mirrors = [*self.settings().registry_mirrors]
+        # As Docker prints them, whatever was written.
+        mirrors = [f"{mirror.removesuffix('/')}/" for mirror in self.settings().registry_mirrors]
         hub = IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
         indexes = {"docker.io": hub}
         for name in self.settings().insecure_registries:

@@ -20,10 +20,12 @@ class ImageTagger:
 
         Raises:
             ImageNotFoundError: There is no such image.
-            InvalidReferenceError: `name` has a digest: only content gives those.
+            InvalidReferenceError: `name` has a digest, which only content gives, or looks like one.
         """
         if name.digest:
             raise InvalidReferenceError("refusing to create a tag with a digest reference")
+        if name.familiar_repository == "sha256":
+            raise InvalidReferenceError("refusing to create an ambiguous tag using digest algorithm as name")
         target = name.with_default_tag()
         async with self.catalog.changing():
             found = self.catalog.resolve(image)

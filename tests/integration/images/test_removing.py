@@ -363,5 +363,7 @@ async def test_a_broken_pattern_or_time_is_told(engine: Engine) -> None:
 
 async def test_digest_is_no_new_tag(engine: Engine) -> None:
     image = await engine.import_(BASE, "a:1")
+    with pytest.raises(InvalidParameterError, match="refusing to create an ambiguous tag using digest algorithm"):
+        await engine.tagger.tag(image.id, name=parse_reference("sha256:tag"))
     with pytest.raises(InvalidParameterError, match="refusing to create a tag with a digest reference"):
         await engine.tagger.tag("a:1", name=parse_reference(f"b@{image.manifest}"))

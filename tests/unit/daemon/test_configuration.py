@@ -47,6 +47,7 @@ def test_the_command_line(file: Path) -> None:
         "--default-address-pool", "base=10.0.0.0/8,size=24", "--default-shm-size", "128m",
     )  # fmt: skip
     assert made.hosts == ("unix:///a.sock", "tcp://1.2.3.4:5")
+    assert config(file, "-H", "unix:///a.sock", "-H", "unix:///a.sock").hosts == ("unix:///a.sock",)
     assert (made.debug, made.icc, made.mtu) == (True, False, 1400)
     assert made.log.config == {"max-size": "1m"}
     assert (made.ulimits[0].name, made.ulimits[0].soft, made.ulimits[0].hard) == ("nofile", 1, 2)

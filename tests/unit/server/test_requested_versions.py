@@ -133,6 +133,12 @@ def test_old_clients_mounts_are_passed_over_and_not_recursive() -> None:
     assert old.bind_options == BindOptions(read_only_non_recursive=True)
 
 
+def test_old_clients_read_only_binds_are_not_recursive_either() -> None:
+    host = HostConfig(binds=["/srv:/s:ro"])
+    assert not adapted(Version(1, 43), host=host).recursive_read_only
+    assert adapted(Version(1, 44), host=host).recursive_read_only
+
+
 def test_ports_without_bindings_are_published_anywhere() -> None:
     host = HostConfig(port_bindings={"80/tcp": [], "81/tcp": None, "82/tcp": [PortBinding(host_port="8")]})
     old, new = adapted(Version(1, 51), host=host), adapted(Version(1, 52), host=host)

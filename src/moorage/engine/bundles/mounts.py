@@ -79,7 +79,12 @@ class PlannedMount:
 
 
 def plan_mounts(
-    config: ContainerConfig, host_config: HostConfig, *, inherited: Iterable[PlannedMount] = (), data_root: str = ""
+    config: ContainerConfig,
+    host_config: HostConfig,
+    *,
+    inherited: Iterable[PlannedMount] = (),
+    data_root: str = "",
+    recursive_read_only: bool = True,
 ) -> tuple[PlannedMount, ...]:
     """Return the mounts of a new container, shallow destinations first.
 
@@ -89,12 +94,13 @@ def plan_mounts(
         host_config: What the user asked for.
         inherited: Mounts of the containers of ``VolumesFrom``, modes already applied.
         data_root: Of the daemon; a bind that has to do with it is a slave unless told otherwise.
+        recursive_read_only: Whether read-only binds in the short syntax are so all the way down.
 
     Raises:
         InvalidMountError: In Docker's words.
     """
     explicit: dict[str, PlannedMount] = {}
-    for planned in _explicit_mounts(host_config, data_root=data_root):
+    for planned in _explicit_mounts(host_config, data_root=data_root, recursive_read_only=recursive_read_only):
         if planned.destination in explicit:
             raise InvalidMountError(f"Duplicate mount point: {planned.destination}")
         explicit[planned.destination] = planned
@@ -112,9 +118,11 @@ def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
     return dataclasses.replace(planned, mode="", writable=writable, copy_up=False)
 
 
-def _explicit_mounts(host_config: HostConfig, *, data_root: str) -> Iterable[PlannedMount]:
+def _explicit_mounts(host_config: HostConfig, *, data_root: str, recursive_read_only: bool) -> Iterable[PlannedMount]:
     for text in host_config.binds or ():
-        yield _from_bind(text, volume_driver=host_config.volume_driver or "", data_root=data_root)
+        planned = _from_bind(text, volume_driver=host_config.volume_driver or "", data_root=data_root)
+        whole = planned.kind is not MountKind.BIND or recursive_read_only
+        yield dataclasses.replace(planned, recursive_read_only=whole)
     for mount in host_config.mounts or ():
         yield plan_mount(mount, data_root=data_root)
     for destination, options in (host_config.tmpfs or {}).items():
@@ -131,9 +139,18 @@ def holds_data_root(source: str, data_root: str) -> bool:
     return bool(data_root) and (source.startswith(data_root) or data_root.startswith(source))
 
 
-def _default_propagation(source: str, data_root: str) -> str:
+def _propagation(asked: str, source: str, data_root: str) -> str:
+    """Return how mounts travel through a bind; one that has to do with the data root must follow the host."""
+    if not holds_data_root(source, data_root):
+        return asked or _DEFAULT_PROPAGATION
     # Docker's binds of / and the like show what the host mounts later, and monitoring relies on that.
-    return "rslave" if holds_data_root(source, data_root) else _DEFAULT_PROPAGATION
+    propagation = asked or "rslave"
+    if propagation not in {"rslave", "rshared"}:
+        raise InvalidMountError(
+            'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within'
+            f' the daemon root, daemon root: "{data_root}", bind mount source: "{source}", propagation: "{propagation}"'
+        )
+    return propagation
 
 
 def _from_bind(text: str, *, volume_driver: str, data_root: str) -> PlannedMount:
@@ -145,7 +162,7 @@ def _from_bind(text: str, *, volume_driver: str, data_root: str) -> PlannedMount
             destination=parsed.destination,
             mode=parsed.mode.text,
             writable=parsed.mode.writable,
-            propagation=parsed.mode.propagation or _default_propagation(parsed.source, data_root),
+            propagation=_propagation(parsed.mode.propagation, parsed.source, data_root),
             create_source=True,
         )
     return PlannedMount(
@@ -218,9 +235,9 @@ def _from_bind_mount(mount: Mount, destination: str, data_root: str) -> PlannedM
     if not mount.source.startswith("/"):
         raise InvalidMountError(f"invalid mount path: '{mount.source}' mount path must be absolute")
     options = mount.bind_options
-    propagation = (options.propagation if options else None) or _default_propagation(mount.source, data_root)
-    if propagation not in PROPAGATIONS:
-        raise InvalidMountError(f"invalid propagation mode: {propagation}")
+    asked = (options.propagation if options else None) or ""
+    if asked and asked not in PROPAGATIONS:
+        raise InvalidMountError(f"invalid propagation mode: {asked}")
     if options and options.read_only_non_recursive and options.read_only_force_recursive:
         raise InvalidMountError("ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive")
     if options and (options.read_only_non_recursive or options.read_only_force_recursive) and not mount.read_only:
@@ -230,7 +247,7 @@ def _from_bind_mount(mount: Mount, destination: str, data_root: str) -> PlannedM
         source=check_source(mount.source),
         destination=destination,
         writable=not mount.read_only,
-        propagation=propagation,
+        propagation=_propagation(asked, mount.source, data_root),
         recursive=not (options and options.non_recursive),
         recursive_read_only=not (options and options.read_only_non_recursive),
         force_recursive_read_only=bool(options and options.read_only_force_recursive),

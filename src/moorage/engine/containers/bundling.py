@@ -349,7 +349,10 @@ def _require_joinable(target: ContainerRecord, namespace: str) -> None:
     try:
         _require_process(target)
     except ConflictError as error:
-        error.args = (f"{prefix.get(namespace, 'failed to join PID namespace')}: {error}",)
+        if namespace != "network":
+            # Docker's status too: nothing is wrong with the container that is to start.
+            raise RequestFailedError(f"{prefix.get(namespace, 'failed to join PID namespace')}: {error}") from error
+        error.args = (f"{prefix[namespace]}: {error}",)
         raise
     mode = target.host_config.ipc_mode
     if namespace == "ipc" and mode not in {"shareable", "host"} and joined_container(mode) is None:

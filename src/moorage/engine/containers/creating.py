@@ -23,7 +23,7 @@ from moorage.engine.bundles.host_facts import HostFacts, SecurityModules
 from moorage.engine.bundles.layered import is_layered_directory
 from moorage.engine.bundles.merging import canonical_config, merge_image_config
 from moorage.engine.bundles.modes import joined_container
-from moorage.engine.bundles.mounts import PlannedMount, plan_mounts
+from moorage.engine.bundles.mounts import plan_mounts
 from moorage.engine.bundles.security import module_warnings
 from moorage.engine.bundles.validation import check_create, check_later
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
@@ -91,12 +91,20 @@ class ContainerCreator:
     expect_move: Callable[[], None]
     defaults: Callable[[], CreateDefaults]
 
-    async def create(self, request: ContainerCreateRequest, *, name: str = "", platform: str = "") -> Created:
+    async def create(
+        self,
+        request: ContainerCreateRequest,
+        *,
+        name: str = "",
+        platform: str = "",
+        recursive_read_only: bool = True,
+    ) -> Created:
         """Create a container and return its ID; a client that leaves does not undo it.
 
         Args:
             name: Empty for a random one.
             platform: `os[/arch[/variant]]`; empty takes the image as it is.
+            recursive_read_only: Of binds, as `plan_mounts` says.
 
         Raises:
             InvalidParameterError: The request can never work; Docker's words.
@@ -115,7 +123,9 @@ class ContainerCreator:
         # A start mostly follows at once.
         self.expect_move()
         with self.pins.hold(image.chain_ids if image else (), manifest=image.manifest if image else None):
-            record, later = await self._plan(asked, limited, image, request.networking_config)
+            record, later = await self._plan(
+                asked, limited, image, request.networking_config, recursive_read_only=recursive_read_only
+            )
             with self.pins.hold(_mounted_chains(record)):
                 # Its row cannot be called back once it is on its way: then its files must stay too.
                 await asyncio.shield(self.jobs.start(self._make(record, name)))
@@ -128,6 +138,8 @@ class ContainerCreator:
         limited: HostConfig,
         image: Image | None,
         networking: NetworkingConfig | None,
+        *,
+        recursive_read_only: bool,
     ) -> tuple[ContainerRecord, Sequence[str]]:
         """Return the record of a container that can be made now, still without a name, and warnings about it."""
         container_id = new_id()
@@ -139,7 +151,13 @@ class ContainerCreator:
         validate_log_options(log.type, log.config or {})
         with _parameters_of_the_request():
             host_config = bound_links(self._resolve_modes(limited), self._link_target)
-            mounts = self._plan_mounts(config, host_config)
+            mounts = plan_mounts(
+                config,
+                host_config,
+                inherited=inherited_mounts(host_config.volumes_from or (), self.registry.resolve),
+                data_root=self.mounts.data_root,
+                recursive_read_only=recursive_read_only,
+            )
             labels = self.selinux.labels(host_config)
         await self.host_paths.check_sources(mounts)
         # Whoever gets the record holds their layers at once: nothing is waited for in between.
@@ -194,10 +212,6 @@ class ContainerCreator:
             return self.registry.resolve(container)
         except ContainerNotFoundError as error:
             raise RequestRefusedError(f"could not get container for {container}: {error}") from error
-
-    def _plan_mounts(self, config: ContainerConfig, host_config: HostConfig) -> tuple[PlannedMount, ...]:
-        inherited = inherited_mounts(host_config.volumes_from or (), self.registry.resolve)
-        return plan_mounts(config, host_config, inherited=inherited, data_root=self.mounts.data_root)
 
     async def _make(self, record: ContainerRecord, name: str) -> None:
         chains = [*map(ChainID, record.definition.chain_ids), *_mounted_chains(record)]

@@ -6,6 +6,7 @@ because what they point at may have changed.
 
 import contextlib
 import dataclasses
+import errno
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -85,7 +86,10 @@ class MountPreparer:
             mount.name or None, driver=mount.driver, options=mount.driver_options, labels=mount.labels
         )
         if mount.copy_up and mount_options(volume) is None:
-            await self.files.copy_up(rootfs, path=mount.destination, volume=Path(volume.mountpoint))
+            # What is no place in the volume yet is for the start to complain about.
+            with contextlib.suppress(RequestFailedError):
+                directory = _below(volume.mountpoint, mount.subpath) if mount.subpath else volume.mountpoint
+                await self.files.copy_up(rootfs, path=mount.destination, volume=Path(directory))
         return dataclasses.replace(mount, name=volume.name, source=volume.mountpoint)
 
     async def discard(self, mounts: Sequence[PlannedMount]) -> None:
@@ -193,5 +197,8 @@ def _below(directory: str, subpath: str) -> str:
             stack.callback(os.close, fd)
             return str(Path(f"/proc/self/fd/{fd}").readlink())
     except OSError as error:
+        if error.errno == errno.EXDEV:
+            sentence = f"path concatenation escapes the base directory, base: {directory}, subpath: {subpath}"
+            raise RequestFailedError(sentence) from error
         reason = (error.strerror or "").lower()
         raise RequestFailedError(f"cannot access path {directory}/{subpath}: {reason}") from error

@@ -7,7 +7,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from moorage.engine.containers.errors import RequestFailedError, RequestRefusedError
+from moorage.engine.containers.errors import NotRunningError, RequestFailedError, RequestRefusedError
+from moorage.engine.containers.registry import ContainerRegistry
 from moorage.engine.containers.tasks import Tasks
 from moorage.engine.exec.table import ExecTable
 from moorage.errors import NotFoundError
@@ -26,6 +27,7 @@ class NoSuchProcessError(NotFoundError):
 class ExecResizer:
     """Resizes terminals."""
 
+    registry: ContainerRegistry
     table: ExecTable
     tasks: Tasks
 
@@ -34,11 +36,15 @@ class ExecResizer:
 
         Raises:
             ExecNotFoundError: It never was, or ended minutes ago.
-            NoSuchProcessError: It has ended.
+            NotRunningError: Its container has ended.
+            NoSuchProcessError: It has ended itself.
             RequestRefusedError: It could not be started.
             RequestFailedError: Nobody starts it.
         """
         added = self.table.get(exec_id)
+        container = self.registry.resolve(added.container_id)
+        if not container.state.has_process:
+            raise NotRunningError(container.id)
         try:
             async with asyncio.timeout(_PATIENCE):
                 await added.settled.wait()

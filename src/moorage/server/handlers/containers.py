@@ -107,7 +107,12 @@ class ContainerHandlers:
         """Answer POST /containers/create."""
         adapted = adapt_creation(call.body, call.version)
         platform = call.query.platform if call.version >= _PLATFORM else ""
-        created = await self.creator.create(adapted.request, name=call.query.name, platform=platform)
+        created = await self.creator.create(
+            adapted.request,
+            name=call.query.name,
+            platform=platform,
+            recursive_read_only=adapted.recursive_read_only,
+        )
         return containers.ContainerCreateResponse(id=created.id, warnings=[*created.warnings, *adapted.warnings])
 
     async def inspect(self, call: Call[containers.ContainerInspectQuery, NoBody]) -> ContainerInspectResponse:

@@ -55,10 +55,15 @@ _DRIVER_IGNORED: Final = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptedCreation:
-    """A creation request in today's terms, and what its sender should hear."""
+    """A creation request in today's terms, and what its sender should hear.
+
+    Attributes:
+        recursive_read_only: Whether `Binds` that are read-only are so all the way down; `Mounts` say it themselves.
+    """
 
     request: ContainerCreateRequest
     warnings: tuple[str, ...] = ()
+    recursive_read_only: bool = True
 
 
 def adapt_creation(request: ContainerCreateRequest, version: Version) -> AdaptedCreation:
@@ -86,7 +91,9 @@ def adapt_creation(request: ContainerCreateRequest, version: Version) -> Adapted
         networking_config=NetworkingConfig(endpoints_config=endpoints) if endpoints else request.networking_config,
         healthcheck=_health(request.healthcheck, version),
     )
-    return AdaptedCreation(request=adapted, warnings=(*warnings, *more))
+    return AdaptedCreation(
+        request=adapted, warnings=(*warnings, *more), recursive_read_only=version >= _RECURSIVE_READ_ONLY
+    )
 
 
 def adapt_update(request: UpdateRequest, version: Version) -> UpdateRequest:

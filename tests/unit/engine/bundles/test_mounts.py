@@ -85,6 +85,33 @@ def test_a_read_only_bind_is_so_all_the_way_down() -> None:
     assert spec_mounts([mount])[0]["options"] == ["rbind", "ro", "rslave"]
 
 
+def test_short_syntax_is_read_only_all_the_way_down_unless_the_client_is_old() -> None:
+    host = HostConfig(binds=["/srv:/s:ro", "data:/d:ro"])
+    new = spec_mounts(plan_mounts(ContainerConfig(), host))
+    old = spec_mounts(plan_mounts(ContainerConfig(), host, recursive_read_only=False))
+    assert ["rro" in mount["options"] for mount in new] == [True, True]
+    # Volumes have nothing below them.
+    assert ["rro" in mount["options"] for mount in old] == [False, True]
+
+
+@pytest.mark.parametrize("source", ["/", "/var/lib", "/var/lib/engine", "/var/lib/engine/volumes"])
+def test_a_bind_around_the_data_root_must_follow_the_host(source: str) -> None:
+    def plan_both(propagation: str) -> list[str]:
+        short = HostConfig(binds=[f"{source}:/x:{propagation}".removesuffix(":")])
+        long = HostConfig(
+            mounts=[Mount(type="bind", source=source, target="/x", bind_options=BindOptions(propagation=propagation))]
+        )
+        return [
+            plan_mounts(ContainerConfig(), host, data_root="/var/lib/engine")[0].propagation for host in (short, long)
+        ]
+
+    assert plan_both("") == plan_both("rslave") == ["rslave", "rslave"]
+    assert plan_both("rshared") == ["rshared", "rshared"]
+    for word in ("private", "rprivate", "shared", "slave"):
+        with pytest.raises(InvalidMountError, match='must use either propagation mode "rslave" or "rshared"'):
+            plan_both(word)
+
+
 def test_tmpfs_mounts_carry_size_and_mode() -> None:
     options = TmpfsOptions(size_bytes=4096, mode=0o700, options=[["uid", "5"]])
     mount = plan_mount(Mount(type="tmpfs", target="/t", tmpfs_options=options))
