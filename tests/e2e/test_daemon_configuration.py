@@ -82,6 +82,17 @@ def test_figures_experimental_features_and_a_log_of_json(own: Daemon) -> None:
     assert own.docker("info", "--format", "{{.ExperimentalBuild}}") == "true"
 
 
+def test_privileged_containers_see_the_hosts_version_1_cgroups_whatever_the_default(own: Daemon) -> None:
+    own.kill()
+    own.start("--default-cgroupns-mode", "private")
+    own.docker("create", "--name", "plain", IMAGE)
+    own.docker("create", "--name", "strong", "--privileged", IMAGE)
+    own.docker("create", "--name", "asked", "--privileged", "--cgroupns", "private", IMAGE)
+    shown = [own.inspect(name, ".HostConfig.CgroupnsMode") for name in ("plain", "strong", "asked")]
+    privileged = "host" if own.docker("info", "--format", "{{.CgroupVersion}}") == "1" else "private"
+    assert shown == ["private", privileged, "private"]
+
+
 def test_a_configuration_can_be_checked_alone(own: Daemon) -> None:
     command = [sys.executable, "-c", "from moorage.daemon.main import main; main()", "--validate", "--config-file"]
     file = own.base / "other.json"

@@ -11,9 +11,12 @@ from moorage.netlink.link import mac_bytes
 from moorage.networks.errors import InvalidAttachmentError
 from moorage.networks.models import DEFAULT_NETWORK, PREDEFINED, Attachment, Network
 
+ENDPOINT_INTERFACE: Final = "com.docker.network.endpoint.ifname"
 ENDPOINT_SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 _PARAMETER: Final = re.compile(r"[a-z0-9_]+")
 _INTERFACE_WORD: Final = "IFNAME"
+# Spec: Linux, dev_valid_name(): IFNAMSIZ less the zero at its end.
+_INTERFACE: Final = re.compile(r"(?!\.\.?$)[!-.0-9;-~]{1,15}")
 
 _STATIC_ON_PREDEFINED: Final = "user specified IP address is supported on user defined networks only"
 _ALIAS_ON_PREDEFINED: Final = "network-scoped aliases are only supported for user-defined networks"
@@ -68,6 +71,9 @@ def validate(attachment: Attachment, network: Network) -> None:
         InvalidAttachmentError: Lists every reason why not.
     """
     mistakes = [*_address_mistakes(attachment, network), *_sysctl_mistakes(attachment)]
+    interface = chosen_interface(attachment)
+    if interface and not _INTERFACE.fullmatch(interface):
+        mistakes.append(f"invalid interface name: {interface}")
     if attachment.aliases and not network.user_defined:
         mistakes.append(_ALIAS_ON_PREDEFINED)
     if attachment.mac:
@@ -79,6 +85,11 @@ def validate(attachment: Attachment, network: Network) -> None:
         raise InvalidAttachmentError(
             f"invalid config for network {attachment.network}: invalid endpoint settings:\n" + "\n".join(mistakes)
         )
+
+
+def chosen_interface(attachment: Attachment) -> str:
+    """Return the name that a user wants for this interface, "" for any."""
+    return attachment.driver_options.get(ENDPOINT_INTERFACE, "")
 
 
 def endpoint_sysctls(attachment: Attachment, *, interface: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from moorage.networks.models import Attachment, ContainerNetworks, Endpoint, Net
 from moorage.networks.ports import Containers, EventPublisher
 from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
-from moorage.networks.sandboxes import Sandboxes, interface_name, leading_ports, redirected
+from moorage.networks.sandboxes import Sandboxes, leading_ports, name_interfaces, redirected
 
 _HOST_MODE = "container cannot be disconnected from host network or connected to host network"
 _SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
@@ -122,9 +122,7 @@ class NetworkConnector:
         self, container: ContainerNetworks, sandbox: Sandbox, attachments: tuple[Attachment, ...], network: Network
     ) -> None:
         request = _request(container, attachments)
-        used = {one.interface for one in sandbox.endpoints}
-        numbered = (interface_name(network, number) for number in range(len(used) + 1))
-        interface = next(name for name in numbered if name not in used)
+        (interface,) = name_interfaces([(attachments[-1], network)], used=[one.interface for one in sandbox.endpoints])
         made = self.sandboxes.new_endpoint(request, attachments[-1], network, interface=interface)
         changed = self._rerouted(replace(sandbox, endpoints=(*sandbox.endpoints, made)), attachments)
         try:

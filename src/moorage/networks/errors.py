@@ -68,6 +68,13 @@ class UnsupportedNetworkError(NotSupportedError):
     """Docker knows it and this engine does not."""
 
 
+class InterfaceTakenError(SystemFailureError):
+    """A container's interface was to have a name that another one of its has."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'error renaming interface to "{name}": file exists')
+
+
 class AddressPoolsExhaustedError(SystemFailureError):
     """Every subnet of the configured pools is taken, by a network or by a route of the host."""
 

@@ -111,7 +111,8 @@ class Resolution:
         # A server that the user names for this container may be reachable from there
         # only; the host's own servers may be on the host's localhost.
         if request.dns:
-            return [{"server": server, "inside": True} for server in request.dns]
+            # Asking itself would go round in circles.
+            return [{"server": server, "inside": True} for server in request.dns if server != RESOLVER_ADDRESS]
         host = self.options.dns or self._host_resolver().servers or names.FALLBACK_SERVERS
         return [{"server": server, "inside": False} for server in host]
 

@@ -7,14 +7,15 @@ killed at any moment leaves nothing taken.
 """
 
 import contextlib
+import itertools
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from moorage.networks import attachment as attaching
 from moorage.networks import bridge, endpoint, portmap
-from moorage.networks.errors import FirewallError, PortTakenError
+from moorage.networks.errors import FirewallError, InterfaceTakenError, PortTakenError
 from moorage.networks.firewall import FilteredNetwork
 from moorage.networks.firewall_table import FirewallTable
 from moorage.networks.flows import Flows
@@ -203,8 +204,9 @@ class Sandboxes:
     def _endpoints(self, request: SandboxRequest, undo: contextlib.ExitStack) -> tuple[Endpoint, ...]:
         endpoints: list[Endpoint] = []
         priorities: dict[str, int] = {}
-        for number, (attachment, network) in enumerate(self.resolve(request)):
-            made = self.new_endpoint(request, attachment, network, interface=interface_name(network, number))
+        wanted = self.resolve(request)
+        for (attachment, network), interface in zip(wanted, name_interfaces(wanted), strict=True):
+            made = self.new_endpoint(request, attachment, network, interface=interface)
             undo.callback(self._registry.release_addresses, made)
             endpoints.append(made)
             priorities[network.id] = attachment.gateway_priority
@@ -261,9 +263,28 @@ def redirected(sandbox: Sandbox) -> Sandbox:
     return replace(sandbox, published=tuple(published))
 
 
-def interface_name(network: Network, number: int) -> str:
-    """Return the name of a container's interface on a network."""
-    return f"{network.options.get(OPTION_INTERFACE_PREFIX) or 'eth'}{number}"
+def name_interfaces(wanted: Sequence[tuple[Attachment, Network]], *, used: Collection[str] = ()) -> list[str]:
+    """Return the names of a container's new interfaces: those that were asked for, else the first free number.
+
+    Args:
+        used: The names of those that the container has already.
+
+    Raises:
+        InterfaceTakenError: A name was asked for that another one has.
+    """
+    chosen = [attaching.chosen_interface(attachment) for attachment, _ in wanted]
+    taken = set(used)
+    for name in filter(None, chosen):
+        if name in taken:
+            raise InterfaceTakenError(name)
+        taken.add(name)
+    named = []
+    for name, (_, network) in zip(chosen, wanted, strict=True):
+        prefix = network.options.get(OPTION_INTERFACE_PREFIX) or "eth"
+        numbered = (f"{prefix}{number}" for number in itertools.count())
+        named.append(name or next(free for free in numbered if free not in taken))
+        taken.add(named[-1])
+    return named
 
 
 def filtered(network: Network) -> FilteredNetwork:

@@ -85,7 +85,8 @@ def _parse(head: bytes) -> RequestHead:
         # llhttp's own answer is wrong once a message is complete.
         keep_alive="keep-alive" in options if http10 else "close" not in options,
         length=_length(headers),
-        upgrade=headers.get("upgrade", "") if "upgrade" in options else "",
+        # As Docker, which does not look whether the connection's options name it: some clients leave them out.
+        upgrade=headers.get("upgrade", ""),
         expects_continue=headers.get("expect", "").lower() == "100-continue",
     )
 

@@ -11,11 +11,14 @@ import pytest
 from moorage.api.filters import Filters
 from moorage.api.networks import IPAM, EndpointSettings, IPAMConfig, NetworkCreateRequest
 from moorage.networks import bridge
+from moorage.networks.attachment import read_attachments
 from moorage.networks.bridge import BridgeError
 from moorage.networks.errors import (
     ActiveEndpointsError,
     AddressInUseError,
     AlreadyAttachedError,
+    InterfaceTakenError,
+    InvalidAttachmentError,
     LinkedContainerError,
     NetworkNotFoundError,
     PredefinedNetworkRemovalError,
@@ -146,6 +149,46 @@ def test_a_running_container_joins_a_network_and_leaves_its_first_one(tmp_path: 
         assert "172.17.0.2" not in host.containers.read_file("web", "hosts")
         assert list(host.networks.lister.inspect("front").containers or ()) == ["web", "friend"]
         assert host.networks.lister.inspect("bridge").containers == {}
+
+    on_host(tmp_path, body)
+
+
+def named(interface: str) -> EndpointSettings:
+    return EndpointSettings(driver_opts={"com.docker.network.endpoint.ifname": interface})
+
+
+def test_an_interface_has_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    def interfaces(host: Playground) -> dict[str, str]:
+        sandbox = host.networks.service.sandbox("web")
+        return {one.network_name: one.interface for one in sandbox.endpoints} if sandbox else {}
+
+    def body(host: Playground) -> None:
+        connector = host.networks.connector
+        for name in ("front", "back", "side"):
+            create(host, name)
+        chosen = read_attachments({"front": named("eth1"), "back": EndpointSettings()}, mode="front")
+        web, _ = host.run("web", attachments=chosen)
+        # The others take what is left.
+        assert interfaces(host) == {"front": "eth1", "back": "eth0"}
+        with pytest.raises(InterfaceTakenError, match=r"error renaming interface .*: file exists"):
+            asyncio.run(connector.connect("side", "web", named("eth0")))
+        with pytest.raises(InvalidAttachmentError, match="invalid interface name: a/b"):
+            asyncio.run(connector.connect("side", "web", named("a/b")))
+        asyncio.run(connector.connect("side", "web", named("uplink")))
+        assert in_namespace(web, devices) == {"lo", "eth0", "eth1", "uplink"}
+        asyncio.run(connector.disconnect("back", "web", force=False))
+        asyncio.run(connector.connect("back", "web", None))
+        assert interfaces(host) == {"front": "eth1", "side": "uplink", "back": "eth0"}
+
+    on_host(tmp_path, body)
+
+
+def test_a_resolver_does_not_ask_itself(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        create(host, "front")
+        host.run("web", attachments=(Attachment(network="front"),), dns=("127.0.0.11", "192.0.2.1"))
+        (written,) = tmp_path.rglob("resolvers/web.json")
+        assert json.loads(written.read_text())["upstream"] == [{"server": "192.0.2.1", "inside": True}]
 
     on_host(tmp_path, body)
 

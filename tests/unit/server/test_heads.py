@@ -28,9 +28,10 @@ def test_chunked_body_has_no_length() -> None:
     assert parse_head(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").length is None
 
 
-def test_upgrade_needs_the_connection_field_too() -> None:
+def test_upgrade_does_not_need_the_connection_field() -> None:
     assert parse_head(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n").upgrade == "tcp"
-    assert parse_head(b"POST / HTTP/1.1\r\nUpgrade: tcp\r\n\r\n").upgrade == ""
+    assert parse_head(b"POST / HTTP/1.1\r\nUpgrade: tcp\r\n\r\n").upgrade == "tcp"
+    assert parse_head(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\n\r\n").upgrade == ""
 
 
 @pytest.mark.parametrize("field", [b"close", b"Close", b"upgrade, close"])

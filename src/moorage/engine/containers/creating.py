@@ -191,11 +191,17 @@ class ContainerCreator:
         return msgspec.structs.replace(
             host_config,
             ipc_mode=host_config.ipc_mode or defaults.ipc_mode,
-            cgroupns_mode=host_config.cgroupns_mode or defaults.cgroupns_mode,
+            cgroupns_mode=host_config.cgroupns_mode or self._cgroupns_mode(host_config),
             shm_size=host_config.shm_size or defaults.shm_size,
             runtime=host_config.runtime or request.runtime,
             init=defaults.init or None if host_config.init is None else host_config.init,
         )
+
+    def _cgroupns_mode(self, host_config: HostConfig) -> str:
+        """Return the daemon's default; a privileged container on cgroup v1 sees the host's all the same."""
+        if host_config.privileged and self.host().cgroup_version == 1:
+            return "host"
+        return self.defaults().cgroupns_mode
 
     def _resolve_modes(self, host_config: HostConfig) -> HostConfig:
         """Write `container:NAME` as `container:ID`, so that a rename does not lead elsewhere."""
