@@ -37,6 +37,7 @@ class DockerEntry(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     config: str
     repo_tags: tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -61,12 +61,14 @@ class _Found:
     Attributes:
         raw: Its manifest: the archive's own, or one made for it.
         target: The index that the names stand for, if the archive has one.
+        parent: The image it was made from, if the archive says so; it need not be true.
     """
 
     raw: bytes
     manifest: Manifest
     names: Sequence[Reference]
     target: KeptIndex | None = None
+    parent: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,9 @@ class ImageLoader:
             found = await self._for_platforms(found, wanted=platforms)
         told: set[Reference] = set()
         images = [await self._store(one, report=report, quiet=quiet, told=told) for one in found]
+        for one, image in zip(found, images, strict=True):
+            if one.parent is not None:
+                await self._link(image.id, one.parent)
         if not any(one.names for one in found):
             for image in images:
                 report(ProgressMessage(stream=f"Loaded image ID: {image.id}\n"))
@@ -165,16 +170,16 @@ class ImageLoader:
     async def _docker_image(
         self, contents: ArchiveContents, entry: DockerEntry, *, known: dict[Digest, _Found]
     ) -> _Found:
-        names = read_tags(entry)
+        names, parent = read_tags(entry), Digest(entry.parent) if entry.parent else None
         blob = contents.find(entry.config)
         if (found := known.get(blob.digest)) is not None:
             # The archive is an OCI layout too: its manifest keeps its digest.
-            return _Found(raw=found.raw, manifest=found.manifest, names=names, target=found.target)
+            return _Found(raw=found.raw, manifest=found.manifest, names=names, target=found.target, parent=parent)
         manifest = Manifest(
             config=Descriptor(media_type=media_types.OCI_CONFIG, digest=blob.digest, size=blob.size),
             layers=tuple([await contents.layer(name) for name in entry.layers or ()]),
         )
-        return _Found(raw=msgspec.json.encode(manifest), manifest=manifest, names=names)
+        return _Found(raw=msgspec.json.encode(manifest), manifest=manifest, names=names, parent=parent)
 
     async def _layout_images(self, entry: LayoutEntry, *, wanted: Sequence[Platform]) -> list[_Found]:
         """Return the images of one entry of a layout: of an index, all that are wanted and in the archive."""
@@ -235,6 +240,16 @@ class ImageLoader:
         told.update(found.names)
         publish_image_event(self.events, "load", image=image, actor_id=image.id, name=image.id)
         return image
+
+    async def _link(self, child_id: Digest, parent_id: Digest) -> None:
+        """Let an image stand on the one it was made from where it was saved, if it can have been."""
+        async with self.catalog.changing():
+            child, parent = self.catalog.get(child_id), self.catalog.get(parent_id)
+            if child is None or parent is None or child.parent is not None:
+                return
+            history = child.config.history
+            if history and history[:-1] == parent.config.history:
+                await self.catalog.add(replace(child, parent=parent.id))
 
     def _report_moves(self, image: Image, *, names: Sequence[Reference], report: Report) -> None:
         for name in names:

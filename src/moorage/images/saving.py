@@ -9,7 +9,7 @@ Spec: image-spec, image-layout.md; Docker's "Image Tarball Specification v1.2".
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -159,10 +159,11 @@ class ImageSaver:
 
 
 def _documents(exports: list[_Export], manifests: list[Descriptor]) -> list[tuple[str, object]]:
+    saved = {export.image.id for export in exports}
     return [
         ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
         ("index.json", _index(exports, manifests)),
-        ("manifest.json", [_manifest_entry(export) for export in exports]),
+        ("manifest.json", [_manifest_entry(export, saved) for export in exports]),
         ("repositories", _repositories(exports)),
     ]
 
@@ -178,11 +179,13 @@ def _index(exports: list[_Export], manifests: list[Descriptor]) -> Index:
     return Index(manifests=tuple(entries))
 
 
-def _manifest_entry(export: _Export) -> dict[str, Any]:
+def _manifest_entry(export: _Export, saved: Container[Digest]) -> dict[str, Any]:
+    parent = export.image.parent
     return {
         "Config": f"{_BLOBS}/{hex_of(export.image.id)}",
         "RepoTags": [name.familiar for name in export.names] or None,
         "Layers": [f"{_BLOBS}/{hex_of(layer.blob.digest)}" for layer in export.image.layers],
+        **({"Parent": parent} if parent in saved else {}),
     }
 
 

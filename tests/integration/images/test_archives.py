@@ -18,12 +18,15 @@ import zstandard
 
 from moorage.api.versions import Version
 from moorage.errors import InvalidParameterError
+from moorage.images.committing import Commit
+from moorage.images.records import Image
 from moorage.oci.digest import Digest
+from moorage.oci.image_config import ContainerDefaults
 from moorage.oci.platform import Platform
 from moorage.oci.reference import parse_reference
 from moorage.oci.tar import CHARACTER_DEVICE, END, HARD_LINK, Member
 from moorage.oci.tar_writing import encode_header
-from tests.support.images import Engine, open_engine, tree
+from tests.support.images import Engine, in_pieces, open_engine, tree
 from tests.support.registry import digest_of, fake_registry, layer_tar
 
 pytestmark = pytest.mark.needs("root", "overlay")
@@ -217,6 +220,42 @@ async def test_layers_shared_by_images_are_saved_once(engine: Engine) -> None:
     with tarfile.open(fileobj=io.BytesIO(await engine.save("a:1", "b:1"))) as tar:
         names = tar.getnames()
     assert len(names) == len(set(names))
+
+
+async def made_from(engine: Engine, parent: Image, name: str) -> Image:
+    commit = Commit(
+        parent=parent, config=ContainerDefaults(cmd=("x",)), container_config=ContainerDefaults(cmd=("touch", "top")),
+        container_id="c" * 64, author="", comment="", name=parse_reference(name),
+    )  # fmt: skip
+    return await engine.committer.commit(commit, changes=in_pieces(TOP))
+
+
+async def test_an_image_loaded_with_the_one_it_was_made_from_stands_on_it(engine: Engine) -> None:
+    parent = await engine.import_(BASE, "a:1")
+    image = await made_from(engine, parent, "b:1")
+    both, alone = await engine.save("a:1", "b:1"), await engine.save("b:1")
+    for saved, expected in ((both, parent.id), (alone, None)):
+        await engine.remover.remove("b:1")
+        if "a:1" in engine.catalog.tags(parent.id):
+            await engine.remover.remove("a:1")
+        await engine.load(saved)
+        assert engine.catalog.resolve("b:1").id == image.id
+        assert engine.catalog.resolve("b:1").parent == expected
+
+
+async def test_an_archive_cannot_make_up_a_parent(engine: Engine) -> None:
+    parent = await engine.import_(BASE, "a:1")
+    other = await engine.import_(TOP, "c:1")
+    await made_from(engine, parent, "b:1")
+    members = members_of(await engine.save("a:1", "b:1", "c:1"))
+    for name in ("a:1", "b:1", "c:1"):
+        await engine.remover.remove(name)
+    for claimed in (other.id, "sha256:" + "0" * 64, "no digest"):
+        entries = json.loads(members["manifest.json"])
+        for entry in entries:
+            entry["Parent"] = claimed
+        await engine.load(archive({**members, "manifest.json": json.dumps(entries).encode()}))
+        assert [image.parent for image in engine.catalog.images()] == [None, None, None]
 
 
 async def test_image_saved_by_its_id_has_no_name(engine: Engine) -> None:
