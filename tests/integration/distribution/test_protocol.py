@@ -42,7 +42,24 @@ async def test_parts_of_a_blob(client: Client) -> None:
     path = f"/v2/a/b/blobs/{digest}"
     headers, raw = await client.call("GET", path, headers={"Range": "bytes=5-9"}, status=206)
     assert (raw, headers["content-range"]) == (DATA[5:10], f"bytes 5-9/{len(DATA)}")
-    await client.call("GET", path, headers={"Range": f"bytes={len(DATA)}-"}, status=416)
+    _, raw = await client.call("GET", path, headers={"Range": f"bytes={len(DATA)}-"}, status=416)
+    assert json.loads(raw)["errors"][0]["code"] == "RANGE_INVALID"
+    for ignored in ("lines=0-5", "bytes=5-2", "bytes=", "bytes=a-b", "bytes=0-5,7-9"):
+        _, raw = await client.call("GET", path, headers={"Range": ignored}, status=200)
+        assert raw == DATA
+    # A part of what was there before is only good if that is what is there now.
+    part = {"Range": "bytes=5-9"}
+    await client.call("GET", path, headers={**part, "If-Range": f'"{digest_of(DATA)}"'}, status=206)
+    await client.call("GET", path, headers={**part, "If-Range": '"another"'}, status=200)
+
+
+async def test_the_tag_of_a_blob_is_its_digest(client: Client) -> None:
+    digest = await client.push_blob("a/b", DATA)
+    path = f"/v2/a/b/blobs/{digest}"
+    headers, _ = await client.call("GET", path, status=200)
+    assert headers["etag"] == f'"{digest}"'
+    await client.call("GET", path, headers={"If-None-Match": headers["etag"]}, status=304)
+    await client.call("GET", path, headers={"If-Match": headers["etag"]}, status=200)
     headers, raw = await client.call("HEAD", path, status=200)
     assert (headers["content-length"], headers["docker-content-digest"], raw) == (str(len(DATA)), digest, b"")
     await client.call("GET", path, headers={"If-None-Match": f'"{digest}"'}, status=304)

@@ -4,8 +4,9 @@ Spec: distribution-spec, "Pulling blobs", "Deleting Blobs".
 """
 
 from dataclasses import dataclass
+from typing import Final
 
-from aiohttp import web
+from aiohttp import ETag, web
 
 from moorage.distribution import layout
 from moorage.distribution.downloads import Download, DownloadFailedError
@@ -18,7 +19,22 @@ from moorage.distribution.repositories import Repositories
 from moorage.distribution.routes import Route
 from moorage.oci.digest import Digest
 
-_BINARY = "application/octet-stream"
+_BINARY: Final = "application/octet-stream"
+# What aiohttp's own file response would decide once more, and by the file's time instead of the digest.
+_DECIDED: Final = frozenset({"Range", "If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since"})
+
+
+class _BlobFile(web.FileResponse):
+    """A blob's file; its tag is the digest in the headers, which the same blob has wherever it is stored."""
+
+    @property
+    def etag(self) -> ETag | None:
+        """The tag that was given."""
+        return super().etag
+
+    @etag.setter
+    def etag(self, value: ETag | str | None) -> None:
+        """Take none that is made of the file's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +64,7 @@ class BlobHandlers:
         }
         if f'"{digest}"' in request.headers.get("If-None-Match", ""):
             return answer_empty(304, headers)
-        part = wanted_part(request.headers.get("Range"), size=size)
+        part = wanted_part(_range_asked_for(request, digest), size=size)
         start, end = (part.start, part.end) if part else (0, size)
         if part is not None:
             headers["Content-Range"] = part.content_range(size)
@@ -60,9 +76,10 @@ class BlobHandlers:
         if download is not None:
             return await _passed_on(request, response, download, start=start, end=end)
         name = layout.blob(digest)
-        if part is None and size and (file := self.repositories.store.local_file(name)) is not None:
+        file = self.repositories.store.local_file(name) if part is None and size else None
+        if file is not None and _DECIDED.isdisjoint(name.title() for name in request.headers):
             # The kernel sends it.
-            return web.FileResponse(file, headers=headers)
+            return _BlobFile(file, headers=headers)
         await response.prepare(request)
         async for chunk in self.repositories.store.stream(name, start=start, end=end):
             await response.write(chunk)
@@ -89,6 +106,12 @@ class BlobHandlers:
         digest = check_digest(route.reference)
         await self.repositories.remove_blob(route.repository, digest)
         return answer_empty(202, {"Docker-Content-Digest": digest})
+
+
+def _range_asked_for(request: web.Request, digest: Digest) -> str | None:
+    # "If-Range" asks for all of it, unless it is still what was there before.
+    known = request.headers.get("If-Range")
+    return request.headers.get("Range") if known in {None, f'"{digest}"'} else None
 
 
 async def _passed_on(
