@@ -3,10 +3,13 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from moorage.distribution.storage.directory import DirectoryStore
 from tests.integration.distribution.conftest import MANIFEST, Client, digest_of, serving
 from tests.support.slowness import stretched
 
@@ -51,6 +54,30 @@ async def test_parts_of_a_blob(client: Client) -> None:
     part = {"Range": "bytes=5-9"}
     await client.call("GET", path, headers={**part, "If-Range": f'"{digest_of(DATA)}"'}, status=206)
     await client.call("GET", path, headers={**part, "If-Range": '"another"'}, status=200)
+
+
+async def test_a_blob_that_cannot_be_read_on_ends_with_a_broken_connection(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = await client.push_blob("a/b", DATA)
+
+    async def stream(_store: object, _name: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        yield DATA[start : start + 10]
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(DirectoryStore, "stream", stream)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await client.call("GET", f"/v2/a/b/blobs/{digest}", headers={"Range": "bytes=5-"}, status=206)
+
+
+async def test_what_nobody_foresaw_is_answered_and_counted(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def names(_store: object, _directory: str) -> list[str]:
+        raise ValueError("the object store said something odd")
+
+    monkeypatch.setattr(DirectoryStore, "names", names)
+    _, raw = await client.call("GET", "/v2/_catalog", status=500)
+    assert json.loads(raw)["errors"] == [{"code": "UNKNOWN", "message": "the object store said something odd"}]
+    assert 'code="500"' in client.made.metrics.text()
 
 
 async def test_the_tag_of_a_blob_is_its_digest(client: Client) -> None:

@@ -21,6 +21,21 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
+async def test_a_bucket_that_is_not_there_is_told(tmp_path: Path, endpoint: str) -> None:
+    options = {
+        "s3_bucket": "nowhere", "s3_region": "us-east-1", "s3_endpoint": endpoint, "s3_access_key": "key",
+        "s3_secret_key": "secret",
+    }  # fmt: skip
+    async with serving(tmp_path, **options) as client:
+        path = f"/v2/a/b/blobs/uploads/?digest={digest_of(LAYER)}"
+        _, raw = await client.call("POST", path, body=LAYER, status=500)
+        (error,) = json.loads(raw)["errors"]
+        assert error["message"].startswith("the object store failed")
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+        await client.put_manifest("a/b", "1", json.dumps(index).encode(), status=500)
+        assert 'code="500"' in client.made.metrics.text()
+
+
 async def test_push_pull_list_delete_and_collect(tmp_path: Path, endpoint: str) -> None:
     options = {
         "s3_bucket": "images", "s3_region": "us-east-1", "s3_endpoint": endpoint, "s3_prefix": "some/where",

@@ -3,6 +3,8 @@
 Spec: distribution-spec, "Pulling blobs", "Deleting Blobs".
 """
 
+import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +19,10 @@ from moorage.distribution.proxy import PullThrough
 from moorage.distribution.ranges import wanted_part
 from moorage.distribution.repositories import Repositories
 from moorage.distribution.routes import Route
+from moorage.distribution.storage.ports import ObjectMissingError
 from moorage.oci.digest import Digest
 
+_log = logging.getLogger(__name__)
 _BINARY: Final = "application/octet-stream"
 # What aiohttp's own file response would decide once more, and by the file's time instead of the digest.
 _DECIDED: Final = frozenset({"Range", "If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since"})
@@ -74,17 +78,14 @@ class BlobHandlers:
             await response.prepare(request)
             return response
         if download is not None:
-            return await _passed_on(request, response, download, start=start, end=end)
+            with download.open() as arriving:
+                return await _sent(request, response, download.read(arriving, start=start, end=end))
         name = layout.blob(digest)
         file = self.repositories.store.local_file(name) if part is None and size else None
         if file is not None and _DECIDED.isdisjoint(name.title() for name in request.headers):
             # The kernel sends it.
             return _BlobFile(file, headers=headers)
-        await response.prepare(request)
-        async for chunk in self.repositories.store.stream(name, start=start, end=end):
-            await response.write(chunk)
-        await response.write_eof()
-        return response
+        return await _sent(request, response, self.repositories.store.stream(name, start=start, end=end))
 
     async def _bring(self, request: web.Request, repository: str, digest: Digest) -> Download | None:
         """Make sure that a blob is here or comes here, if there is another registry to get it from."""
@@ -114,18 +115,19 @@ def _range_asked_for(request: web.Request, digest: Digest) -> str | None:
     return request.headers.get("Range") if known in {None, f'"{digest}"'} else None
 
 
-async def _passed_on(
-    request: web.Request, response: web.StreamResponse, download: Download, *, start: int, end: int
-) -> web.StreamResponse:
-    """Send a blob that is still arriving; one that does not arrive whole ends with a broken connection."""
-    with download.open() as file:
-        await response.prepare(request)
-        try:
-            async for piece in download.read(file, start=start, end=end):
-                await response.write(piece)
-        except DownloadFailedError:
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof()
+async def _sent(request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    """Send a blob in pieces; one that does not come whole ends with a broken connection."""
+    await response.prepare(request)
+    try:
+        async for piece in pieces:
+            await response.write(piece)
+    except ConnectionError:
+        raise  # the client is gone
+    except (DownloadFailedError, ObjectMissingError, OSError) as error:
+        # An error message would be taken for a part of the blob.
+        _log.warning("%s broke off: %s", request.path, error)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
     return response

@@ -17,7 +17,6 @@ from moorage.distribution.handlers.answers import API_HEADERS, answer_json, answ
 from moorage.distribution.metrics import Metrics
 from moorage.distribution.names import check_repository
 from moorage.distribution.routes import Resource, Route, find_route
-from moorage.errors import InvalidParameterError
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +50,10 @@ class Dispatcher:
             response = await self._answer(request, route)
         except RegistryRefusal as refusal:
             response = answer_refusal(refusal)
-        except (ConnectionError, TimeoutError):
-            raise  # the client is gone
-        except (OSError, InvalidParameterError) as error:
-            # A file of passwords or rights that can't be understood opens nothing.
+        except (ConnectionError, TimeoutError, web.HTTPException):
+            raise  # the client is gone, or aiohttp has an answer of its own
+        except Exception as error:  # noqa: BLE001  # the supervisor of all requests
+            # A file of passwords or rights that can't be understood opens nothing; a disk or an object store can fail.
             _log.exception("%s %s failed", request.method, request.path)
             response = _failure(str(error))
         self.metrics.answered(

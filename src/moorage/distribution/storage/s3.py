@@ -57,12 +57,12 @@ class BucketStore:
 
     async def write(self, name: str, data: bytes) -> None:
         """Put an object in place."""
-        with _worded(name):
+        with _worded(name), _in_a_bucket():
             await obstore.put_async(self._store, name, data)
 
     async def adopt(self, name: str, file: Path) -> None:
         """Upload a file, in parts if it is large."""
-        with _worded(name):
+        with _worded(name), _in_a_bucket():
             await obstore.put_async(self._store, name, file)
         await asyncio.to_thread(file.unlink, missing_ok=True)
 
@@ -92,6 +92,15 @@ class BucketStore:
             inner = [entry["path"] async for batch in obstore.list(self._store, f"{name}/") for entry in batch]
             # One that is gone already is no error for such a store.
             await obstore.delete_async(self._store, [name, *inner])
+
+
+@contextlib.contextmanager
+def _in_a_bucket() -> Iterator[None]:
+    """Say what is missing when something can't be put: not the object."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OSError(f"the object store failed: {str(error).partition(chr(10))[0]}") from error
 
 
 @contextlib.contextmanager
