@@ -83,6 +83,9 @@ class Resolution:
         if sandbox is not None and any(one.dns_names for one in endpoints):
             self.write_resolver(request, sandbox)
             return names.resolver_file(names.embedded(wanted, server=RESOLVER_ADDRESS))
+        if request.dns or self.options.dns:
+            # Somebody has chosen them: a name server on the container's own localhost, it may be.
+            return names.resolver_file(wanted)
         upstream = self.host_files.read(names.host_resolver_path(self.host_files.read(_HOST_RESOLVER)))
         reachable = names.reachable(
             self._wanted(request, names.read_resolver(upstream)), ipv6=any(one.ipv6 for one in endpoints)

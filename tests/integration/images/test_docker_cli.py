@@ -103,6 +103,7 @@ async def test_errors_reach_the_client_with_dockers_words(docker: CLI) -> None:
         host = registry.host
         for command, words in [
             (("rmi", "nothing"), "No such image: nothing:latest"),
+            (("rmi", " "), "image name cannot be blank"),
             (("image", "inspect", "nothing"), "No such image: nothing:latest"),
             (("history", "nothing"), "No such image: nothing:latest"),
             (("save", "nothing"), "No such image: nothing:latest"),

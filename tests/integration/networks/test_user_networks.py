@@ -193,6 +193,15 @@ def test_a_resolver_does_not_ask_itself(tmp_path: Path) -> None:
     on_host(tmp_path, body)
 
 
+def test_name_servers_that_were_chosen_are_kept_wherever_they_are(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        host.run("web", dns=("127.0.0.1", "2001:db8::1"))
+        lines = host.containers.read_file("web", "resolv.conf").splitlines()
+        assert lines[:2] == ["nameserver 127.0.0.1", "nameserver 2001:db8::1"]
+
+    on_host(tmp_path, body)
+
+
 def test_connections_of_one_container_at_the_same_time_are_all_made(tmp_path: Path) -> None:
     async def connect_all(host: Playground) -> None:
         connector = host.networks.connector

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from moorage.api.host_config import HostConfig
+from moorage.engine.bundles.modes import HostNetworkLinkError
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestFailedError
 from moorage.engine.containers.links import bound_links, linked_names, shown_links
 from moorage.engine.containers.records import ContainerRecord, ContainerState
@@ -41,6 +42,17 @@ async def test_a_link_follows_its_target_through_renames(engine: FakeEngine) -> 
     assert linked_names(engine.registry.all(), engine.registry.resolve) == {"store": ["/web/data", "/web/db"]}
     await engine.registry.remove(target.id)
     assert shown_links(linked, engine.registry.resolve) == ["/aaaaaaaaaaaa:/web/data", "/aaaaaaaaaaaa:/web/db"]
+
+
+async def test_a_link_leads_to_who_has_the_network(engine: FakeEngine) -> None:
+    target = await engine.add(record("a" * 64, "db"))
+    await engine.add(record("b" * 64, "side", host={"network_mode": f"container:{target.id}"}))
+    await engine.add(record("c" * 64, "beside", host={"network_mode": f"container:{'b' * 64}"}))
+    await engine.add(record("d" * 64, "open", host={"network_mode": "host"}))
+    bound = bound_links(HostConfig(network_mode="bridge", links=["beside:data"]), engine.registry.resolve)
+    assert bound.links == [f"{target.id}:data"]
+    with pytest.raises(HostNetworkLinkError, match="host type networking can't be used with links"):
+        bound_links(HostConfig(network_mode="bridge", links=["open:data"]), engine.registry.resolve)
 
 
 async def test_a_removed_link_is_gone_from_names_and_hosts(engine: FakeEngine, linked: ContainerRecord) -> None:

@@ -27,6 +27,16 @@ class ModeError(InvalidParameterError):
     """A namespace mode is unknown or contradicts another option."""
 
 
+class HostNetworkLinkError(ModeError):
+    """A container on the host's network links, or is linked to."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "conflicting options: host type networking can't be used with links. "
+            "This would result in undefined behavior"
+        )
+
+
 def joined_container(mode: str) -> str | None:
     """Return the container that a mode ``container:X`` names, or None for another mode."""
     return mode.removeprefix(_CONTAINER) if mode.startswith(_CONTAINER) else None
@@ -65,10 +75,7 @@ def check_shared_network(config: ContainerConfig, host_config: HostConfig) -> No
     if host_config.uts_mode == "host" and config.hostname:
         raise ModeError("conflicting options: hostname and the UTS mode")
     if host_config.network_mode == "host" and host_config.links:
-        raise ModeError(
-            "conflicting options: host type networking can't be used with links. "
-            "This would result in undefined behavior"
-        )
+        raise HostNetworkLinkError
     if host_config.isolation.lower() not in {"", "default"}:
         raise ModeError(f"invalid isolation ({host_config.isolation}): linux only supports 'default'")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from moorage.api.host_config import HostConfig
+from moorage.engine.bundles.modes import HostNetworkLinkError, joined_container
 from moorage.engine.containers.records import ContainerRecord
 from moorage.errors import InvalidParameterError, MoorageError
 from moorage.networks.names import link_names
@@ -37,14 +38,24 @@ def bound_links(host_config: HostConfig, resolve: Resolve) -> HostConfig:
     """Return a host configuration whose links lead to containers and not to names.
 
     Raises:
-        MoorageError: A container is not there, or a link is written wrong.
+        MoorageError: A container is not there, or on the host's network, or a link is written wrong.
     """
     if host_config.network_mode != "bridge" or not host_config.links:
         return host_config
     if wrong := next((link for link in host_config.links if link.count(":") > 1), None):
         raise LinkError(f"bad format for links: {wrong}")
-    links = [f"{resolve(container).id}:{alias}" for container, alias in map(link_names, host_config.links)]
+    links = [f"{_linked(container, resolve).id}:{alias}" for container, alias in map(link_names, host_config.links)]
     return msgspec.structs.replace(host_config, links=links)
+
+
+def _linked(reference: str, resolve: Resolve) -> ContainerRecord:
+    """Return the container that has the network of the one that is linked to."""
+    found = resolve(reference)
+    while (joined := joined_container(found.host_config.network_mode)) is not None:
+        found = resolve(joined)
+    if found.host_config.network_mode == "host":
+        raise HostNetworkLinkError
+    return found
 
 
 def named_links(record: ContainerRecord, resolve: Resolve) -> list[str]:

@@ -164,6 +164,8 @@ class ImageHandlers:
 
     async def remove(self, call: Call[images.ImageDeleteQuery, NoBody]) -> list[images.ImageDeleteItem]:
         """Answer DELETE /images/{name}."""
+        if not call.path["name"].strip():
+            raise InvalidParameterError("image name cannot be blank")
         if platforms := _platforms(call.query.platforms):
             return await self.services.remover.remove_platforms(call.path["name"], platforms, force=call.query.force)
         return await self.services.remover.remove(
