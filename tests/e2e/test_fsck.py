@@ -88,6 +88,40 @@ def test_files_of_a_layer(checked: Daemon) -> None:
     assert checked.docker("run", "--rm", "busybox", "cat", "/etc/passwd") != "changed"
 
 
+def test_a_blob_that_is_damaged_again_in_another_way(checked: Daemon) -> None:
+    blob = layer_blob(checked)
+    kept = blob.read_bytes()
+    blob.write_bytes(b"x")
+    findings(checked, "?repair=1")
+    blob.mkdir()
+    assert [one["Outcome"] for one in findings(checked, "?repair=1")] == ["mended", "left"]
+    aside = checked.data_root / "content/damaged"
+    assert sorted(path.name for path in aside.iterdir()) == [blob.name, f"{blob.name}.1"]
+    assert (aside / blob.name).read_bytes() == b"x"
+    shutil.rmtree(aside)
+    blob.write_bytes(kept)
+    assert findings(checked) == []
+
+
+@pytest.mark.parametrize("name", ["content/ingest", "containers", "volumes", "snapshots/.mount-points"])
+def test_a_directory_that_somebody_removed(checked: Daemon, name: str) -> None:
+    (checked.data_root / name).rename(checked.data_root / "elsewhere")
+    found = fsck(checked)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert f"directory-missing {checked.data_root / name}" in found.stdout
+    assert_mended(checked, "directory-missing")
+    shutil.rmtree(checked.data_root / "elsewhere")
+    assert checked.docker("run", "--rm", "busybox", "echo", "ok") == "ok"
+
+
+def test_nothing_is_thrown_away_while_the_blobs_are_not_there(checked: Daemon) -> None:
+    blobs = checked.data_root / "content/blobs/sha256"
+    blobs.rename(checked.data_root / "elsewhere")
+    assert kinds(checked) == ["directory-missing"]
+    (checked.data_root / "elsewhere").rename(blobs)
+    assert findings(checked) == []
+
+
 def test_contents_of_a_layers_files(checked: Daemon) -> None:
     program = layer(checked) / "diff/bin/busybox"
     status = program.stat()

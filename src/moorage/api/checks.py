@@ -34,6 +34,7 @@ class FindingKind(enum.StrEnum):
     SNAPSHOT_UNUSED = "snapshot-unused"
     FILE_UNKNOWN = "file-unknown"
     CONTAINER_FILES_MISSING = "container-files-missing"
+    DIRECTORY_MISSING = "directory-missing"
     CONTAINER_UNKNOWN = "container-unknown"
     BUNDLE_UNKNOWN = "bundle-unknown"
     VOLUME_FILES_MISSING = "volume-files-missing"
@@ -110,7 +111,8 @@ class CleaningReport(Model):
 
 
 class CheckLine(Model):
-    """One line of the answer: a finding, or at the end the summary."""
+    """One line of the answer: a finding, or at the end the summary, or why there is none."""
 
     finding: CheckFinding | None = None
     summary: CheckSummary | None = None
+    error: str = field(default="", name="error")

@@ -23,16 +23,19 @@ def fsck(session: Session, /, *, quick: bool, contents: bool, repair: bool, unex
     """Check the store of images, containers and volumes."""
     del unexpected  # there are none: `maximum` saw to it
     lines = LineReader(CheckLine)
-    left = 1
+    left, error = 1, "the check broke off"
     request = call(own_endpoints.SYSTEM_CHECK, query=CheckQuery(repair=repair, quick=quick, contents=contents))
     with session.connection.begin(request) as exchange:
         for chunk in exchange.checked().chunks():
             for line in lines.feed(chunk):
                 if line.finding is not None:
                     click.echo(finding_text(line.finding))
+                error = line.error or error
                 if line.summary is not None:
-                    left = line.summary.left
+                    left, error = line.summary.left, ""
                     click.echo(summary_text(line.summary))
+    if error:
+        raise click.ClickException(error)
     sys.exit(1 if left else 0)
 
 

@@ -10,6 +10,7 @@ Spec: image-spec, image-layout.md.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import uuid
@@ -70,14 +71,23 @@ class BlobStore:
     def open(cls, root: Path) -> Self:
         """Make the layout if it is missing, and drop what can't be resumed; blocks."""
         store = cls(root)
-        store._blobs.mkdir(parents=True, exist_ok=True)
-        store._ingest.mkdir(exist_ok=True)
+        store.make_directories()
         for name, content in (("oci-layout", _LAYOUT), ("index.json", _INDEX)):
             if not (root / name).exists():
                 write_durably(root / name, content)
         for left in store._ingest.glob(f"{_UNNAMED}*"):
             left.unlink()
         return store
+
+    def make_directories(self) -> None:
+        """Make the directories that are missing; blocks."""
+        for directory in self.directories:
+            directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Where everything is."""
+        return self._blobs, self._ingest
 
     def path(self, digest: Digest) -> Path:
         """Return where a blob is, or would be."""
@@ -234,7 +244,10 @@ class BlobStore:
     def set_aside(self, digest: Digest) -> Path:
         """Take a damaged blob out of the store, so that it is fetched again, and return where it lies now; blocks."""
         self._damaged.mkdir(exist_ok=True)
-        aside = self._damaged / hex_of(digest)
+        name = hex_of(digest)
+        # What was set aside before is not ours to throw away.
+        names = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(1)))
+        aside = next(path for path in (self._damaged / each for each in names) if not os.path.lexists(path))
         self.path(digest).rename(aside)
         sync_directory(self._damaged)
         sync_directory(self._blobs)

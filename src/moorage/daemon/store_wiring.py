@@ -4,6 +4,7 @@ from functools import cached_property
 
 from moorage.daemon.foundations import Foundations
 from moorage.engine.checking.content import ContentCheck
+from moorage.engine.checking.directories import DirectoryCheck
 from moorage.engine.checking.layers import LayerCheck
 from moorage.engine.checking.orphans import OrphanCheck
 from moorage.engine.checking.service import StoreCheck
@@ -28,6 +29,13 @@ class StoreWiring:
         base, images = self._base, self._images
         uses = RunningUses(registry=base.registry, tasks=base.tasks, locks=base.locks, jobs=base.jobs)
         return StoreCheck(
+            directories=DirectoryCheck(
+                makers={
+                    **dict.fromkeys(base.blobs.directories, base.blobs.make_directories),
+                    **dict.fromkeys(base.snapshots.directories, base.snapshots.make_directories),
+                    base.volumes.store.root: base.volumes.store.make_directory,
+                }
+            ),
             content=ContentCheck(catalog=images.catalog, table=ImageRows(base.database), blobs=base.blobs),
             layers=LayerCheck(
                 catalog=images.catalog, blobs=base.blobs, snapshots=base.snapshots, pins=images.pins, uses=uses

@@ -57,13 +57,16 @@ class LayerDirectories:
         self._busy: set[str] = set()
 
     def load(self) -> tuple[list[Snapshot], list[Path]]:
-        """Make what must be there; return the whole layers and whatever else is there. Blocks."""
+        """Return the whole layers and whatever else is there; blocks."""
+        whole, leftovers = scan(self.root)
+        return whole, [path for path in leftovers if path.name != _BOTTOM]
+
+    def make(self) -> None:
+        """Make what must be there; blocks."""
         # Programs with set-user-ID in the layers are for containers, not for the host's users.
         self.root.mkdir(mode=0o700, exist_ok=True)
         spread(self.root)
         make_mount_points(self.bottom)
-        whole, leftovers = scan(self.root)
-        return whole, [path for path in leftovers if path.name != _BOTTOM]
 
     @property
     def bottom(self) -> Path:

@@ -58,6 +58,17 @@ class SnapshotStore:
         return store
 
     @property
+    def directories(self) -> tuple[Path, ...]:
+        """Where layers and containers are, and what lies below all of them."""
+        return self._layers.root, self._layers.bottom, self._containers
+
+    def make_directories(self) -> None:
+        """Make the directories that are missing; blocks."""
+        self._layers.make()
+        self._containers.mkdir(exist_ok=True)
+        spread(self._containers)
+
+    @property
     def driver_name(self) -> DriverName:
         """Docker's name of the way layers are stacked."""
         return self._driver.name
@@ -351,9 +362,8 @@ class SnapshotStore:
         return [*layers, self._layers.bottom] if self._driver.stacked or not layers else layers
 
     def _load(self) -> Sequence[Path]:
+        self.make_directories()
         whole, leftovers = self._layers.load()
-        self._containers.mkdir(exist_ok=True)
-        spread(self._containers)
         for snapshot in whole:
             self._snapshots[snapshot.chain_id] = snapshot
             if self._layers.implied(snapshot.chain_id).exists():

@@ -40,9 +40,13 @@ class VolumeStore:
     rows: VolumeRows
     _volumes: dict[str, Volume] = field(default_factory=dict)
 
+    def make_directory(self) -> None:
+        """Make the directory of all volumes, if it is missing; blocks."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o701)
+
     async def open(self) -> list[Path]:
         """Read the volumes, adopt what has no row, and return the directories to remove."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o701)
+        self.make_directory()
         for row in self.rows.all():
             try:
                 self._volumes[row.name] = msgspec.json.decode(row.document, type=Volume)

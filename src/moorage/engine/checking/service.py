@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from moorage.api.checks import CheckLine
 from moorage.engine.checking.content import ContentCheck
+from moorage.engine.checking.directories import DirectoryCheck
 from moorage.engine.checking.findings import Tally
 from moorage.engine.checking.layers import LayerCheck
 from moorage.engine.checking.orphans import OrphanCheck
@@ -34,6 +35,7 @@ class ContradictoryCheckError(InvalidParameterError):
 class StoreCheck:
     """Checks the store, and mends it if that is asked for."""
 
+    directories: DirectoryCheck
     content: ContentCheck
     layers: LayerCheck
     orphans: OrphanCheck
@@ -53,12 +55,19 @@ class StoreCheck:
         async with self._lock:
             tally = Tally(repair=repair, quick=quick, contents=contents)
             damaged: set[Digest] = set()
+            async for finding in self.directories.check(tally):
+                yield CheckLine(finding=finding)
+            # Where a directory is not there, all that was in it would be a finding, and some of it lost by a repair.
             for findings in (
-                self.content.check_blobs(tally, damaged),
-                self.content.check_images(tally, damaged),
-                self.content.check_indexes(tally, damaged),
-                self.layers.check(tally, damaged),
-                self.orphans.check(tally),
+                ()
+                if tally.summary().left
+                else (
+                    self.content.check_blobs(tally, damaged),
+                    self.content.check_images(tally, damaged),
+                    self.content.check_indexes(tally, damaged),
+                    self.layers.check(tally, damaged),
+                    self.orphans.check(tally),
+                )
             ):
                 async for finding in findings:
                     yield CheckLine(finding=finding)
