@@ -37,12 +37,26 @@ def names(own: Daemon) -> list[str]:
     return own.docker("ps", "-a", "--format", "{{.Names}}").split()
 
 
-@pytest.mark.parametrize("fault", ["create:named", "create:files-made", "create:volumes-made"])
+@pytest.mark.parametrize(
+    "fault", ["create:named", "create:files-made", "volume:directory-made", "create:volumes-made"]
+)
 def test_a_creation_that_was_cut_leaves_nothing(own: Daemon, fault: str) -> None:
-    crash(own, fault, "create", "--name", "half", "-v", "/v", *SLEEP)
+    own.docker("volume", "create", "named")
+    crash(own, fault, "create", "--name", "half", "-v", "/v", "-v", "named:/n", *SLEEP)
     assert names(own) == []
     own.assert_no_leaks()
+    # Nor an anonymous volume, of which nobody would know that it was this container's.
+    wait_until(lambda: own.docker("volume", "ls", "-q") == "named", what="the volumes to go", log=own.log)
     own.docker("create", "--name", "half", *SLEEP)
+
+
+def test_a_volume_that_was_left_behind_on_purpose_stays(own: Daemon) -> None:
+    crash(own, "create:recorded", "create", "--name", "whole", "-v", "/v", *SLEEP)
+    volume = own.docker("volume", "ls", "-q")
+    # Without `-v` it stays, wherever the removal is cut.
+    crash(own, "remove:record-gone", "rm", "whole")
+    own.assert_no_leaks()
+    assert own.docker("volume", "ls", "-q") == volume != ""
 
 
 def test_a_creation_that_was_recorded_is_whole(own: Daemon) -> None:

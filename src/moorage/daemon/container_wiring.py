@@ -69,6 +69,7 @@ class ContainerWiring:
             networks=base.networks.service,
             snapshots=base.snapshots,
             mounts=self._bundles.mounts,
+            paths=base.paths,
             files=base.files,
             host_paths=self._bundles.host_paths,
             events=base.bus,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moorage.engine.bundles.modes import joined_container
+from moorage.engine.containers import unmade_volumes
 from moorage.engine.containers.bundle_files import SOCKET_FILE, read_exit_file, remove_bundle
 from moorage.engine.containers.errors import NotPausedError
 from moorage.engine.containers.exiting import ContainerExits
@@ -321,8 +322,10 @@ class Recovery:
     async def _sweep_directories(self) -> None:
         for name in _names(self.paths.containers):
             # Names with a dot are the snapshots' own leftovers, which they remove themselves.
-            if not name.startswith(".") and not self.registry.knows(name):
-                await self.snapshots.remove_container(name)
+            if self.registry.knows(name):
+                unmade_volumes.forget(self.paths.directory(name))
+            elif not name.startswith("."):
+                await self.remover.remove_unrecorded(name)
 
 
 def _living_state(record: ContainerRecord, state: Message) -> ContainerState:

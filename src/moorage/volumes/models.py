@@ -1,6 +1,7 @@
 """What the engine remembers of a volume, and the errors about one."""
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,6 +36,11 @@ class Volume:
     def anonymous(self) -> bool:
         """Whether the engine invented the name."""
         return ANONYMOUS_LABEL in (self.labels or {})
+
+
+def anonymous_volume(labels: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
+    """Invent the name of a volume that has none, and return it with the labels that tell so."""
+    return secrets.token_hex(32), {ANONYMOUS_LABEL: "", **(labels or {})}
 
 
 class VolumeNotFoundError(NotFoundError):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,12 @@ from moorage.background import Background
 from moorage.errors import SystemFailureError
 from moorage.volumes.local import check_options
 from moorage.volumes.models import (
-    ANONYMOUS_LABEL,
     LOCAL,
     Volume,
     VolumeDriverNotFoundError,
     VolumeInUseError,
     VolumeNotFoundError,
+    anonymous_volume,
     check_name,
 )
 from moorage.volumes.store import VolumeStore
@@ -101,7 +100,7 @@ class VolumeService:
         Spec: Engine API, POST /volumes/create.
         """
         if not name:
-            name, labels = secrets.token_hex(32), {ANONYMOUS_LABEL: "", **(labels or {})}
+            name, labels = anonymous_volume(labels)
         check_name(name)
         if (driver or LOCAL) != LOCAL:
             raise VolumeDriverNotFoundError(name, driver)

@@ -53,7 +53,7 @@ async def _mapped() -> str:
 def creator(engine: FakeEngine) -> ContainerCreator:
     return ContainerCreator(
         registry=engine.registry, images=NoImages(), pins=NoPins(), networks=engine.networks,
-        snapshots=engine.snapshots, mounts=engine.mounts, files=FakeFiles(),
+        snapshots=engine.snapshots, mounts=engine.mounts, paths=engine.paths, files=FakeFiles(),
         host_paths=HostPaths(FakeFiles()), events=engine.bus, jobs=engine.jobs, host=lambda: FACTS,
         expect_move=lambda: None,
         userns=UserNamespaces(records=engine.registry.all, why_not=_mapped, native=lambda _: True),

@@ -1,7 +1,8 @@
 """Create a container: check the request, take a name, make its files, record it.
 
 Directories come before the row, so a crash leaves at most a directory without a row,
-which the next start of the daemon sweeps away; a container that was announced is whole.
+which the next start of the daemon sweeps away, with the volumes noted in it; a container
+that was announced is whole.
 """
 
 import asyncio
@@ -26,10 +27,12 @@ from moorage.engine.bundles.modes import joined_container
 from moorage.engine.bundles.mounts import plan_mounts
 from moorage.engine.bundles.security import module_warnings
 from moorage.engine.bundles.validation import check_create, check_later
+from moorage.engine.containers import unmade_volumes
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
 from moorage.engine.containers.mounting import MountPreparer, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name, new_id
+from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, FileJobs, Images, Networks, SnapshotPins, Snapshots
 from moorage.engine.containers.records import ContainerDefinition, ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -80,6 +83,7 @@ class ContainerCreator:
     networks: Networks
     snapshots: Snapshots
     mounts: MountPreparer
+    paths: ContainerPaths
     files: FileJobs
     host_paths: HostPaths
     events: EventPublisher
@@ -240,7 +244,8 @@ class ContainerCreator:
             faults.point("create:files-made")
             await self._make_working_directory(record.config.working_dir, rootfs)
             if record.definition.mounts:
-                mounts = await self.mounts.prepare(record.definition.mounts, rootfs=rootfs)
+                directory = self.paths.directory(record.id)
+                mounts = await self.mounts.prepare(record.definition.mounts, rootfs=rootfs, directory=directory)
                 undo.push_async_callback(self.mounts.discard, mounts)
                 definition = dataclasses.replace(record.definition, mounts=mounts)
                 record = dataclasses.replace(record, definition=definition)
@@ -248,6 +253,8 @@ class ContainerCreator:
             await self.registry.add(record)
             faults.point("create:recorded")
             undo.pop_all()
+        if record.definition.mounts:
+            unmade_volumes.forget(self.paths.directory(record.id))
         return record
 
     async def _make_working_directory(self, path: str, rootfs: Rootfs) -> None:

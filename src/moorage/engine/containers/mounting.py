@@ -23,6 +23,7 @@ from moorage.engine.bundles.mounts import (
     with_volumes_from_mode,
 )
 from moorage.engine.bundles.propagation import TRAVELLING, check_propagation
+from moorage.engine.containers import unmade_volumes
 from moorage.engine.containers.errors import RequestFailedError
 from moorage.engine.containers.image_mounts import ImageMounts
 from moorage.engine.containers.memory_volumes import MemoryVolumes
@@ -33,6 +34,7 @@ from moorage.errors import ConflictError, NotFoundError
 from moorage.kernel.openat import Resolve, openat2
 from moorage.snapshots.rootfs import Rootfs
 from moorage.volumes.local import bound_directory, in_memory, mount_failure, mount_options, spec_mount
+from moorage.volumes.models import anonymous_volume
 
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _NOT_MOUNTED: Final = re.compile(r'error mounting ".*?" to rootfs at "(.*?)": (.+)', re.DOTALL)
@@ -64,16 +66,21 @@ class MountPreparer:
     images: ImageMounts
     data_root: str
 
-    async def prepare(self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs) -> tuple[PlannedMount, ...]:
+    async def prepare(
+        self, mounts: Sequence[PlannedMount], *, rootfs: Rootfs, directory: Path
+    ) -> tuple[PlannedMount, ...]:
         """Create the volumes of a new container, fill the empty ones, and return the mounts with their sources.
 
         Anonymous volumes that were made are removed again if a later mount fails.
+
+        Args:
+            directory: The container's, where anonymous volumes are noted until it is recorded.
         """
         prepared: list[PlannedMount] = []
         try:
             for mount in mounts:
                 if mount.kind is MountKind.VOLUME and not mount.source:
-                    prepared.append(await self._prepare_volume(mount, rootfs))
+                    prepared.append(await self._prepare_volume(mount, rootfs, directory))
                 else:
                     prepared.append(mount)
         except BaseException:
@@ -81,16 +88,24 @@ class MountPreparer:
             raise
         return tuple(prepared)
 
-    async def _prepare_volume(self, mount: PlannedMount, rootfs: Rootfs) -> PlannedMount:
-        volume = await self.volumes.create(
-            mount.name or None, driver=mount.driver, options=mount.driver_options, labels=mount.labels
-        )
+    async def _prepare_volume(self, mount: PlannedMount, rootfs: Rootfs, directory: Path) -> PlannedMount:
+        name, labels = mount.name, mount.labels
+        if not name:
+            name, labels = anonymous_volume(labels)
+            unmade_volumes.note(directory, name)
+        volume = await self.volumes.create(name, driver=mount.driver, options=mount.driver_options, labels=labels)
         if mount.copy_up and mount_options(volume) is None:
             # What is no place in the volume yet is for the start to complain about.
             with contextlib.suppress(RequestFailedError):
-                directory = _below(volume.mountpoint, mount.subpath) if mount.subpath else volume.mountpoint
-                await self.files.copy_up(rootfs, path=mount.destination, volume=Path(directory))
+                target = _below(volume.mountpoint, mount.subpath) if mount.subpath else volume.mountpoint
+                await self.files.copy_up(rootfs, path=mount.destination, volume=Path(target))
         return dataclasses.replace(mount, name=volume.name, source=volume.mountpoint)
+
+    async def discard_noted(self, directory: Path) -> None:
+        """Remove the anonymous volumes of a container that was never recorded."""
+        for name in unmade_volumes.noted(directory):
+            with contextlib.suppress(ConflictError, NotFoundError):
+                await self.volumes.remove(name)
 
     async def discard(self, mounts: Sequence[PlannedMount]) -> None:
         """Remove the anonymous volumes of a container that is going; those in use elsewhere stay."""

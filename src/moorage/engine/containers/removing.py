@@ -99,6 +99,11 @@ class ContainerRemover:
         self.events.publish("container", "destroy", container_id, {})
         self.jobs.spawn(self._remove_files(container_id, None), key=f"files:{container_id}")
 
+    async def remove_unrecorded(self, container_id: str) -> None:
+        """Remove what there is of a container that has no record, because its creation was cut or its removal."""
+        await self.mounts.discard_noted(self.paths.directory(container_id))
+        await self.snapshots.remove_container(container_id)
+
     async def auto_remove(self, container_id: str) -> None:
         """Remove an `--rm` container that does not run, with its anonymous volumes."""
         async with self.locks.hold(container_id):
