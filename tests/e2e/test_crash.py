@@ -37,9 +37,7 @@ def names(own: Daemon) -> list[str]:
     return own.docker("ps", "-a", "--format", "{{.Names}}").split()
 
 
-@pytest.mark.parametrize(
-    "fault", ["create:named", "create:files-made", "volume:directory-made", "create:volumes-made"]
-)
+@pytest.mark.parametrize("fault", ["create:named", "create:files-made", "volume:directory-made", "create:volumes-made"])
 def test_a_creation_that_was_cut_leaves_nothing(own: Daemon, fault: str) -> None:
     own.docker("volume", "create", "named")
     crash(own, fault, "create", "--name", "half", "-v", "/v", "-v", "named:/n", *SLEEP)

@@ -50,6 +50,34 @@ def test_a_full_disk(small: Daemon) -> None:
     small.assert_no_leaks()
 
 
+def test_room_can_be_made_on_a_full_disk(small: Daemon) -> None:
+    small.docker("run", "-d", "--name", "runs", "-v", "/v", *SLEEP)
+    small.docker("create", "--name", "ready", *SLEEP)
+    small.docker("create", "--name", "left", *SLEEP)
+    small.docker("volume", "create", "volume")
+    small.docker("network", "create", "net")
+    small.docker("tag", "busybox", "other")
+    small.stop()
+    small.fill_disk()
+    # Nor does it need room for its start; what that has left of the disk goes, too.
+    small.start()
+    small.fill_disk()
+    for command in (("start", "ready"), ("volume", "create", "more"), ("rename", "left", "right")):
+        refused = small.run(*command)
+        assert FULL in refused.stderr, (command, refused)
+    small.docker("rm", "-f", "-v", "runs", "ready")
+    small.docker("volume", "rm", "volume")
+    small.docker("network", "rm", "net")
+    small.docker("rmi", "other")
+    small.docker("container", "prune", "-f")
+    assert small.docker("ps", "-aq") == ""
+    small.restart()
+    assert small.docker("ps", "-aq") == small.docker("volume", "ls", "-q") == ""
+    small.free_disk()
+    small.docker("run", "--rm", "busybox", "true")
+    small.assert_no_leaks()
+
+
 def test_an_exit_on_a_full_disk_is_saved_later(small: Daemon) -> None:
     small.docker("run", "-d", "--name", "ends", *SLEEP)
     small.fill_disk()

@@ -121,11 +121,11 @@ class ContainerRows:
         )
         return [ContainerRow(id=row[0], name=row[1], document=row[2], state=row[3]) for row in rows]
 
-    async def apply(self, *changes: Change) -> None:
-        """Run the changes in one transaction."""
+    async def apply(self, *changes: Change, makes_room: bool = False) -> None:
+        """Run the changes in one transaction; on a full disk, too, if that is to make room on it."""
 
         def change(connection: sqlite3.Connection) -> None:
             for each in changes:
                 each(connection)
 
-        await self.database.write(change)
+        await self.database.write(change, makes_room=makes_room)

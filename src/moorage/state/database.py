@@ -7,6 +7,7 @@ containers started at once should not pay for eight.
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from moorage.errors import SystemFailureError, UnavailableError
+from moorage.state.reserve import Reserve
 
 T = TypeVar("T")
 
@@ -26,8 +28,9 @@ _PRAGMAS: Final = (
     "pragma foreign_keys = on",
     "pragma busy_timeout = 5000",
 )
+_FULL: Final = "SQLITE_FULL"
 _REASONS: Final = {
-    "SQLITE_FULL": "no space left on device",
+    _FULL: "no space left on device",
     "SQLITE_READONLY": "read-only file system",
     "SQLITE_CANTOPEN": "read-only file system or no access",
 }
@@ -56,29 +59,42 @@ class DatabaseDamagedError(SystemFailureError):
 
 
 class NotRecordedError(SystemFailureError):
-    """A change could not be made durable: the disk is full, read-only or broken."""
+    """A change could not be made durable: the disk is full, read-only or broken.
+
+    Attributes:
+        is_full: It is full.
+    """
 
     def __init__(self, path: Path, error: sqlite3.Error) -> None:
         name = getattr(error, "sqlite_errorname", "")
         super().__init__(f"write {path}: {_REASONS.get(name, str(error))}")
+        self.is_full = name == _FULL
 
 
 class _Write:
     """A queued change, and the future its caller awaits."""
 
-    __slots__ = ("change", "future", "outcome")
+    __slots__ = ("change", "future", "makes_room", "outcome")
 
-    def __init__(self, change: Callable[[sqlite3.Connection], object], future: asyncio.Future[object]) -> None:
+    def __init__(
+        self,
+        change: Callable[[sqlite3.Connection], object],
+        future: asyncio.Future[object],
+        *,
+        makes_room: bool,
+    ) -> None:
         self.change = change
         self.future = future
+        self.makes_room = makes_room
         self.outcome: object | BaseException = None
 
 
 class Database:
     """The open state database of one daemon."""
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, reserve: Reserve) -> None:
         self._path = path
+        self._reserve = reserve
         self._writer = writer
         self._reader = reader
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -99,30 +115,27 @@ class Database:
             NotRecordedError: Its disk is full or read-only.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         try:
-            for pragma in _PRAGMAS:
-                writer.execute(pragma)
-            _check(writer)
-            _migrate(path, writer, migrations)
-        except BaseException as error:
-            writer.close()
-            match error:
-                case sqlite3.OperationalError():
-                    raise NotRecordedError(path, error) from error
-                case sqlite3.DatabaseError():
-                    raise DatabaseDamagedError(path, error) from error
-            raise
+            writer = _open(path, migrations)
+        except NotRecordedError:
+            # Opening takes some space, too, and whoever is to make room on a full disk needs a daemon for it.
+            reserve.release()
+            writer = _open(path, migrations)
         reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         reader.execute("pragma query_only = on")
-        return Database(path, writer, reader)
+        reserve.take()
+        return Database(path, writer, reader, reserve)
 
-    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, change: Callable[[sqlite3.Connection], T], *, makes_room: bool = False) -> T:
         """Run `change` in a transaction on the writer thread; return once it is durable.
 
         The change may share its commit with others, but it fails alone: what it raises
         is raised here, and only its own rows are undone. Cancelling the caller does not
         undo a change that was queued.
+
+        Args:
+            makes_room: It leads to a removal of files, and so is made on a full disk as well.
 
         Raises:
             DatabaseClosedError: The daemon is stopping.
@@ -131,7 +144,7 @@ class Database:
         if self._closed:
             raise DatabaseClosedError
         loop = asyncio.get_running_loop()
-        write = _Write(change, loop.create_future())
+        write = _Write(change, loop.create_future(), makes_room=makes_room)
         self._queue.put(write)
         # The queued change cannot be called back, so a cancelled caller must not
         # cancel the future that the writer thread will set.
@@ -173,6 +186,23 @@ class Database:
                 self._commit(group)
 
     def _commit(self, group: list[_Write]) -> None:
+        self._attempt(group)
+        if urgent := [write for write in group if write.makes_room and _met_full_disk(write)]:
+            self._reserve.release()
+            # What is in the log goes to its own place, so that the log is written from its beginning again.
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("pragma wal_checkpoint(restart)").fetchall()
+            self._attempt(urgent)
+        if self._reserve.is_short:
+            self._reserve.take()
+        for loop, writes in _by_loop(group).items():
+            try:
+                loop.call_soon_threadsafe(_resolve, writes)
+            except RuntimeError:
+                # The loop is gone: nobody waits for these any more, and they are durable.
+                continue
+
+    def _attempt(self, group: list[_Write]) -> None:
         connection = self._writer
         try:
             connection.execute("begin immediate")
@@ -186,12 +216,6 @@ class Database:
                 connection.execute("rollback")
             for write in group:
                 write.outcome = _Failure(NotRecordedError(self._path, error))
-        for loop, writes in _by_loop(group).items():
-            try:
-                loop.call_soon_threadsafe(_resolve, writes)
-            except RuntimeError:
-                # The loop is gone: nobody waits for these any more, and they are durable.
-                continue
 
 
 class _Failure:
@@ -201,6 +225,11 @@ class _Failure:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def _met_full_disk(write: _Write) -> bool:
+    failure = write.outcome
+    return isinstance(failure, _Failure) and isinstance(failure.error, NotRecordedError) and failure.error.is_full
 
 
 def _apply(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], object]) -> object:
@@ -232,6 +261,24 @@ def _resolve(writes: list[_Write]) -> None:
             write.future.set_exception(write.outcome.error)
         else:
             write.future.set_result(write.outcome)
+
+
+def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in _PRAGMAS:
+            writer.execute(pragma)
+        _check(writer)
+        _migrate(path, writer, migrations)
+    except BaseException as error:
+        writer.close()
+        match error:
+            case sqlite3.OperationalError():
+                raise NotRecordedError(path, error) from error
+            case sqlite3.DatabaseError():
+                raise DatabaseDamagedError(path, error) from error
+        raise
+    return writer
 
 
 def _check(connection: sqlite3.Connection) -> None:

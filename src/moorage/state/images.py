@@ -140,4 +140,4 @@ class ImageRows:
             connection.executemany("delete from image_names where name = ?", [(name,) for name in change.delete_names])
             connection.executemany("delete from images where id = ?", [(id_,) for id_ in change.delete_images])
 
-        await self.database.write(write)
+        await self.database.write(write, makes_room=not (change.put_images or change.put_names))

@@ -77,4 +77,4 @@ class NetworkRows:
         def change(connection: sqlite3.Connection) -> None:
             connection.execute("delete from networks where id = ?", (network_id,))
 
-        await self.database.write(change)
+        await self.database.write(change, makes_room=True)

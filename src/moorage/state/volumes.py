@@ -50,4 +50,4 @@ class VolumeRows:
         def change(connection: sqlite3.Connection) -> None:
             connection.execute("delete from volumes where name = ?", (name,))
 
-        await self.database.write(change)
+        await self.database.write(change, makes_room=True)

@@ -307,12 +307,15 @@ def _resolve(layers: tuple[Path, ...], text: str, groups: tuple[str, ...], *, ma
 
 def _write_in_place(path: Path, content: str) -> None:
     # The inode may be bind-mounted in another container that shares this network.
-    with path.open("w", encoding="utf-8") as file:
-        file.write(content)
-        if path.name == "resolv.conf":
-            file.flush()
-            # What a file that nobody edited looks like, for the next start.
-            (path.parent / _UNEDITED).write_text(_stamp(path), encoding="ascii")
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            file.write(content)
+            if path.name == "resolv.conf":
+                file.flush()
+                # What a file that nobody edited looks like, for the next start.
+                (path.parent / _UNEDITED).write_text(_stamp(path), encoding="ascii")
+    except OSError as error:
+        raise RequestFailedError(f"write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _is_ours(directory: Path) -> bool:

@@ -201,7 +201,8 @@ class ContainerRegistry:
         """
         record = dataclasses.replace(self.get(container_id), state=state)
         self._put(record)
-        await self._rows.apply(table.update_state(container_id, _encoder.encode(state)))
+        # A removal begins so.
+        await self._rows.apply(table.update_state(container_id, _encoder.encode(state)), makes_room=state.removing)
         return record
 
     def put_state(self, container_id: str, state: ContainerState) -> ContainerRecord:
@@ -237,7 +238,7 @@ class ContainerRegistry:
         """Forget a container; one that is gone already is no error."""
         found = self._records.get(container_id)
         used = [] if found is None else [note_use(found.definition.image_id, at_ns=time.time_ns())]
-        await self._rows.apply(table.delete(container_id), *used)
+        await self._rows.apply(table.delete(container_id), *used, makes_room=True)
         if (record := self._records.pop(container_id, None)) is not None:
             self.release_name(record.name, container_id)
             del self._ids[bisect.bisect_left(self._ids, container_id)]
@@ -245,7 +246,7 @@ class ContainerRegistry:
 
     async def remove_damaged(self, container_id: str) -> None:
         """Forget a container whose row cannot be read."""
-        await self._rows.apply(table.delete(container_id))
+        await self._rows.apply(table.delete(container_id), makes_room=True)
         if (name := self._damaged.pop(container_id, None)) is not None:
             self.release_name(name, container_id)
 

@@ -243,6 +243,9 @@ class Task:
             if not asked.done():
                 asked.cancel()
                 self._notify({"do": Do.EXEC_KILL, "id": request["id"], "signal": signal.SIGKILL})
+            elif not asked.cancelled():
+                # It may have failed in the moment in which whoever waited for it left.
+                asked.exception()
 
     async def exec_kill(self, exec_id: str, signal: int) -> None:
         """Send a signal to an added process."""
