@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from moorage.api.progress import ProgressMessage
-from moorage.errors import MoorageError
+from moorage.errors import ForbiddenError, MoorageError
 from moorage.images.attestations import fetch_attestations
 from moorage.images.catalog import ImageCatalog, read_index
 from moorage.images.collection import ChainPins
@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 _NEWS: Final = "Status: Downloaded newer image for"
 _NO_NEWS: Final = "Status: Image is up to date for"
 _Key = tuple[str, Platform | None, Credentials]
+
+
+class ReservedNameError(ForbiddenError):
+    """The name means the absence of an image."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"'{name}' is a reserved name")
 
 
 class NoMatchingManifestError(ManifestNotFoundError):
@@ -124,8 +131,11 @@ class ImagePuller:
             ManifestNotFoundError: The registry has no such tag, or nothing for the platform.
             ImageRefusedError: The signature policy does not accept the image.
             AccessDeniedError: The repository does not exist, or it is not for these credentials.
+            ReservedNameError: There is no image of that name, nor can be.
             MoorageError: Registry, network or content failed.
         """
+        if reference.familiar_repository == "scratch":
+            raise ReservedNameError(reference.familiar_repository)
         if reference.tag is None and reference.digest is None:
             await self._pull_all(reference, report=report, platform=platform, credentials=credentials)
             return

@@ -71,6 +71,7 @@ def validate(attachment: Attachment, network: Network) -> None:
         InvalidAttachmentError: Lists every reason why not.
     """
     mistakes = [*_address_mistakes(attachment, network), *_sysctl_mistakes(attachment)]
+    mistakes += [f"invalid link-local IP address: {one}" for one in attachment.link_local if not _is_link_local(one)]
     interface = chosen_interface(attachment)
     if interface and not _INTERFACE.fullmatch(interface):
         mistakes.append(f"invalid interface name: {interface}")
@@ -133,7 +134,6 @@ def _address_mistakes(attachment: Attachment, network: Network) -> list[str]:
             found.append(_STATIC_ON_CHOSEN)
         elif not any(ipaddress.ip_address(written) in ipaddress.ip_network(pool.subnet) for pool in chosen):
             found.append(f"no configured subnet contains IP address {written}")
-    found += [f"invalid link-local IP address: {one}" for one in attachment.link_local if not _is_address(one)]
     return found
 
 
@@ -152,9 +152,15 @@ def _sysctl_mistakes(attachment: Attachment) -> list[str]:
     return found
 
 
-def _is_address(text: str, version: int = 0) -> bool:
+def _is_address(text: str, version: int) -> bool:
     try:
-        address = ipaddress.ip_address(text)
+        return ipaddress.ip_address(text).version == version
     except ValueError:
         return False
-    return version in {0, address.version}
+
+
+def _is_link_local(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_link_local
+    except ValueError:
+        return False

@@ -13,6 +13,7 @@ from moorage.networks import endpoint, names
 from moorage.networks.errors import (
     AlreadyAttachedError,
     InvalidAttachmentError,
+    NetworkNotFoundError,
     NotAttachedError,
 )
 from moorage.networks.firewall_table import FirewallTable
@@ -22,7 +23,7 @@ from moorage.networks.registry import NetworkRegistry
 from moorage.networks.resolution import Resolution
 from moorage.networks.sandboxes import Sandboxes, leading_ports, name_interfaces, redirected
 
-_HOST_MODE = "container cannot be disconnected from host network or connected to host network"
+_HOST_MODE = "cannot disconnect container from host network - container was created in host network mode"
 _SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
 
 
@@ -91,6 +92,9 @@ class NetworkConnector:
             await self._disconnect_held(reference, self.containers.find(container_id), force=force)
 
     async def _disconnect_held(self, reference: str, found: ContainerNetworks, *, force: bool) -> None:
+        if force and not found.running and self.registry.lookup(reference) is None:
+            await self._forget(reference, found)
+            return
         network = self.registry.find(reference)
         if network.driver == "host":
             raise InvalidAttachmentError(_HOST_MODE)
@@ -104,6 +108,13 @@ class NetworkConnector:
             return
         await self._unplug(found, sandbox, left, leaving, force=force)
         self._announce("disconnect", network, found.id)
+
+    async def _forget(self, reference: str, found: ContainerNetworks) -> None:
+        """Have a container that does not run forget a network that is gone."""
+        left = tuple(one for one in found.attachments if one.network != reference)
+        if len(left) == len(found.attachments):
+            raise NetworkNotFoundError(reference)
+        await self.containers.save_attachments(found.id, left, None)
 
     def _require_connectable(self, container: ContainerNetworks, network: Network) -> None:
         if container.mode.startswith("container:"):

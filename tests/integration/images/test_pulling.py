@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from moorage.api.progress import ProgressMessage
-from moorage.errors import MoorageError, NotFoundError
+from moorage.errors import ForbiddenError, MoorageError, NotFoundError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import parse_platform
 from moorage.oci.reference import parse_reference
@@ -50,6 +50,12 @@ async def test_image_is_pulled_and_unpacked(engine: Engine) -> None:
     assert messages[0].status == "Pulling from app"
     assert messages[0].id == "1"
     assert engine.events.events == [("pull", name, {"name": f"{registry.host}/app"})]
+
+
+async def test_the_absence_of_an_image_cannot_be_pulled(engine: Engine) -> None:
+    for name in ("scratch", "docker.io/library/scratch:1"):
+        with pytest.raises(ForbiddenError, match=r"^'scratch' is a reserved name$"):
+            await engine.pull(name)
 
 
 async def test_progress_of_a_layer_tells_dockers_story(engine: Engine) -> None:

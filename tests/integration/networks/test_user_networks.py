@@ -24,7 +24,7 @@ from moorage.networks.errors import (
     PredefinedNetworkRemovalError,
     SubnetOverlapError,
 )
-from moorage.networks.models import Attachment, Network, PortBinding
+from moorage.networks.models import Attachment, ContainerNetworks, Network, PortBinding
 from moorage.state.networks import NetworkNameReservedError
 from tests.integration.networks.playground import HOST_ON_LAN, NEIGHBOUR, Playground, in_namespace, listen, reaches
 from tests.support.isolation import in_network_namespace
@@ -189,6 +189,27 @@ def test_a_resolver_does_not_ask_itself(tmp_path: Path) -> None:
         host.run("web", attachments=(Attachment(network="front"),), dns=("127.0.0.11", "192.0.2.1"))
         (written,) = tmp_path.rglob("resolvers/web.json")
         assert json.loads(written.read_text())["upstream"] == [{"server": "192.0.2.1", "inside": True}]
+
+    on_host(tmp_path, body)
+
+
+def test_a_container_that_does_not_run_forgets_a_network_that_is_gone(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        host.containers.known["web"] = ContainerNetworks(
+            id="web",
+            name="web",
+            hostname="web",
+            mode="front",
+            running=False,
+            attachments=(Attachment(network="front"),),
+        )
+        disconnect = host.networks.connector.disconnect
+        with pytest.raises(NetworkNotFoundError, match="network front not found"):
+            asyncio.run(disconnect("front", "web", force=False))
+        asyncio.run(disconnect("front", "web", force=True))
+        assert host.containers.known["web"].attachments == ()
+        with pytest.raises(NetworkNotFoundError, match="network front not found"):
+            asyncio.run(disconnect("front", "web", force=True))
 
     on_host(tmp_path, body)
 

@@ -48,6 +48,8 @@ def test_settings_are_read_and_reports_ignored() -> None:
         (Attachment(network="own", ipv4="fd00::1"), CHOSEN, "invalid IPv4 address: fd00::1"),
         (Attachment(network="own", mac="02"), CHOSEN, "invalid MAC address: 02"),
         (Attachment(network="own", link_local=("x",)), CHOSEN, "invalid link-local IP address: x"),
+        (Attachment(network="bridge", link_local=("169.253.5.5",)), BRIDGE, r"link-local IP address: 169\.253\.5\.5"),
+        (Attachment(network="own", link_local=("2001:db8::89",)), CHOSEN, "link-local IP address: 2001:db8::89"),
         (
             Attachment(network="own", driver_options={attaching.ENDPOINT_SYSCTLS: "kernel.x=1"}),
             CHOSEN,
