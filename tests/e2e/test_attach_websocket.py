@@ -28,7 +28,8 @@ class WebSocket:
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         self.stream = self.socket.makefile("rb")
-        self.status = int(self.stream.readline().split()[1])
+        _, status, phrase = self.stream.readline().split(maxsplit=2)
+        self.status, self.phrase = int(status), phrase.strip()
         self.fields = dict(line.strip().split(b": ", 1) for line in iter(self.stream.readline, b"\r\n"))
 
     def send(self, opcode: Opcode, payload: bytes) -> None:
@@ -50,7 +51,7 @@ class WebSocket:
 def test_both_directions_until_the_container_ends(moord: Daemon) -> None:
     moord.docker("create", "-i", "--name", "shell", "busybox", "sh")
     client = WebSocket(moord, "/v1.50/containers/shell/attach/ws?stdin=1&stdout=1&stderr=1&stream=1")
-    assert client.status == 101
+    assert (client.status, client.phrase) == (101, b"Switching Protocols")
     moord.docker("start", "shell")
     client.send(Opcode.BINARY, b"echo out; echo err >&2; ")
     client.send(Opcode.TEXT, b"exit 3\n")

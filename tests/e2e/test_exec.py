@@ -131,7 +131,8 @@ def test_a_terminal_s_size(moord: Daemon) -> None:
     exec_id = create(moord, "sized", "sh", "-c", "stty size; read x; stty size", Tty=True, ConsoleSize=[20, 30])
     with started(moord, exec_id, tty=True) as client:
         assert client.recv(100) == b"20 30\r\n"
-        moord.api("POST", f"/exec/{exec_id}/resize?h=21&w=31")
+        # A terminal has 16 bits for each number.
+        moord.api("POST", f"/exec/{exec_id}/resize?h=65557&w=31")
         client.sendall(b"\n")
         answer = b""
         while chunk := client.recv(100):
@@ -149,6 +150,24 @@ def test_nothing_of_a_container_that_ended_has_a_size(moord: Daemon) -> None:
     )  # fmt: skip
 
 
+def test_one_that_ended_at_once_keeps_its_process_id(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "quick", *SLEEP)
+    for _ in range(10):
+        exec_id = create(moord, "quick", "true")
+        with started(moord, exec_id) as client:
+            assert client.recv(10) == b""
+        assert show(moord, exec_id)["Pid"] > 0
+
+
+def test_a_terminal_s_client_whose_input_ends_is_let_go(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "ended", *SLEEP)
+    exec_id = create(moord, "ended", "sleep", "1000", Tty=True)
+    with started(moord, exec_id, tty=True) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(10) == b""
+    assert show(moord, exec_id)["Running"]
+
+
 def test_a_process_without_terminal_has_no_size(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "plain", *SLEEP)
     exec_id = create(moord, "plain", "sleep", "1000")
@@ -164,6 +183,8 @@ def test_refusals(moord: Daemon) -> None:
     assert status(moord, "POST", "/containers/idle/exec", {"Cmd": ["true"]})[0] == 409
     assert status(moord, "POST", "/containers/nobody/exec", {}) == (400, '{"message":"No exec command specified"}\n')
     moord.docker("start", "idle")
+    # Other than a container's command it may not be one string.
+    assert status(moord, "POST", "/containers/idle/exec", {"Cmd": "true"})[0] == 400
     assert moord.run("exec", "-u", "stranger", "idle", "true").returncode == 126
     assert moord.run("exec", "idle", "/etc").returncode == 126
     assert moord.run("exec", "idle", "nosuch").returncode == 127

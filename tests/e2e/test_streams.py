@@ -123,6 +123,8 @@ def test_input_ends_once_or_stays_open(moord: Daemon) -> None:
             client.sendall(word)
             assert exactly(client, 11) == frame(1, word)
             client.shutdown(socket.SHUT_WR)
+            # As Docker: who can send no more, and has closed nothing by that, is let go.
+            assert to_end(client) == b""
     assert moord.inspect("open", ".State.Running") == "true"
 
 

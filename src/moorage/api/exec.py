@@ -5,7 +5,7 @@ Spec: Engine API, tag "Exec".
 
 from msgspec import field
 
-from moorage.api.wire import Model, StringSlice, always
+from moorage.api.wire import Model, always
 
 
 class ExecCreateRequest(Model):
@@ -22,7 +22,7 @@ class ExecCreateRequest(Model):
     detach_keys: str = always(default="")
     env: list[str] | None = always(default=None)
     working_dir: str = always(default="")
-    cmd: StringSlice | None = always(default=None)
+    cmd: list[str] | None = always(default=None)
 
 
 class ExecStartRequest(Model):

@@ -43,8 +43,11 @@ def window_size(fd: int) -> tuple[int, int]:
 
 
 def set_window_size(fd: int, *, rows: int, columns: int) -> None:
-    """Set a terminal's size; its foreground processes get SIGWINCH if it changed."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, _WINSIZE.pack(rows, columns, 0, 0))
+    """Set a terminal's size; its foreground processes get SIGWINCH if it changed.
+
+    The kernel has 16 bits for each number; of larger ones the upper bits are lost, as in C.
+    """
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, _WINSIZE.pack(rows & 0xFFFF, columns & 0xFFFF, 0, 0))
 
 
 def set_controlling_terminal(fd: int) -> None:

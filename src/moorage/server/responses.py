@@ -102,9 +102,13 @@ class HeadWriter:
 
     def taken_over(self, content_type: str, *, upgrade: str, headers: Mapping[str, str] = NO_FIELDS) -> bytes:
         """Return the head after which the connection carries something else than HTTP."""
-        if upgrade:
+        if upgrade.lower() == "websocket":
+            line = b"HTTP/1.1 101 Switching Protocols\r\n"
+            fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        elif upgrade:
+            # Whatever else the client called it, there is one protocol to switch to.
             line = b"HTTP/1.1 101 UPGRADED\r\n"
-            fields = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n"
+            fields = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
         else:
             line = b"HTTP/1.1 200 OK\r\n"
             fields = ""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def input(self, data: bytes) -> None:
             """Take what a client typed."""
 
-        def input_ended(self) -> None:
+        def input_ended(self, client: Client) -> None:
             """Learn that a client will send no more."""
 
         def flushed(self) -> None:
@@ -234,16 +234,17 @@ class Client:
         self._at_end = True
         if held := self._keys.finish():
             self._streams.input(held)
-        self._streams.input_ended()
+        self._streams.input_ended(self)
         if not self._output_open or self._linger is not None:
             self.close()
         self.update()
 
     def _hang_up(self) -> None:
+        # The daemon may keep a copy of the connection, so closing it is not enough.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
         if not self._output_open or self._at_end:
             self.close()
             return
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
         self._linger = self._loop.after(_LINGER, self.close)
         self.update()

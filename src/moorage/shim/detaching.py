@@ -8,31 +8,32 @@ class DetachKeys:
 
     The beginning of a possible sequence is held back until the next key tells: with the
     default keys a single ctrl-p reaches the container only together with what follows, as
-    in Docker.
+    in Docker. As there, the key that breaks a sequence begins no new one.
     """
 
-    __slots__ = ("_held", "_sequence")
+    __slots__ = ("_position", "_sequence")
 
     def __init__(self, sequence: bytes) -> None:
         self._sequence = sequence
-        self._held = b""
+        self._position = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """Return what to pass on, and whether the client wants to detach; keys after that are dropped."""
-        if not self._sequence:
+        if not self._sequence or (not self._position and self._sequence[0] not in data):
             return data, False
-        data = self._held + data
-        self._held = b""
-        found = data.find(self._sequence)
-        if found >= 0:
-            return data[:found], True
-        for length in range(min(len(self._sequence) - 1, len(data)), 0, -1):
-            if data.endswith(self._sequence[:length]):
-                self._held = data[-length:]
-                return data[:-length], False
-        return data, False
+        passed = bytearray()
+        for byte in data:
+            if byte != self._sequence[self._position]:
+                passed += self.finish()
+                passed.append(byte)
+                continue
+            self._position += 1
+            if self._position == len(self._sequence):
+                return bytes(passed), True
+        return bytes(passed), False
 
     def finish(self) -> bytes:
         """Return what was held back when the stream ends."""
-        held, self._held = self._held, b""
+        held = self._sequence[: self._position]
+        self._position = 0
         return held

@@ -176,13 +176,15 @@ class Session:
         if self._sink:
             self._sink.write(data)
 
-    def input_ended(self) -> None:
-        """Close the process's input, if one client's end is meant to be the end of it.
+    def input_ended(self, client: Client) -> None:
+        """Close the process's input, if one client's end is meant to be the end of it, or let the client go.
 
-        A client that sends no more still reads: Docker hangs up on it here, unless it has
-        just closed the input, and whatever the process answers is lost.
+        As in Docker: where the end of one client's input is not the end of the process's, it
+        ends the client's attachment. Clients wait for that.
         """
-        if self._once and not self._terminal and self._sink:
+        if not self._once or self._terminal:
+            client.finish()
+        elif self._sink:
             self._sink.close_after_writing()
 
     def flushed(self) -> None:

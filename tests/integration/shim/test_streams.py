@@ -182,13 +182,20 @@ def test_killed_container_has_logged_what_it_wrote(launcher: Launcher) -> None:
     assert bundle.logged().encode() == said
 
 
-def test_client_that_sends_no_more_still_gets_the_answer(launcher: Launcher) -> None:
+def test_client_whose_end_closes_no_input_is_let_go(launcher: Launcher) -> None:
     client, given = attach(stdin=True, multiplex=False)
-    bundle = launcher.bundle("sh", "-c", "read x; sleep 0.1; echo got $x")
+    bundle = launcher.bundle("sh", "-c", "echo said; read x; read y; echo got $x $y")
     bundle.plan["stdin"] = "open"
     control = launcher.run(bundle, clients=(given,))
-    client.sendall(b"word\n")
+    assert read_exactly(client, 5) == b"said\n"
+    client.sendall(b"one\n")
     client.shutdown(socket.SHUT_WR)
+    # The process still waits for its second word.
+    assert read_to_end(client) == b""
+    second, (description, connection) = attach(stdin=True, multiplex=False)
+    assert control.call("attach", connection.fileno(), attach=description)["ok"]
+    connection.close()
+    second.sendall(b"two\n")
     control.event("exited")
     control.call("release")
-    assert read_to_end(client) == b"got word\n"
+    assert read_to_end(second) == b"got one two\n"

@@ -92,13 +92,13 @@ def test_one_word_for_every_mix_of_flags(flags: list[bool]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "keys"),
-    [("", (16, 17)), ("ctrl-a,b", (1, 98)), ("ctrl-@,ctrl-[,ctrl-_", (0, 27, 31)), ("ctrl-P", (16,)), ("q", (113,))],
+    [("", (16, 17)), ("ctrl-a,b", (1, 98)), ("ctrl-@,ctrl-[,ctrl-_", (0, 27, 31)), ("DEL", (127,)), ("Q", (81,))],
 )
 def test_detach_keys(text: str, keys: tuple[int, ...]) -> None:
     assert parse_detach_keys(text) == keys
 
 
-@pytest.mark.parametrize("text", ["ctrl-", "ctrl-1", "ab", "a,,b", "ctrl-aa"])
+@pytest.mark.parametrize("text", ["ctrl-", "ctrl-1", "ctrl-P", "del", "ab", "a,,b", "ctrl-aa"])
 def test_detach_keys_that_are_none(text: str) -> None:
     with pytest.raises(RequestRefusedError, match="Invalid detach keys"):
         parse_detach_keys(text)

@@ -400,7 +400,7 @@ async def test_unused_model_is_still_decoded(tmp_path: Path) -> None:
 
     router.bind(endpoints.CONTAINER_EXEC, create)
     async with serving(router, tmp_path) as path, Client.connect(path) as client:
-        await client.post("/containers/x/exec", b'{"cmd":"ls","TTY":true,"Unknown":1}')
+        await client.post("/containers/x/exec", b'{"cmd":["ls"],"TTY":true,"Unknown":1}')
     assert (seen[0].cmd, seen[0].tty) == (["ls"], True)
 
 

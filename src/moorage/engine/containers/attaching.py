@@ -27,6 +27,7 @@ DEFAULT_DETACH_KEYS: Final = (16, 17)
 """ctrl-p, ctrl-q."""
 
 _CONTROL: Final = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+_DELETE: Final = 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,12 @@ def _key(word: str, text: str) -> int:
         return ord(word)
     control = word.removeprefix("ctrl-")
     if control != word and len(control) == 1:
-        if "a" <= control.lower() <= "z":
-            return ord(control.lower()) - ord("a") + 1
+        if "a" <= control <= "z":
+            return ord(control) - ord("a") + 1
         if control in _CONTROL:
             return _CONTROL[control]
+    if word == "DEL":
+        return _DELETE
     raise RequestRefusedError(f"Invalid detach keys ({text}) provided")
 
 

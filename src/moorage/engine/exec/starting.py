@@ -161,10 +161,9 @@ class ExecStarter:
         except BaseException:
             self.table.end(added.id, _NOT_EXECUTABLE)
             raise
-        current = self.table.get(added.id)
-        if current.exit_code is None:
-            self.table.change(added.id, pid=pid)
-        current.settled.set()
+        # Also one that has ended meanwhile had this ID, and inspect goes on showing it.
+        self.table.change(added.id, pid=pid)
+        added.settled.set()
 
     def _process(self, record: ContainerRecord, added: ExecRecord) -> dict[str, Any]:
         """Return the container's own process, changed by what the request says."""
