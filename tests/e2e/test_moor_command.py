@@ -36,12 +36,12 @@ def moor(daemon: Daemon, *words: str, data: str | None = None) -> subprocess.Com
 
 def both(daemon: Daemon, *words: str) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
     """Return what docker and moor print for the same words, docker's name replaced."""
+    mine, genuine = moor(daemon, *words), daemon.run(*words)
     for _ in range(5):
-        mine = moor(daemon, *words)
-        genuine = daemon.run(*words)
         if " second" not in genuine.stdout or mine.stdout == genuine.stdout:
             break
         # Between the two, a second may have passed that both tell.
+        mine, genuine = moor(daemon, *words), daemon.run(*words)
 
     def plain(text: str) -> str:
         return text.replace("docker", "moor").strip()
