@@ -8,6 +8,7 @@ Spec: distribution-spec, "Pull".
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -200,10 +201,12 @@ class PullThrough:
 def _refused(error: MoorageError, reference: str) -> RegistryRefusal:
     if isinstance(error, RegistryRefusal):
         return error
-    status = error.status if isinstance(error, RegistryError | RegistryAnswerError) else 0
+    status, wish = 0, None
+    if isinstance(error, RegistryError | RegistryAnswerError):
+        status, wish = error.status, error.retry_after
     if status in {401, 403, 404}:
         code = "BLOB_UNKNOWN" if reference.startswith("sha") else "MANIFEST_UNKNOWN"
         return RegistryRefusal(code, str(error), detail={"reference": reference})
-    if status == 429:
-        return RegistryRefusal("TOOMANYREQUESTS", str(error))
-    return RegistryRefusal("UNAVAILABLE", str(error))
+    # Our clients are told what the other registry asks for: they are who would come again.
+    headers = {} if wish is None else {"Retry-After": str(math.ceil(wish))}
+    return RegistryRefusal("TOOMANYREQUESTS" if status == 429 else "UNAVAILABLE", str(error), headers=headers)

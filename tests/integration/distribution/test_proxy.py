@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.integration.distribution.conftest import MANIFEST, digest_of, serving
-from tests.support.registry import fake_registry
+from tests.support.registry import answer, fake_registry
 
 LAYER = bytes(range(256)) * 4096
 
@@ -49,6 +49,19 @@ async def test_content_that_is_not_what_it_says_is_refused(tmp_path: Path) -> No
         async with serving(tmp_path / "cache", proxy=f"http://127.0.0.1:{origin.port}") as cache:
             await cache.call("GET", f"/v2/a/b/blobs/{digest_of(LAYER)}", status=400)
             await cache.call("GET", f"/v2/a/b/blobs/{digest_of(LAYER)}", status=400)
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "TOOMANYREQUESTS"), (503, "UNAVAILABLE")])
+async def test_a_wish_to_be_left_alone_is_passed_on(tmp_path: Path, status: int, code: str) -> None:
+    limited = answer("/v2/", status, b"", headers={"Retry-After": "7"})
+    async with (
+        fake_registry(faults=[limited]) as origin,
+        serving(tmp_path, proxy=f"http://{origin.host}") as cache,
+    ):
+        for path in ("manifests/x", f"blobs/{digest_of(LAYER)}"):
+            headers, raw = await cache.call("GET", f"/v2/a/b/{path}", status=status)
+            assert headers["retry-after"] == "7"
+            assert json.loads(raw)["errors"][0]["code"] == code
 
 
 async def test_a_long_blob_is_passed_on_while_it_arrives(tmp_path: Path) -> None:
