@@ -295,7 +295,9 @@ class ImagePusher:
     async def _finish(self, name: Reference, pushed: _Pushed, *, report: Report) -> None:
         image = pushed.image
         async with self.catalog.changing():
-            if self.catalog.get(image.id) is not None:
+            named = self.catalog.named(name)
+            # Another platform's image goes with the name that it was pushed by: one of its own would keep it here.
+            if named is not None and named.id == image.id:
                 known = name.bare().with_digest(pushed.digest)
                 await self.catalog.add(image, names=[known], target=pushed.index)
         report(status(f"{name.tag}: digest: {pushed.digest} size: {pushed.size}"))

@@ -202,6 +202,22 @@ async def test_platforms_are_removed_one_by_one(engine: Engine, registry: FakeRe
     assert engine.blobs.list() == []
 
 
+async def test_a_platform_pushed_by_itself_goes_with_the_name_of_its_index(
+    engine: Engine, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    add_index(registry, HOST, ARM)
+    await engine.pull(f"{registry.host}/app:1")
+    await engine.pull(f"{registry.host}/app:1", platform=ARM)
+    async with serving(tmp_path / "registry") as target:
+        name = f"127.0.0.1:{target.port}/app:1"
+        await engine.tagger.tag(f"{registry.host}/app:1", name=parse_reference(name))
+        await engine.remover.remove(f"{registry.host}/app:1")
+        await engine.pusher.push(parse_reference(name), report=lambda _: None, platform=ARM)
+        await engine.remover.remove(name)
+    assert engine.catalog.images() == []
+    assert engine.blobs.list() == []
+
+
 async def test_a_platform_that_has_a_tag_of_its_own_is_not_removed_unasked(
     engine: Engine, registry: FakeRegistry
 ) -> None:
