@@ -96,14 +96,16 @@ class Connection:
         """
         async with contextlib.AsyncExitStack() as stack:
             response = await self._send(stack, method, path, headers=headers, body=body)
-            # The token ran out, or the registry wants another way than its ping said. A stream can't be sent twice.
+            # The token ran out, or the registry wants another way than its ping said.
             # Who is elsewhere does not say where this registry's passwords go.
-            again = response.status == HTTPStatus.UNAUTHORIZED and not isinstance(body, AsyncIterator)
-            again = again and is_same_origin(str(response.url), self.endpoint.url)
-            if again and self.authenticator.learn(response):
-                await stack.aclose()
+            refused = response.status == HTTPStatus.UNAUTHORIZED
+            refused = refused and is_same_origin(str(response.url), self.endpoint.url)
+            if refused and self.authenticator.learn(response):
                 self.authenticator.forget(self._scopes)
-                response = await self._send(stack, method, path, headers=headers, body=body)
+                # A stream can't be sent twice: whoever has another of the same may try again.
+                if not isinstance(body, AsyncIterator):
+                    await stack.aclose()
+                    response = await self._send(stack, method, path, headers=headers, body=body)
             if response.status not in accept:
                 raise await answer_error(response)
             yield response

@@ -80,14 +80,17 @@ async def upload_blob(
     Raises:
         MoorageError: The last attempt's error, when `attempts` in a row brought nothing.
     """
-    offset, failures = 0, 0
+    offset, failures, refused = 0, 0, False
     while True:
         try:
             location = await _send(connection, blob, location=location, content=content, offset=offset)
             return await _finish(connection, blob, location=location)
         except MoorageError as error:
             failures += 1
-            if failures >= attempts or not (is_transient(error) or _is_behind(error)):
+            # Once: a token can run out before all of a push is done, and a new one is asked for then.
+            expired = not refused and getattr(error, "status", 0) == HTTPStatus.UNAUTHORIZED
+            refused = refused or expired
+            if failures >= attempts or not (expired or is_transient(error) or _is_behind(error)):
                 raise
             await asyncio.sleep(delay_after(error, failures=failures, first_delay=first_delay))
         location, reached = await _where(connection, location, blob)

@@ -11,7 +11,7 @@ from moorage.oci.reference import parse_reference
 from moorage.registry.client import RegistryClient
 from moorage.registry.credentials import Credentials
 from moorage.registry.endpoints import RegistrySettings
-from moorage.registry.errors import LoginRefusedError
+from moorage.registry.errors import LoginRefusedError, RegistryError
 from moorage.registry.repository import Repository
 from tests.support.registry import Fault, digest_of, fake_registry
 
@@ -84,6 +84,32 @@ async def test_a_push_survives_a_registry_in_trouble(
         repository = await client.connect(parse_reference(f"{registry.host}/app"))
         await _push_all(repository)
         assert len(registry.requests(method, part)) >= 3
+
+
+async def test_a_token_that_runs_out_during_a_push_is_renewed(client: RegistryClient) -> None:
+    async with fake_registry(faults=[], tokens=True) as registry:
+        ran_out = [False]
+
+        async def run_out(request: web.Request) -> web.StreamResponse | None:
+            if request.method == "PATCH" and not ran_out[0]:
+                ran_out[0] = True
+                registry.granted.clear()
+            # Not asked for a token at all, it would take what comes.
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            return await accept(request) if given in registry.granted else None
+
+        registry.faults.append(run_out)
+        repository = await client.connect(parse_reference(f"{registry.host}/app"))
+        await _push_all(repository)
+        assert len(registry.requests("PATCH", "uploads/")) == 2
+
+
+async def test_a_refusal_in_the_middle_of_a_push_stays_one(client: RegistryClient) -> None:
+    async with fake_registry(faults=[in_trouble("PATCH", "uploads/", status=401), accept]) as registry:
+        repository = await client.connect(parse_reference(f"{registry.host}/app"))
+        with pytest.raises(RegistryError, match="unauthorized"):
+            await _push_all(repository)
+        assert len(registry.requests("PATCH", "uploads/")) == 2
 
 
 async def test_a_source_that_may_not_be_read_is_no_reason_to_fail(client: RegistryClient) -> None:
