@@ -147,6 +147,16 @@ def test_several_clients_and_those_who_come_late(moord: Daemon) -> None:
         assert to_end(nothing) == b""
 
 
+def test_whoever_has_read_the_answer_s_head_misses_nothing(moord: Daemon) -> None:
+    moord.docker("run", "-di", "--name", "prompt", "busybox", "cat")
+    with attached(moord, "prompt", "stdin=1") as (typist, _):
+        for number in range(20):
+            word = b"%02d\n" % number
+            with attached(moord, "prompt", "stdout=1") as (client, _):
+                typist.sendall(word)
+                assert exactly(client, 11) == frame(1, word)
+
+
 def test_a_client_that_stops_reading_holds_up_nobody(moord: Daemon) -> None:
     script = "read x; i=0; while [ $i -lt 400 ]; do head -c 100000 /dev/zero; i=$((i+1)); done; echo; read x"
     moord.docker("run", "-di", "--name", "loud", "--log-driver", "none", "busybox", "sh", "-c", script)

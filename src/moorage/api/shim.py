@@ -178,7 +178,12 @@ def unframe(payload: bytes, ancillary: Iterable[tuple[int, int, bytes]], flags: 
 if TYPE_CHECKING:
 
     class Attach(TypedDict):
-        """How one client is joined to a container's or an exec's streams; its connection travels beside."""
+        """How one client is joined to a container's or an exec's streams; its connection travels beside.
+
+        Attributes:
+            leftover: What it has sent already; base64, as the head.
+            head: What it is sent first. It gets no output before it has read that.
+        """
 
         id: str
         stdin: bool
@@ -187,6 +192,7 @@ if TYPE_CHECKING:
         multiplex: bool
         detach_keys: NotRequired[list[int]]
         leftover: NotRequired[str]
+        head: NotRequired[str]
 
     class ShimRequest(TypedDict):
         """To the launcher; descriptors: control, `forwards` listeners, one connection per attach."""

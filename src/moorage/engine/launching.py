@@ -7,13 +7,11 @@ Spec: `moorage.api.shim`.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import socket
 import subprocess
 import sys
-import termios
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,7 @@ from moorage import faults
 from moorage.api.shim import Do, frames
 from moorage.engine.shims import ShimClient, ShimHandlers
 from moorage.errors import UnavailableError
+from moorage.kernel.sockets import unread_by_peer
 
 _PROGRAM: Final = Path(moorage.__file__).parent / "launcher"
 _POOL: Final = 2
@@ -178,7 +177,11 @@ class Launcher:
 
     def _check_reading(self, before: str) -> None:
         self._watch = None
-        if self._socket is None or self._process is None or not (self._outgoing or _unread(self._socket)):
+        if (
+            self._socket is None
+            or self._process is None
+            or not (self._outgoing or unread_by_peer(self._socket.fileno()))
+        ):
             return
         now = _activity(self._process.pid)
         if now == before:
@@ -258,11 +261,6 @@ def _ends(process: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _unread(connection: socket.socket) -> int:
-    """Return how many bytes the other end has not read, with the kernel's overhead."""
-    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _activity(pid: int) -> str:

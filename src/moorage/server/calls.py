@@ -56,19 +56,20 @@ class Call(Generic[QueryT, BodyT]):
         """
         self.exchange.start(status=status, content_type=content_type)
 
-    async def hijack(self, *, multiplexed: bool = False) -> HijackedStream:
+    async def hijack(self, *, multiplexed: bool = False, answered: bool = True) -> HijackedStream:
         """Take over the client's connection: afterwards the stream is the handler's, and so is its closing.
 
         Raise errors before this: there is no answer to put them in after it.
 
         Args:
             multiplexed: The stream will have frames (no terminal).
+            answered: Send the answer's head now; else the stream's `head` is the handler's to send.
 
         Raises:
             ClientGoneError: The client left.
         """
         known = multiplexed and self.upgrade and self.version >= _TELLS_STREAMS_APART
-        return await self.exchange.hijack(content_type=MULTIPLEXED_TYPE if known else RAW_TYPE)
+        return await self.exchange.hijack(content_type=MULTIPLEXED_TYPE if known else RAW_TYPE, answered=answered)
 
     async def hijack_websocket(self) -> HijackedStream:
         """Take over a WebSocket client's connection; the stream carries what is in its messages.

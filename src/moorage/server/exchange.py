@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -129,8 +130,13 @@ class Exchange:
         self.finished = True
         self._connection.transport.abort()
 
-    async def hijack(self, *, content_type: str, headers: Mapping[str, str] = NO_FIELDS) -> HijackedStream:
+    async def hijack(
+        self, *, content_type: str, headers: Mapping[str, str] = NO_FIELDS, answered: bool = True
+    ) -> HijackedStream:
         """Answer with the head of a raw stream, and take the client's socket out of the server.
+
+        Args:
+            answered: Send the head; else it is left to the receiver of the stream.
 
         Raises:
             ClientGoneError: The client left.
@@ -138,9 +144,11 @@ class Exchange:
         connection = self._connection
         head = connection.heads.taken_over(content_type, upgrade=self.head.upgrade, headers=headers)
         self.started = self.hijacked = True
-        connection.transport.write(head)
+        if answered:
+            connection.transport.write(head)
         try:
-            return await take_over(connection)
+            stream = await take_over(connection)
+            return stream if answered else dataclasses.replace(stream, head=head)
         except BaseException:
             connection.transport.abort()
             raise

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import fcntl
 import os
 import socket
-import sys
-import termios
 from typing import Final, Protocol
 
+from moorage.kernel.sockets import unread_by_peer
 from moorage.server.bodies import ClientGoneError
 
 _PATIENCE: Final = 0.1
@@ -47,10 +45,12 @@ class HijackedStream:
     Attributes:
         connection: A connected, non-blocking stream socket.
         leftover: What the client already sent; it comes before anything read from the socket.
+        head: What the receiver has to send before anything else, if the answer's head was not sent.
     """
 
     connection: socket.socket
     leftover: bytes
+    head: bytes = b""
 
 
 async def take_over(connection: HijackableConnection) -> HijackedStream:
@@ -105,10 +105,9 @@ async def wait_head_read(stream: HijackedStream) -> None:
 
 def _unread(connection: socket.socket) -> int:
     try:
-        found = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+        return unread_by_peer(connection.fileno())
     except OSError:
         return 0
-    return int.from_bytes(found, sys.byteorder)
 
 
 async def _relay(transport: asyncio.Transport) -> socket.socket:

@@ -6,7 +6,9 @@ import base64
 import contextlib
 import socket
 import struct
+import time
 
+from moorage.kernel.sockets import unread_by_peer
 from moorage.shim.detaching import DetachKeys
 from moorage.shim.loop import HANGUP, READ, WRITE
 
@@ -49,6 +51,13 @@ end of the output with it.
 """
 _FAR_BEHIND = 8 * 1024 * 1024
 """Bytes kept for a client that does not read while others do."""
+_HEAD_PATIENCE = 0.1
+"""Seconds a client has to read the head of its answer before output may follow.
+
+docker-py reads the head through a buffer and the stream past it: output that arrives together
+with the head is lost on it. A client that writes a lot before it reads must not wait longer.
+"""
+_HEAD_PAUSE = 0.001
 _KINDS = {"stdout": 1, "stderr": 2}
 _HEADER = struct.Struct(">BxxxL")
 
@@ -62,8 +71,8 @@ class Client:
     """
 
     __slots__ = (
-        "_at_end", "_attach", "_events", "_finishing", "_input_open", "_keys", "_linger", "_loop", "_output_open",
-        "_pending", "_sock", "_streams",
+        "_at_end", "_attach", "_events", "_finishing", "_greeting", "_input_open", "_keys", "_linger", "_loop",
+        "_output_open", "_pending", "_sock", "_streams",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, fd: int, attach: Attach, *, streams: Streams, terminal: bool) -> None:
@@ -80,7 +89,10 @@ class Client:
         self._linger: Timer | None = None
         self._keys = DetachKeys(bytes(attach.get("detach_keys") or []) if terminal and attach["stdin"] else b"")
         self._events = 0
+        self._greeting: Timer | None = None
         loop.watch(fd, 0, self._ready)
+        if head := base64.b64decode(attach.get("head", "")):
+            self._greet(head)
 
     @property
     def id(self) -> str:
@@ -113,7 +125,7 @@ class Client:
         if not self._output_open or not (self._attach["stdout"] if stream == "stdout" else self._attach["stderr"]):
             return
         header = _HEADER.pack(_KINDS[stream], len(data)) if self._attach["multiplex"] else b""
-        if self._pending:
+        if self._pending or self._greeting:
             self._pending += header
             self._pending += data
             return
@@ -139,8 +151,9 @@ class Client:
     def close(self) -> None:
         """Close now."""
         if self._sock.fileno() >= 0:
-            if self._linger:
-                self._linger.cancel()
+            for timer in (self._linger, self._greeting):
+                if timer:
+                    timer.cancel()
             self._loop.forget(self._sock.fileno())
             self._sock.close()
             self._pending.clear()
@@ -152,12 +165,34 @@ class Client:
         if fd < 0:
             return
         reads = self._linger is not None or (self._input_open and self._streams.takes_input)
-        events = (READ if reads else 0) | (WRITE if self._pending else 0)
+        events = (READ if reads else 0) | (WRITE if self._pending and not self._greeting else 0)
         if not self._loop.watches(fd):
             self._loop.watch(fd, events, self._ready)
         elif events != self._events:
             self._loop.change(fd, events)
         self._events = events
+
+    def _greet(self, head: bytes) -> None:
+        with contextlib.suppress(OSError):
+            # Nothing was sent before, so there is room; a client that has left is noticed later.
+            self._sock.send(head)
+        if self._sock.family == socket.AF_UNIX:
+            # A network's packets are apart anyway, and only a local socket tells what is unread.
+            deadline = time.monotonic() + _HEAD_PATIENCE
+            self._greeting = self._loop.after(_HEAD_PAUSE, lambda: self._await_head_read(deadline))
+
+    def _head_is_unread(self) -> bool:
+        try:
+            return unread_by_peer(self._sock.fileno()) > 0
+        except OSError:
+            return False
+
+    def _await_head_read(self, deadline: float) -> None:
+        if time.monotonic() < deadline and self._head_is_unread():
+            self._greeting = self._loop.after(_HEAD_PAUSE, lambda: self._await_head_read(deadline))
+            return
+        self._greeting = None
+        self.update()
 
     def _ready(self, events: int) -> None:
         if events & HANGUP:

@@ -1,5 +1,6 @@
 """What goes in and out of a container: whole, in order, to everybody attached."""
 
+import base64
 import hashlib
 import os
 import signal
@@ -199,3 +200,27 @@ def test_client_whose_end_closes_no_input_is_let_go(launcher: Launcher) -> None:
     control.event("exited")
     control.call("release")
     assert read_to_end(second) == b"got one two\n"
+
+
+def test_client_is_joined_before_it_reads_its_head_and_gets_no_output_with_it(launcher: Launcher) -> None:
+    bundle = launcher.bundle("sh", "-c", "read x; echo said; read x; echo more; read x")
+    bundle.plan["stdin"] = "open"
+    control = launcher.run(bundle)
+    typist, (description, connection) = attach(stdin=True, multiplex=False)
+    assert control.call("attach", connection.fileno(), attach=description)["ok"]
+    connection.close()
+    head = base64.b64encode(b"head\r\n\r\n").decode()
+    client, (description, connection) = attach(multiplex=False, head=head)
+    assert control.call("attach", connection.fileno(), attach=description)["ok"]
+    connection.close()
+    typist.sendall(b"\n")
+    assert typist.recv(100) == b"said\n"
+    # One more byte than the head has: what was said has not come with it.
+    assert client.recv(9) == b"head\r\n\r\n"
+    assert read_exactly(client, 5) == b"said\n"
+    typist.sendall(b"\n")
+    assert read_exactly(client, 5) == b"more\n"
+    control.call("kill", signal=signal.SIGKILL)
+    control.event("exited")
+    control.call("release")
+    assert read_to_end(client) == b""

@@ -9,6 +9,7 @@ Spec: Engine API, POST /containers/{id}/attach.
 
 import asyncio
 import base64
+import contextlib
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from moorage.engine.containers.errors import ContainerStateError, RequestRefusedError
+from moorage.engine.containers.errors import ContainerStateError, NotRunningError, RequestRefusedError
 from moorage.engine.containers.ports import EventPublisher
 from moorage.engine.containers.records import ContainerRecord
 from moorage.engine.containers.registry import ContainerRegistry
@@ -136,9 +137,11 @@ class AttachTarget:
         return self.request.logs and self.record.state.started_before
 
     @property
-    def speaks_at_once(self) -> bool:
-        """Whether output may come before the client does anything more."""
-        return self.record.state.has_process or self.has_past
+    def joins_running(self) -> bool:
+        """Whether the client may cause output as soon as it is answered, so that it must be joined before."""
+        request = self.request
+        joins = request.stream and (request.stdin or request.stdout or request.stderr)
+        return joins and self.record.state.has_process and not self.has_past
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +176,15 @@ class ContainerAttacher:
             )
         return AttachTarget(record=record, request=request, detach_keys=keys)
 
-    async def attach(self, target: AttachTarget, connection: socket.socket, *, leftover: bytes = b"") -> None:
-        """Join a connection, which is owned here now, to the container's streams."""
+    async def attach(
+        self, target: AttachTarget, connection: socket.socket, *, leftover: bytes = b"", head: bytes = b""
+    ) -> None:
+        """Join a connection, which is owned here now, to the container's streams.
+
+        Args:
+            leftover: What the client has sent already.
+            head: What it is told once it is joined: the head of the answer.
+        """
         record, request = target.record, target.request
         try:
             # Between here and the join a container that never ran might be started, and would
@@ -192,20 +202,32 @@ class ContainerAttacher:
                 leftover=leftover,
             )
             self.events.publish("container", "attach", record.id, record.event_attributes())
-            await self._join(record.id, AttachedClient(connection=connection, request=message))
+            await self._join(record.id, AttachedClient(connection=connection, request=message), head)
         except BaseException:
             connection.close()
             raise
 
-    async def _join(self, container_id: str, client: AttachedClient) -> None:
+    async def _join(self, container_id: str, client: AttachedClient, head: bytes) -> None:
         task = self.tasks.find(container_id)
         if task is None or task.ended:
+            _send_head(client.connection, head)
             self.pending.add(container_id, client)
             return
-        await task.attach(client.request, client.connection.fileno())
+        try:
+            await task.attach(client.request, client.connection.fileno(), head=head)
+        except NotRunningError:
+            # It has ended meanwhile: the client finds its stream ended, too.
+            _send_head(client.connection, head)
+            raise
         client.connection.close()
 
     async def _send_past(self, record: ContainerRecord, request: AttachRequest, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         async for chunk in self.past_output(record, request):
             await loop.sock_sendall(connection, chunk)
+
+
+def _send_head(connection: socket.socket, head: bytes) -> None:
+    with contextlib.suppress(OSError):
+        # Nothing was sent before, so there is room.
+        connection.send(head)

@@ -6,6 +6,7 @@ observer, because recording an exit is a long story that does not belong to a so
 """
 
 import asyncio
+import base64
 import contextlib
 import logging
 import signal
@@ -216,9 +217,16 @@ class Task:
         request: dict[str, object] = {"do": Do.RESIZE, "height": height, "width": width}
         await self._call({**request, "exec": exec_id} if exec_id else request)
 
-    async def attach(self, request: Mapping[str, object], fd: int) -> None:
-        """Join a client's connection to the streams; `fd` stays the caller's to close."""
-        await self._call({"do": Do.ATTACH, "attach": request}, fds=(fd,))
+    async def attach(self, request: Mapping[str, object], fd: int, *, head: bytes = b"") -> None:
+        """Join a client's connection to the streams; `fd` stays the caller's to close.
+
+        Args:
+            head: What the client is told once it is joined.
+        """
+        if head:
+            request = {**request, "head": base64.b64encode(head).decode()}
+        # Whoever was killed may have sent the head, and the client must not read it twice.
+        await self._call({"do": Do.ATTACH, "attach": request}, fds=(fd,), repeatable=not head)
 
     async def exec(self, request: Mapping[str, object], *, fds: Sequence[int] = ()) -> int:
         """Start one more process and return its process ID, as the host counts.

@@ -70,11 +70,11 @@ class ContainerStreamHandlers:
             detach_keys=query.detach_keys,
         )
         target = self.attacher.prepare(call.path["id"], request)
-        taken = await call.hijack(multiplexed=target.multiplexed)
-        if target.speaks_at_once:
+        taken = await call.hijack(multiplexed=target.multiplexed, answered=not target.joins_running)
+        if target.has_past:
             await wait_head_read(taken)
         stream = with_short_leftover(taken)
-        await self.attacher.attach(target, stream.connection, leftover=stream.leftover)
+        await self.attacher.attach(target, stream.connection, leftover=stream.leftover, head=stream.head)
         return Hijack()
 
     async def attach_websocket(self, call: Call[containers.ContainerAttachQuery, NoBody]) -> Hijack:

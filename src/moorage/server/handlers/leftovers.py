@@ -7,6 +7,7 @@ then serves as a relay.
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 
 from moorage.api.shim import MAX_LEFTOVER
@@ -27,7 +28,7 @@ def with_short_leftover(stream: HijackedStream) -> HijackedStream:
     # The set keeps the relay alive; nobody waits for it, it ends with its two sockets.
     _relays.add(task)
     task.add_done_callback(_relays.discard)
-    return HijackedStream(connection=theirs, leftover=b"")
+    return dataclasses.replace(stream, connection=theirs, leftover=b"")
 
 
 async def _relay(client: socket.socket, inner: socket.socket, first: bytes) -> None:
