@@ -380,6 +380,23 @@ def test_how_a_container_is_found(moord: Daemon) -> None:
     assert len(set(names)) == 17
 
 
+def test_former_ways_to_page_a_list_count_for_nothing(moord: Daemon) -> None:
+    for name in ("older", "newer"):
+        moord.docker("create", "--name", name, "busybox")
+    whole = moord.api("GET", "/containers/json?all=1")
+    for query in ("since=older", "before=newer", "since=nobody"):
+        assert moord.api("GET", f"/containers/json?all=1&{query}") == whole
+
+
+def test_paths_of_what_a_start_makes_come_with_the_start(moord: Daemon) -> None:
+    moord.docker("create", "--name", "fresh", "busybox")
+    template = ".HostsPath}}{{.HostnamePath}}{{.ResolvConfPath"
+    assert moord.inspect("fresh", template) == ""
+    moord.docker("start", "-a", "fresh")
+    directory = f"{moord.data_root}/containers/{moord.inspect('fresh', '.Id')}"
+    assert moord.inspect("fresh", template) == f"{directory}/hosts{directory}/hostname{directory}/resolv.conf"
+
+
 def test_an_init_of_its_own_needs_a_process_namespace_of_its_own(moord: Daemon) -> None:
     processes = moord.docker("run", "--rm", "--init", "busybox", "ps", "-o", "pid,comm").split()
     assert processes[2:4] == ["1", "docker-init"]

@@ -118,13 +118,11 @@ class ContainerCreateResponse(Model):
 
 
 class ContainerListQuery(Query):
-    """Parameters of GET /containers/json; `since` and `before` are filters by now but still read."""
+    """Parameters of GET /containers/json; `since` and `before` are filters."""
 
     all: bool = False
     size: bool = False
     limit: int = 0
-    since: str = ""
-    before: str = ""
     filters: Annotated[
         Filters,
         Accepts(

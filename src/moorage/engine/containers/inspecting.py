@@ -63,7 +63,6 @@ class ContainerInspector:
         config = record.config
         driver = record.host_config.log_config.type if record.state.started_before else ""
         log = log_path(driver, self.paths.directory(record.id), record.id)
-        files = self.paths.directory(network_owner(record, self.registry.find))
         path, *args = record.command
         return ContainerInspectResponse(
             id=record.id,
@@ -72,9 +71,9 @@ class ContainerInspector:
             args=args,
             state=show_state(record.state),
             image=record.definition.image_id,
-            resolv_conf_path=str(files / "resolv.conf"),
-            hostname_path=str(files / "hostname"),
-            hosts_path=str(files / "hosts"),
+            resolv_conf_path=self._network_file(record, "resolv.conf"),
+            hostname_path=self._network_file(record, "hostname"),
+            hosts_path=self._network_file(record, "hosts"),
             log_path=str(log or ""),
             name=f"/{record.name}",
             restart_count=record.state.restart_count,
@@ -100,6 +99,12 @@ class ContainerInspector:
         shown = self.inspect(reference, version=version)
         sizes = await self.sizes.of(self.registry.get(shown.id))
         return msgspec.structs.replace(shown, size_rw=sizes.own, size_root_fs=sizes.whole)
+
+    def _network_file(self, record: ContainerRecord, name: str) -> str:
+        # Before the first start there is none, and Docker shows no path.
+        if not record.state.started_before:
+            return ""
+        return str(self.paths.directory(network_owner(record, self.registry.find)) / name)
 
     def _driver_data(self, record: ContainerRecord) -> dict[str, str] | None:
         chain_ids = record.definition.chain_ids

@@ -10,7 +10,6 @@ from moorage.api import containers, endpoints
 from moorage.api.container_state import ContainerInspectResponse
 from moorage.api.containers import ContainerCreateRequest
 from moorage.api.endpoint import NoBody
-from moorage.api.filters import Filters
 from moorage.api.host_config import UpdateRequest, UpdateResponse
 from moorage.api.query import NoQuery
 from moorage.api.versions import Version
@@ -91,12 +90,7 @@ class ContainerHandlers:
     ) -> "list[containers.ContainerSummary] | Response":
         """Answer GET /containers/json."""
         query = call.query
-        filters = query.filters
-        for key, reference in (("since", query.since), ("before", query.before)):
-            # Old clients send these two beside the filters.
-            if reference:
-                filters = Filters({**filters.values, key: (reference,)})
-        request = ListRequest(everything=query.all, limit=query.limit, size=query.size, filters=filters)
+        request = ListRequest(everything=query.all, limit=query.limit, size=query.size, filters=query.filters)
         if query.size:
             return await self.lister.with_sizes(request, version=call.version)
         return Response(body=self.lister.encoded(request, version=call.version), content_type=JSON_TYPE)
