@@ -72,6 +72,11 @@ def test_devices_by_path(moord: Daemon, tmp_path: Path) -> None:
     for path, text in ((tmp_path / "none", "no such file or directory"), (tmp_path / "file", "not a device node")):
         done = moord.run(*RUN, "--device", str(path), "busybox", "true")
         assert f'error gathering device information while adding custom device "{path}": {text}' in done.stderr
+    # The command line never sends a mapping without a path.
+    nowhere = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"Devices": [{"PathInContainer": "/dev/x"}]}}
+    moord.api("POST", "/containers/create?name=nowhere", nowhere)
+    refused = moord.run("start", "nowhere").stderr
+    assert 'error gathering device information while adding custom device "": no such file or directory' in refused
 
 
 def test_access_to_devices(moord: Daemon) -> None:

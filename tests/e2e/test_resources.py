@@ -69,6 +69,13 @@ def test_every_limit_reaches_the_kernel(moord: Daemon) -> None:
     assert [line.split()[4:6] for line in limits if "core file" in line] == [["unlimited", "unlimited"]]
 
 
+def test_names_of_ulimits_may_be_upper_case(moord: Daemon) -> None:
+    limits = {"Ulimits": [{"Name": "NOFILE", "Soft": 11, "Hard": 22}]}
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", "ulimit -Sn; ulimit -Hn"], "HostConfig": limits}
+    moord.api("POST", "/containers/create?name=shouted", body)
+    assert moord.docker("start", "-a", "shouted").split() == ["11", "22"]
+
+
 def test_memory_of_network_buffers(moord: Daemon) -> None:
     body = {"Image": "busybox", "Cmd": ["sleep", "100"], "HostConfig": {"KernelMemoryTCP": 9 * MIB}}
     assert json.loads(moord.api("POST", "/v1.41/containers/create?name=tcp", body))["Warnings"] == []

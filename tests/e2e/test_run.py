@@ -146,6 +146,12 @@ def test_an_image_without_a_command(moord: Daemon) -> None:
     assert "no command specified" in done.stderr
 
 
+def test_the_domain_is_no_part_of_the_host_name(moord: Daemon) -> None:
+    look = "cat /etc/hostname /proc/sys/kernel/hostname /proc/sys/kernel/domainname; grep -o web.* /etc/hosts"
+    seen = moord.docker("run", "--rm", "--hostname", "web", "--domainname", "lab", "busybox", "sh", "-c", look)
+    assert seen.splitlines() == ["web", "web", "lab", "web.lab web"]
+
+
 def test_a_chain_of_shared_namespaces(moord: Daemon) -> None:
     sleep = ("busybox", "sleep", "100")
     moord.docker("run", "-d", "--name", "first", "--hostname", "one", "--ipc", "shareable", *sleep)

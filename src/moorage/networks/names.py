@@ -84,11 +84,6 @@ def own_names(hostname: str, domainname: str) -> str:
     return full if short == full else f"{full} {short}"
 
 
-def hostname_file(hostname: str, domainname: str) -> str:
-    """Return the content of /etc/hostname."""
-    return (f"{hostname}.{domainname}" if domainname else hostname) + "\n"
-
-
 @functools.lru_cache(maxsize=8)
 def read_resolver(content: str) -> Resolver:
     """Parse a resolv.conf; what it does not know is left out, as the C library does."""

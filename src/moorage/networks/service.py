@@ -115,7 +115,7 @@ class NetworkService:
         return {
             "hosts": self._hosts(request, sandbox),
             "resolv.conf": self.resolution.resolver_file(request, sandbox),
-            "hostname": names.hostname_file(request.hostname, request.domainname),
+            "hostname": f"{request.hostname}\n",
         }
 
     def endpoint_settings(self, container: ContainerNetworks) -> dict[str, EndpointSettings]:

@@ -36,7 +36,6 @@ def test_a_hostname_with_a_domain_has_its_short_form_too() -> None:
     assert names.own_names("web.example", "") == "web.example web"
     assert names.own_names("web", "example") == "web.example web"
     assert names.own_names("web", "") == "web"
-    assert names.hostname_file("web", "example") == "web.example\n"
 
 
 def test_extra_hosts_may_mean_the_host_and_may_be_ipv6() -> None:

@@ -4,6 +4,7 @@ Spec: Engine API, HostConfig "Devices", "DeviceCgroupRules";
 runtime-spec, config-linux.md "Devices" and "Allowed Device list".
 """
 
+import errno
 import os
 import re
 import stat
@@ -103,14 +104,19 @@ def collect_devices(mappings: Iterable[DeviceMapping]) -> tuple[list[HostDevice]
         host_path = mapping.path_on_host or ""
         inside = mapping.path_in_container or host_path
         access = mapping.cgroup_permissions or "rwm"
+        if not host_path:
+            # As a path it would be the daemon's own working directory.
+            raise _unusable(host_path, os.strerror(errno.ENOENT).lower())
         found = list(_nodes(Path(host_path), Path(inside)))
         if not found:
-            raise DeviceError(
-                f'error gathering device information while adding custom device "{host_path}": not a device node'
-            )
+            raise _unusable(host_path, "not a device node")
         devices += found
         rules += [device.rule(access) for device in found]
     return devices, rules
+
+
+def _unusable(host_path: str, reason: str) -> DeviceError:
+    return DeviceError(f'error gathering device information while adding custom device "{host_path}": {reason}')
 
 
 def all_host_devices() -> list[HostDevice]:
@@ -137,16 +143,14 @@ def _foreign_mounts(mountinfo: str) -> set[str]:
 def _nodes(host: Path, inside: Path, *, missing_ok: bool = False) -> Iterator[HostDevice]:
     try:
         status = host.stat()
+        entries = sorted(host.iterdir()) if stat.S_ISDIR(status.st_mode) else []
     except OSError as error:
         if missing_ok:
             return
-        reason = os.strerror(error.errno or 0).lower()
-        raise DeviceError(f'error gathering device information while adding custom device "{host}": {reason}') from None
-    if stat.S_ISDIR(status.st_mode):
-        for entry in sorted(host.iterdir()):
-            if not entry.is_symlink():
-                yield from _nodes(entry, inside / entry.name, missing_ok=True)
-        return
+        raise _unusable(str(host), os.strerror(error.errno or 0).lower()) from None
+    for entry in entries:
+        if not entry.is_symlink():
+            yield from _nodes(entry, inside / entry.name, missing_ok=True)
     kinds: Mapping[int, str] = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
     if kind := kinds.get(stat.S_IFMT(status.st_mode)):
         yield HostDevice(

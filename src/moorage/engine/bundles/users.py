@@ -61,7 +61,8 @@ def resolve_user(text: str, *, passwd: str, group: str, extra_groups: Sequence[s
 
     Spec: Engine API, ContainerConfig "User"; HostConfig "GroupAdd".
     """
-    user_text, _, group_text = text.partition(":")
+    # What may follow a second colon counts for nothing.
+    user_text, group_text, *_ = (*text.split(":"), "")
     groups = tuple(_groups(group))
     user = _find_user(user_text or "0", passwd)
     if group_text:

@@ -306,7 +306,7 @@ def check_slice(parent: str) -> None:
 
 def _check_ulimits(host_config: HostConfig) -> None:
     for ulimit in host_config.ulimits or ():
-        if ulimit.name not in _RLIMITS:
+        if ulimit.name.lower() not in _RLIMITS:
             raise InvalidRequestError(f"invalid ulimit type: {ulimit.name}")
         if ulimit.hard != -1 and (ulimit.soft == -1 or ulimit.soft > ulimit.hard):
             raise InvalidRequestError(

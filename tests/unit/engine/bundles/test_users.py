@@ -18,6 +18,7 @@ GROUP = "root:x:0:\nweb:x:34:\naudio:x:29:root,web\nvideo:x:44:web\n"
         ("web:7", 33, 7, (), "/srv/web"),
         ("4711", 4711, 0, (), "/"),
         ("1:2", 1, 2, (), "/"),
+        ("1:2:nosuch", 1, 2, (), "/"),
     ],
 )
 def test_resolve_user(text: str, uid: int, gid: int, additional: tuple[int, ...], home: str) -> None:
