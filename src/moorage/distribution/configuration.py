@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from moorage.api.timestamps import read_duration
 from moorage.distribution.variables import CONFIGURATION_PATH, read_configuration, settings_of
@@ -64,7 +65,9 @@ class Settings:
         return f"Settings(addr={self.addr!r}, storage={str(self.storage)!r}, ...)"
 
 
+LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 _DEFAULTS: Final = Settings()
+_PORT_MAX: Final = 65535
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _Add = Callable[..., argparse.Action]
 
@@ -104,6 +107,13 @@ def _typed(setting: str, text: str) -> object:
 
 
 def _check(settings: Settings) -> None:
+    for address in filter(None, (settings.addr, settings.metrics_addr)):
+        _check_address(address)
+    proxy = urlsplit(settings.proxy)
+    if settings.proxy and (proxy.scheme not in {"http", "https"} or not proxy.hostname):
+        raise InvalidParameterError(f"{settings.proxy!r} is no URL of a registry")
+    if settings.log_level not in LOG_LEVELS:
+        raise InvalidParameterError(f"{settings.log_level!r} is no log level: {', '.join(LOG_LEVELS)}")
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidParameterError("a certificate and its key go together")
     _check_tokens(settings)
@@ -111,6 +121,12 @@ def _check(settings: Settings) -> None:
         raise InvalidParameterError("anonymous pull is an exception to passwords, and there are none")
     if settings.s3_prefix and not settings.s3_bucket:
         raise InvalidParameterError("an S3 prefix needs a bucket")
+
+
+def _check_address(text: str) -> None:
+    port = text.rpartition(":")[2]
+    if ":" not in text or not port.isascii() or not port.isdecimal() or int(port) > _PORT_MAX:
+        raise InvalidParameterError(f"{text!r} is no address to listen on: it has the form host:port or :port")
 
 
 def _check_tokens(settings: Settings) -> None:
@@ -144,9 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_access(parser.add_argument_group("access").add_argument)
     _add_proxy(parser.add_argument_group("pull-through cache").add_argument)
     _add_collection(parser.add_argument_group("deletion and garbage collection").add_argument)
-    parser.add_argument(
-        "--log-level", default=_DEFAULTS.log_level, choices=("debug", "info", "warn", "error"), help="how much to log"
-    )
+    parser.add_argument("--log-level", default=_DEFAULTS.log_level, choices=LOG_LEVELS, help="how much to log")
     return parser
 
 

@@ -224,7 +224,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    for file in filter(None, (settings.tls_cert, settings.tls_key)):
+        # OpenSSL does not say which of them it can't read.
+        file.open("rb").close()
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except ssl.SSLError as error:
+        text = f"{settings.tls_cert} and {settings.tls_key} are no certificate with its key: {error.reason}"
+        raise InvalidParameterError(text) from error
     return context
 
 

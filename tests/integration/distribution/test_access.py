@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from moorage.errors import InvalidParameterError
 from tests.integration.distribution.conftest import serving
 
 PASSWORD = "correct horse"
@@ -27,6 +28,17 @@ def passwords(tmp_path: Path) -> Path:
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+async def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    junk, missing = tmp_path / "junk.pem", tmp_path / "missing.pem"
+    junk.write_text("no certificate")
+    with pytest.raises(FileNotFoundError, match=r"missing\.pem"):
+        async with serving(tmp_path, tls_cert=junk, tls_key=missing):
+            pass
+    with pytest.raises(InvalidParameterError, match=r"junk\.pem are no certificate with its key"):
+        async with serving(tmp_path, tls_cert=junk, tls_key=junk):
+            pass
 
 
 async def test_passwords_open_and_their_lack_is_told(tmp_path: Path, passwords: Path) -> None:

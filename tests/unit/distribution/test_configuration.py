@@ -39,11 +39,22 @@ def test_defaults_are_those_people_expect() -> None:
         (["--token-realm", "a"], {}, "token access needs"),
         (["--anonymous-pull"], {}, "there are none"),
         (["--s3-prefix", "a"], {}, "needs a bucket"),
+        (["--addr", "nonsense"], {}, "'nonsense' is no address"),
+        (["--addr", "127.0.0.1:99999"], {}, "'127.0.0.1:99999' is no address"),
+        (["--metrics-addr", "localhost:"], {}, "'localhost:' is no address"),
+        ([], {"REGISTRY_HTTP_ADDR": "5000"}, "'5000' is no address"),
+        ([], {"REGISTRY_LOG_LEVEL": "loud"}, "'loud' is no log level"),
+        (["--proxy", "registry.example.com"], {}, "'registry.example.com' is no URL of a registry"),
     ],
 )
 def test_what_contradicts_itself_is_refused(arguments: list[str], environment: dict[str, str], reason: str) -> None:
     with pytest.raises(InvalidParameterError, match=reason):
         settings_from(arguments, environment)
+
+
+@pytest.mark.parametrize("address", [":5000", "127.0.0.1:0", "[::1]:5000", "registry.example.com:443"])
+def test_addresses_to_listen_on(address: str) -> None:
+    assert settings_from(["--addr", address], {})[1].addr == address
 
 
 USUAL = """
