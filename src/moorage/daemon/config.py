@@ -77,6 +77,7 @@ class DaemonConfig:
     ipv6: bool = False
     publish_address: str = "0.0.0.0"  # noqa: S104 - Docker's default: published means reachable
     address_pools: tuple[tuple[str, int], ...] = ()
+    network_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -405,6 +406,19 @@ def _pools(value: Any) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def _network_options(value: Any) -> Mapping[str, Mapping[str, str]]:
+    """Return `{"bridge": {option: value}}`, also from `["bridge=option=value"]`, by driver."""
+    if isinstance(value, Mapping):
+        return {
+            str(driver): {str(key): _text(item) for key, item in options.items()} for driver, options in value.items()
+        }
+    found: dict[str, dict[str, str]] = {}
+    for text in value:
+        driver, option, written = str(text).split("=", 2)
+        found.setdefault(driver, {})[option] = written
+    return found
+
+
 _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "data-root": ("data_root", _path),
     "exec-root": ("exec_root", _path),
@@ -426,6 +440,7 @@ _FIELDS: Final[dict[str, tuple[str, Any]]] = {
     "ipv6": ("ipv6", _switch),
     "ip": ("publish_address", _text),
     "default-address-pools": ("address_pools", _pools),
+    "default-network-opts": ("network_options", _network_options),
     "dns": ("dns", _texts),
     "dns-search": ("dns_search", _texts),
     "dns-opts": ("dns_options", _texts),

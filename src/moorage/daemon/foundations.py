@@ -222,6 +222,7 @@ def network_options(config: DaemonConfig, engine_id: str) -> NetworkOptions:
         bip=config.bip,
         fixed_cidr=config.fixed_cidr,
         pools=config.address_pools or DEFAULT_POOLS,
+        new_networks=config.network_options.get("bridge", {}),
         mtu=config.mtu,
         icc=config.icc,
         masquerade=config.ip_masquerade,

@@ -23,6 +23,7 @@ _REPEATED: Final = {
     "log-opt": "log-opts",
     "default-ulimit": "default-ulimits",
     "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts",
     "label": "labels",
     "host-gateway-ip": "host-gateway-ips",
     "authorization-plugin": "authorization-plugins",
@@ -100,8 +101,8 @@ _SHORT: Final = {"host": "-H", "debug": "-D", "log-level": "-l", "group": "-G", 
 UNSUPPORTED: Final = frozenset(
     """
     api-cors-header bip6 bridge-accept-fwmark builder containerd containerd-namespace containerd-plugins-namespace
-    cri-containerd default-gateway default-gateway-v6 default-network-opt
-    default-network-opts fixed-cidr-v6 network-control-plane-mtu oom-score-adjust resolv-conf
+    cri-containerd default-gateway default-gateway-v6
+    fixed-cidr-v6 network-control-plane-mtu oom-score-adjust resolv-conf
     swarm-default-advertise-addr swarm-raft-heartbeat-tick swarm-raft-election-tick userland-proxy-path
     """.split()
 )

@@ -79,8 +79,9 @@ def inside_messages(plan: Mapping[str, Any], *, index: int, ipv6: bool) -> list[
         ipv6: Whether this kernel has IPv6 at all.
     """
     wants_ipv6 = any(":" in one for one in plan["addresses"])
-    # Without IPv6 in the kernel there is nothing to turn off either.
-    first = [] if plan.get("existing") else [link.announce(index, ipv6=wants_ipv6 or not ipv6)]
+    # Without IPv6 in the kernel, or on this device, there is nothing to turn off either.
+    may_have_ipv6 = ipv6 and plan["mtu"] >= link.IPV6_MINIMUM_MTU
+    first = [] if plan.get("existing") else [link.announce(index, ipv6=wants_ipv6 or not may_have_ipv6)]
     return [
         *first,
         *(address.add(index, address=one) for one in plan["addresses"]),

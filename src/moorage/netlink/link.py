@@ -49,6 +49,8 @@ _IFLA_INET_CONF: Final = 1
 _IPV4_DEVCONF_ARP_NOTIFY: Final = 22
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
 _ADDR_GEN_MODE_NONE: Final = 1
+#: A device whose packets are smaller has no IPv6, and cannot be told anything about it. Spec: RFC 8200.
+IPV6_MINIMUM_MTU: Final = 1280
 
 IFF_UP: Final = 1
 # Without it an answer carries 1 kB of counters nobody reads.

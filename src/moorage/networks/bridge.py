@@ -128,7 +128,7 @@ def _ensure_device(netlink: NetlinkSocket, name: str, *, mtu: int, ipv6: bool) -
         netlink.send(link.set_mtu(device.index, mtu))
     if not device.up:
         netlink.send(link.up(device.index))
-    if created and not ipv6 and (_SYSCTL / "ipv6").exists():
+    if created and not ipv6 and mtu >= link.IPV6_MINIMUM_MTU and (_SYSCTL / "ipv6").exists():
         netlink.send(link.without_link_local(device.index))
     return device.index
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from moorage import faults
 from moorage.api.networks import IPAM, NetworkCreateRequest
 from moorage.background import Background
@@ -74,6 +76,8 @@ class NetworkCreator:
 
         Spec: Engine API, POST /networks/create.
         """
+        options = {**self.options.new_networks, **(request.options or {})}
+        request = msgspec.structs.replace(request, options=options)
         _require_supported(request)
         return await asyncio.shield(self.background.start(self._create(request)))
 

@@ -39,6 +39,7 @@ class NetworkOptions:
         bip: Address and prefix length of that device, "" to choose one.
         fixed_cidr: The part of the default network's subnet to give out, "" for all.
         pools: Where subnets come from: (base network, prefix length of each subnet).
+        new_networks: Options of networks that users make, which do not say otherwise.
         mtu: Of all bridges whose network does not say otherwise, in bytes.
         icc: Whether containers of the default network may talk to each other.
         masquerade: Whether the default network's containers go out under the host's address.
@@ -56,6 +57,7 @@ class NetworkOptions:
     bip: str = ""
     fixed_cidr: str = ""
     pools: tuple[tuple[str, int], ...] = DEFAULT_POOLS
+    new_networks: Mapping[str, str] = field(default_factory=dict)
     mtu: int = 1500
     icc: bool = True
     masquerade: bool = True

@@ -24,7 +24,7 @@ from moorage.networks.errors import (
     PredefinedNetworkRemovalError,
     SubnetOverlapError,
 )
-from moorage.networks.models import Attachment, ContainerNetworks, Network, PortBinding
+from moorage.networks.models import Attachment, ContainerNetworks, Network, NetworkOptions, PortBinding
 from moorage.state.networks import NetworkNameReservedError
 from tests.integration.networks.playground import HOST_ON_LAN, NEIGHBOUR, Playground, in_namespace, listen, reaches
 from tests.support.isolation import in_network_namespace
@@ -59,6 +59,26 @@ def test_a_network_has_its_own_subnet_device_and_list_entry(tmp_path: Path) -> N
             create(host, "front")
 
     on_host(tmp_path, body)
+
+
+def test_options_that_the_daemon_has_for_new_networks_hold_unless_they_say_otherwise(tmp_path: Path) -> None:
+    mtu = "com.docker.network.driver.mtu"
+
+    def run() -> None:
+        host = Playground(tmp_path, options=NetworkOptions(new_networks={mtu: "1234"}))
+        host.restore()
+        create(host, "front")
+        create(host, "back", options={mtu: "1300"})
+        shown = {
+            name: (host.networks.lister.inspect(name).options or {}).get(mtu) for name in ("bridge", "front", "back")
+        }
+        assert shown == {"bridge": "1500", "front": "1234", "back": "1300"}
+        host.run("web", attachments=(Attachment(network="front"),))
+        sandbox = host.networks.service.sandbox("web")
+        assert sandbox is not None
+        assert sandbox.endpoints[0].mtu == 1234
+
+    in_network_namespace(run)
 
 
 def test_removing_a_network_leaves_no_trace(tmp_path: Path) -> None:

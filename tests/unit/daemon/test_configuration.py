@@ -44,11 +44,14 @@ def test_the_command_line(file: Path) -> None:
     made = config(
         file, "-H", "unix:///a.sock", "-H", "1.2.3.4:5", "--exec-root=/x", "-D", "--icc=false", "--mtu", "1400",
         "--log-opt", "max-size=1m", "--default-ulimit", "nofile=1:2", "--add-runtime", "r=/bin/r",
+        "--default-network-opt", "bridge=com.docker.network.driver.mtu=9000", "--default-network-opt", "bridge=a=b=c",
         "--default-address-pool", "base=10.0.0.0/8,size=24", "--default-shm-size", "128m",
     )  # fmt: skip
     assert made.hosts == ("unix:///a.sock", "tcp://1.2.3.4:5")
     assert config(file, "-H", "unix:///a.sock", "-H", "unix:///a.sock").hosts == ("unix:///a.sock",)
     assert (made.debug, made.icc, made.mtu) == (True, False, 1400)
+    options = {"bridge": {"com.docker.network.driver.mtu": "9000", "a": "b=c"}}
+    assert made.network_options == config(file, **{"default-network-opts": options}).network_options == options
     assert made.log.config == {"max-size": "1m"}
     assert (made.ulimits[0].name, made.ulimits[0].soft, made.ulimits[0].hard) == ("nofile", 1, 2)
     assert made.runtimes["r"].path == "/bin/r"
