@@ -62,9 +62,12 @@ def test_a_subpath_of_a_volume_that_is_a_bound_directory(moord: Daemon, tmp_path
 
 def test_a_subpath_is_filled_with_what_the_image_has_there_and_does_not_lead_out(moord: Daemon) -> None:
     moord.docker("volume", "create", "parts")
-    moord.docker("run", "--rm", "-v", "parts:/v", "busybox", "sh", "-c", "mkdir /v/empty; ln -s / /v/out")
+    moord.docker(
+        "run", "--rm", "-v", "parts:/v", "busybox", "sh", "-c", "mkdir /v/empty; ln -s / /v/out; echo in > /v/file"
+    )
     mount = "type=volume,src=parts,volume-subpath="
     assert moord.docker("run", "--rm", "--mount", f"{mount}empty,dst=/bin", "busybox", "echo", "filled") == "filled"
+    assert moord.docker("run", "--rm", "--mount", f"{mount}file,dst=/etc/motd", "busybox", "cat", "/etc/motd") == "in"
     done = moord.run("run", "--rm", "--mount", f"{mount}out,dst=/x", "busybox", "true")
     assert done.returncode == 125
     assert "path concatenation escapes the base directory" in done.stderr

@@ -154,9 +154,11 @@ def _sysctl_mistakes(attachment: Attachment) -> list[str]:
 
 def _is_address(text: str, version: int) -> bool:
     try:
-        return ipaddress.ip_address(text).version == version
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    # An IPv4 address in IPv6's clothes is neither.
+    return address.version == version and getattr(address, "ipv4_mapped", None) is None
 
 
 def _is_link_local(text: str) -> bool:

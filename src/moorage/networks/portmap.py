@@ -47,6 +47,11 @@ class PortRequest:
     first: int
     last: int
 
+    @property
+    def choice(self) -> int:
+        """How many host ports would do."""
+        return self.last - self.first + 1 if self.first else 1 << 16
+
 
 def read_container_port(text: str) -> tuple[str, int]:
     """Return (protocol, number) of "80/tcp" or "80".
@@ -148,7 +153,8 @@ class PortMap:
         published: list[PublishedPort] = []
         with contextlib.ExitStack() as undo:
             listeners: list[socket.socket] = []
-            for request in requests:
+            # Who can have anything must not take the only port that another can have.
+            for request in sorted(requests, key=lambda request: request.choice):
                 ports, sockets = self._open_one(request, target)
                 published += ports
                 listeners += sockets

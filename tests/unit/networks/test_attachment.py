@@ -46,6 +46,7 @@ def test_settings_are_read_and_reports_ignored() -> None:
         (Attachment(network="front", ipv4="172.18.0.9"), AUTOMATIC, "networks with user configured subnets"),
         (Attachment(network="own", ipv4="10.6.0.1"), CHOSEN, "no configured subnet contains IP address 10.6.0.1"),
         (Attachment(network="own", ipv4="fd00::1"), CHOSEN, "invalid IPv4 address: fd00::1"),
+        (Attachment(network="own", ipv6="::ffff:10.5.0.9"), CHOSEN, "invalid IPv6 address: ::ffff:10.5.0.9"),
         (Attachment(network="own", mac="02"), CHOSEN, "invalid MAC address: 02"),
         (Attachment(network="own", link_local=("x",)), CHOSEN, "invalid link-local IP address: x"),
         (Attachment(network="bridge", link_local=("169.253.5.5",)), BRIDGE, r"link-local IP address: 169\.253\.5\.5"),

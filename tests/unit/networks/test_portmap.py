@@ -102,6 +102,13 @@ def test_a_wildcard_holds_the_port_of_all_addresses_of_its_family(held: str, wan
         opened(ports, request(80, ips=(wanted,)))
 
 
+def test_a_port_that_was_named_is_not_taken_by_one_that_may_be_any() -> None:
+    ports = PortMap(bind=Kernel())
+    _, (_, latest) = opened(ports, request())
+    found = opened(ports, request(), request(latest + 2, latest + 3), request(latest + 1))
+    assert {number for _, number in found} == {latest + 1, latest + 2, latest + 3}
+
+
 def test_all_or_none_is_taken() -> None:
     kernel = Kernel(81)
     ports = PortMap(bind=kernel)

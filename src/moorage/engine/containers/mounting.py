@@ -95,10 +95,9 @@ class MountPreparer:
             unmade_volumes.note(directory, name)
         volume = await self.volumes.create(name, driver=mount.driver, options=mount.driver_options, labels=labels)
         if mount.copy_up and mount_options(volume) is None:
-            # What is no place in the volume yet is for the start to complain about.
-            with contextlib.suppress(RequestFailedError):
-                target = _below(volume.mountpoint, mount.subpath) if mount.subpath else volume.mountpoint
-                await self.files.copy_up(rootfs, path=mount.destination, volume=Path(target))
+            filled = _directory_to_fill(volume.mountpoint, mount.subpath)
+            if filled is not None:
+                await self.files.copy_up(rootfs, path=mount.destination, volume=filled)
         return dataclasses.replace(mount, name=volume.name, source=volume.mountpoint)
 
     async def discard_noted(self, directory: Path) -> None:
@@ -200,6 +199,17 @@ def publish_unmounts(events: EventPublisher, record: ContainerRecord) -> None:
     for mount in record.definition.mounts:
         if mount.kind is MountKind.VOLUME:
             events.publish("volume", "unmount", mount.name, {"container": record.id, "driver": mount.driver})
+
+
+def _directory_to_fill(mountpoint: str, subpath: str) -> Path | None:
+    if not subpath:
+        return Path(mountpoint)
+    try:
+        found = Path(_below(mountpoint, subpath))
+    except RequestFailedError:
+        # That it is no place in the volume, or not yet, is for the start to complain about.
+        return None
+    return found if found.is_dir() else None
 
 
 def _below(directory: str, subpath: str) -> str:
