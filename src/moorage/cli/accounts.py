@@ -8,11 +8,9 @@ import base64
 import binascii
 import getpass
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -21,6 +19,7 @@ from moorage.api.system import AuthRequest
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
+from moorage.client.user_settings import read_settings, settings_file, write_settings
 from moorage.errors import InvalidParameterError
 
 _HUB: Final = "https://index.docker.io/v1/"
@@ -48,30 +47,17 @@ def registry_of(repository: str) -> str:
 
 def default_detach_keys() -> str:
     """Return the key sequence for detaching that the user's configuration names, or ""."""
-    return str(_settings().get("detachKeys") or "")
-
-
-def _file() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
-
-
-def _settings() -> dict[str, Any]:
-    try:
-        settings = json.loads(_file().read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CredentialsError(f"can't read {_file()}: {error}") from None
-    return settings if isinstance(settings, dict) else {}
+    return str(read_settings().get("detachKeys") or "")
 
 
 def stored_credentials(registry: str) -> dict[str, str] | None:
     """Return what is stored for a registry, in the form that the engine takes.
 
     Raises:
-        CredentialsError: The file can't be read.
+        UserSettingsError: The file can't be read.
+        CredentialsError: What it says can't be used.
     """
-    settings = _settings()
+    settings = read_settings()
     helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
     if helper:
         return _from_helper(helper, registry)
@@ -91,9 +77,10 @@ def all_credentials() -> dict[str, dict[str, str]]:
     """Return what the user has logged in to, in the form of the credentials file; helpers are asked.
 
     Raises:
-        CredentialsError: The file can't be read.
+        UserSettingsError: The file can't be read.
+        CredentialsError: What it says can't be used.
     """
-    settings = _settings()
+    settings = read_settings()
     registries = {*(settings.get("auths") or {}), *(settings.get("credHelpers") or {})}
     found: dict[str, dict[str, str]] = {}
     for registry in sorted(registries):
@@ -128,17 +115,6 @@ def _run_helper(helper: str, action: str, text: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _save(settings: dict[str, Any]) -> None:
-    file = _file()
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(".config.json.partial")
-    # Credentials are for this user alone, from the first byte on.
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as out:
-        json.dump(settings, out, indent="\t")
-    partial.rename(file)
-
-
 @click.command(cls=Command, usage="[OPTIONS] [SERVER]", maximum=1)
 @click.option("-p", "--password", default="", help="Password or Personal Access Token (PAT)")
 @click.option("--password-stdin", is_flag=True, help="Take the Password or Personal Access Token from stdin")
@@ -169,7 +145,7 @@ def login(session: Session, /, server: str | None, *, password: str, password_st
 
 
 def _store(registry: str, username: str, password: str, *, token: str) -> None:
-    settings = _settings()
+    settings = read_settings()
     helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
     if helper:
         secret = {"ServerURL": registry, "Username": _TOKEN_USER if token else username, "Secret": token or password}
@@ -177,14 +153,14 @@ def _store(registry: str, username: str, password: str, *, token: str) -> None:
             raise CredentialsError(f"docker-credential-{helper} did not store the credentials")
         # As Docker does: it tells that somebody logged in there, whoever keeps the secret.
         settings.setdefault("auths", {})[registry] = {}
-        _save(settings)
+        write_settings(settings)
         return
     # An identity token stands for the password; the user's name is noted beside it.
     pair = f"{username}:{'' if token else password}"
     entry = {"auth": base64.b64encode(pair.encode()).decode(), **({"identitytoken": token} if token else {})}
     settings.setdefault("auths", {})[registry] = entry
-    _save(settings)
-    click.echo(f"\nWARNING! Your credentials are stored unencrypted in '{_file()}'.", err=True)
+    write_settings(settings)
+    click.echo(f"\nWARNING! Your credentials are stored unencrypted in '{settings_file()}'.", err=True)
 
 
 @click.command(cls=Command, usage="[SERVER]", maximum=1)
@@ -192,10 +168,10 @@ def _store(registry: str, username: str, password: str, *, token: str) -> None:
 def logout(server: str | None) -> None:
     """Log out from a registry."""
     registry = registry_of(f"{server}/x") if server else _HUB
-    settings = _settings()
+    settings = read_settings()
     click.echo(f"Removing login credentials for {server or _HUB}")
     helper = (settings.get("credHelpers") or {}).get(registry) or settings.get("credsStore")
     if helper:
         _run_helper(helper, "erase", registry)
     if (settings.get("auths") or {}).pop(registry, None) is not None:
-        _save(settings)
+        write_settings(settings)

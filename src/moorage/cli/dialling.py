@@ -15,11 +15,9 @@ _CHUNK: Final = 64 * 1024
 
 
 @click.command("dial-stdio", cls=Command, usage="", maximum=0, hidden=True)
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def dial_stdio(session: Session, /, unexpected: object) -> None:
+def dial_stdio(session: Session, /) -> None:
     """Proxy the stdio stream to the daemon connection. Should not be invoked manually."""
-    del unexpected  # there are none: `maximum` saw to it
     import socket  # noqa: PLC0415 - few commands need it
 
     with open_socket(session.connection.address) as engine:

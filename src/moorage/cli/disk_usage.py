@@ -129,11 +129,9 @@ def usages(found: DiskUsage) -> list[Usage]:
 @click.command(cls=Command, maximum=0)
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-v", "--verbose", is_flag=True, help="Show detailed information on space usage")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def df(session: Session, /, *, format_text: str, verbose: bool, unexpected: object) -> None:
+def df(session: Session, /, *, format_text: str, verbose: bool) -> None:
     """Show disk usage."""
-    del unexpected  # there are none: `maximum` saw to it
     found = session.perform(call(endpoints.SYSTEM_DATA_USAGE, query=DiskUsageQuery()))
     if verbose:
         _show_details(found, format_text=format_text)

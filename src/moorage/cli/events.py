@@ -28,13 +28,9 @@ _GO_NAMES: Final = {
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("--since", default="", help="Show all events created since timestamp")
 @click.option("--until", default="", help="Stream events until this timestamp")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def events(
-    session: Session, /, *, filters: tuple[str, ...], format_text: str, since: str, until: str, unexpected: object
-) -> None:
+def events(session: Session, /, *, filters: tuple[str, ...], format_text: str, since: str, until: str) -> None:
     """Get real time events from the server."""
-    del unexpected  # there are none: `maximum` saw to it
     template = Template(format_text) if format_text and format_text != "json" else None
     query = EventsQuery(since=check_time(since), until=check_time(until), filters=parse_filters(filters))
     lines = LineReader(EventMessage)

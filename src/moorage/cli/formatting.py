@@ -8,7 +8,7 @@ from moorage.cli.tables import tabbed
 from moorage.templates.functions import to_json
 from moorage.templates.rendering import Template
 
-Row = Mapping[str, str | Callable[[str], str]]
+Row = Mapping[str, str | bool | Callable[[str], str]]
 """Values by field name; what is a function is a method of templates."""
 
 _TABLE: Final = "table"
@@ -56,5 +56,5 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
 def _row_json(row: Row) -> str:
     # Go escapes what means something in HTML. These occur in strings only, so replacing
     # them in the whole text is right.
-    text = to_json({name: value for name, value in sorted(row.items()) if isinstance(value, str)})
+    text = to_json({name: value for name, value in sorted(row.items()) if not callable(value)})
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

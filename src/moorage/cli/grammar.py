@@ -15,6 +15,11 @@ _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
+def boolean(text: str) -> bool | None:
+    """Return what Go takes a text for, or None if it is neither true nor false."""
+    return True if text in _TRUE else False if text in _FALSE else None
+
+
 class FlagValueError(InvalidParameterError):
     """A flag has a value that can't be read; it is answered with the command's usage.
 
@@ -69,6 +74,9 @@ class Command(click.Command):
         usage: What stands behind the command's name in its usage.
     """
 
+    # What is too much is told in Docker's words.
+    allow_extra_args = True
+
     def __init__(
         self, *args: Any, minimum: int = 0, maximum: int | None = None, usage: str = "[OPTIONS]", **kwargs: Any
     ) -> None:
@@ -84,6 +92,16 @@ class Command(click.Command):
         """Return what stands behind the command's name in its usage."""
         del ctx  # it is the same in every context
         return [self.usage]
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the page that ``--help`` prints."""
+        from moorage.cli.help_pages import command_page, paths_of  # noqa: PLC0415 - only who asks for help waits
+
+        root, parent = ctx.find_root(), ctx.parent
+        aliases: list[str] = []
+        if isinstance(root.command, Group) and parent is not None and isinstance(parent.command, Group):
+            aliases = paths_of(parent.command.place(ctx.info_name or ""), root.command.tree(root))
+        return command_page(ctx, usage=self.usage, aliases=aliases)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite ``--flag=value`` of switches, then parse."""
@@ -112,7 +130,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Check the number of arguments, then run."""
         values = [ctx.params.get(param.name or "") for param in self.params if isinstance(param, click.Argument)]
-        given = sum(len(value) if isinstance(value, tuple) else value is not None for value in values)
+        given = len(ctx.args) + sum(len(value) if isinstance(value, tuple) else value is not None for value in values)
         if given < self.minimum or (self.maximum is not None and given > self.maximum):
             _wrong_count(ctx, self)
         try:
@@ -194,8 +212,42 @@ class Group(click.Group):
         self._lazy = dict(lazy or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in alphabetical order."""
-        return sorted(self._lazy)
+        """Return the names in alphabetical order; of names for one command, the first that was given."""
+        first = {place: name for name, place in reversed(self._lazy.items())}
+        return sorted(first.values())
+
+    def place(self, name: str) -> str:
+        """Return where a command lives, or nothing."""
+        return self._lazy.get(name, "")
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Where commands live, by all their names."""
+        return self._lazy
+
+    def tree(self, ctx: click.Context) -> list[tuple[str, Mapping[str, str]]]:
+        """Return where commands live, by their names, for the path of each group; this one comes last."""
+        path = ctx.command_path
+        subgroups = [(name, self.get_command(ctx, name)) for name in self._lazy if self.place(name).startswith("main:")]
+        below = [(f"{path} {name}", group.places) for name, group in subgroups if isinstance(group, Group)]
+        return [*below, (path, self.places)]
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the page that ``--help`` prints."""
+        from moorage.cli.help_pages import group_page  # noqa: PLC0415 - only who asks for help waits
+
+        found = {name: command for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))}
+        groups = {name: command for name, command in found.items() if isinstance(command, Group)}
+        others = {name: command for name, command in found.items() if name not in groups and not command.hidden}
+        sections: dict[str, Mapping[str, click.Command]] = {"Management Commands": groups, "Commands": others}
+        return group_page(ctx, {title: commands for title, commands in sections.items() if commands})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the group's own flags; nothing at all is answered with its page."""
+        if not args:
+            click.echo(self.get_help(ctx), err=True)
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
@@ -212,7 +264,7 @@ class Group(click.Group):
         """Find the command, or say what Docker says of an unknown one."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             path = ctx.command_path
-            usage = f"Usage:  {path} COMMAND\n\n" if " " in path else ""
+            usage = f"Usage:  {path}\n\n" if " " in path else ""
             click.echo(
                 f"{path.partition(' ')[0]}: unknown command: {path} {args[0]}\n\n"
                 f"{usage}Run '{path} --help' for more information",

@@ -43,13 +43,14 @@ class UnknownTypeError(InvalidParameterError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """An object as the engine wrote it, and the model of its kind."""
 
     raw: Any
-    model: Any
+    model: Any = Any
 
     def render(self, template: Template) -> str:
+        """Return what a template makes of it."""
         try:
             return template.render(typed(self.raw, self.model))
         except TemplateError:
@@ -57,13 +58,13 @@ class _Found:
             return template.render(self.raw)
 
 
-def _fetch(session: Session, kind: str, name: str, query: Query | None = None) -> _Found:
+def _fetch(session: Session, kind: str, name: str, query: Query | None = None) -> Found:
     endpoint, parameter = _KINDS[kind]
     with session.connection.begin(call(endpoint, path={parameter: name}, query=query)) as exchange:
         status, body = exchange.head().status, exchange.body()
     if status >= 400:
         raise error_for(status, body)
-    return _Found(msgspec.json.decode(body), endpoint.result)
+    return Found(msgspec.json.decode(body), endpoint.result)
 
 
 def _template(text: str) -> Template | None:
@@ -74,7 +75,7 @@ def _template(text: str) -> Template | None:
         sys.exit(_TEMPLATE_STATUS)
 
 
-def _show(names: Sequence[str], fetch: Callable[[str], _Found], *, format_text: str) -> None:
+def show_found(names: Sequence[str], fetch: Callable[[str], Found], *, format_text: str) -> None:
     """Print objects as one JSON list, or each by a template; report those that are missing."""
     template = _template(format_text)
     found: list[Any] = []
@@ -115,7 +116,7 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
         known = ", ".join(f'"{name}"' for name in _KINDS)
         raise UnknownTypeError(f'unknown type: "{kind}": must be one of {known}')
 
-    def fetch(name: str) -> _Found:
+    def fetch(name: str) -> Found:
         for candidate in [kind] if kind else _KINDS:
             try:
                 query = ContainerInspectQuery(size=True) if size and candidate == "container" else None
@@ -125,7 +126,7 @@ def inspect(session: Session, /, names: tuple[str, ...], *, format_text: str, si
                     raise
         raise _NoSuchObjectError(name)
 
-    _show(names, fetch, format_text=format_text)
+    show_found(names, fetch, format_text=format_text)
 
 
 def _typed(kind: str, text: str, option: Callable[[Any], Any], query: Callable[[Any], Query | None]) -> click.Command:
@@ -139,7 +140,7 @@ def _typed(kind: str, text: str, option: Callable[[Any], Any], query: Callable[[
     @pass_session
     def command(session: Session, /, names: tuple[str, ...], *, format_text: str, own: Any) -> None:
         asked = query(own)
-        _show(names, lambda name: _fetch(session, kind, name, asked), format_text=format_text)
+        show_found(names, lambda name: _fetch(session, kind, name, asked), format_text=format_text)
 
     return command
 

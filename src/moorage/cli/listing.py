@@ -45,7 +45,6 @@ _DEFAULT: Final = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "N
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
 @click.option("-q", "--quiet", is_flag=True, help="Only display container IDs")
 @click.option("-s", "--size", is_flag=True, help="Display total file sizes")
-@click.argument("unexpected", nargs=-1)
 @pass_session
 def ps(session: Session, /, filters: tuple[str, ...], format_text: str, **flags: object) -> None:
     """List containers."""

@@ -80,6 +80,19 @@ _CHECKPOINT: Final = {
     "rm": "checkpoints:rm",
     "remove": "checkpoints:rm",
 }
+_CONTEXT: Final = {
+    "create": "contexts:create",
+    "export": "context_archives:export",
+    "import": "context_archives:import_",
+    "inspect": "contexts:inspect",
+    "ls": "contexts:ls",
+    "list": "contexts:ls",
+    "rm": "contexts:rm",
+    "remove": "contexts:rm",
+    "show": "contexts:show",
+    "update": "contexts:update",
+    "use": "contexts:use",
+}
 _VOLUME: Final = {
     "create": "volumes:create",
     "inspect": "inspecting:volume_inspect",
@@ -115,6 +128,7 @@ _SHORTCUTS: Final = {
     "version": "system:version",
     "checkpoint": "main:checkpoint",
     "container": "main:container",
+    "context": "main:context",
     "image": "main:image",
     "network": "main:network",
     "volume": "main:volume",
@@ -123,6 +137,7 @@ _SHORTCUTS: Final = {
 
 checkpoint = Group("checkpoint", lazy=_CHECKPOINT, help="Manage checkpoints")
 container = Group("container", lazy=_CONTAINER, help="Manage containers")
+context = Group("context", lazy=_CONTEXT, help="Manage contexts")
 image = Group("image", lazy=_IMAGE, help="Manage images")
 network = Group("network", lazy=_NETWORK, help="Manage networks")
 volume = Group("volume", lazy=_VOLUME, help="Manage volumes")

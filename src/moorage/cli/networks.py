@@ -58,7 +58,6 @@ def _local(text: str) -> str:
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("--no-trunc", is_flag=True, help="Do not truncate the output")
 @click.option("-q", "--quiet", is_flag=True, help="Only display network IDs")
-@click.argument("unexpected", nargs=-1)
 @pass_session
 def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags: bool) -> None:
     """List networks."""

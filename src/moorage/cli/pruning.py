@@ -83,7 +83,7 @@ def _reclaimed(count: int) -> None:
     click.echo(f"Total reclaimed space: {human_size(count)}")
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=Command, maximum=0)
 @_options(all_flag=False)
 @pass_session
 def container_prune(session: Session, /, filters: tuple[str, ...], *, force: bool) -> None:
@@ -93,7 +93,7 @@ def container_prune(session: Session, /, filters: tuple[str, ...], *, force: boo
         _reclaimed(_containers(session, wanted))
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=Command, maximum=0)
 @_options(all_flag=True)
 @pass_session
 def image_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool) -> None:
@@ -104,7 +104,7 @@ def image_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, a
         _reclaimed(_images(session, wanted))
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=Command, maximum=0)
 @_options(all_flag=False)
 @pass_session
 def network_prune(session: Session, /, filters: tuple[str, ...], *, force: bool) -> None:
@@ -114,7 +114,7 @@ def network_prune(session: Session, /, filters: tuple[str, ...], *, force: bool)
         _networks(session, wanted)
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=Command, maximum=0)
 @_options(all_flag=True)
 @pass_session
 def volume_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool) -> None:
@@ -126,7 +126,7 @@ def volume_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, 
         _reclaimed(_volumes(session, wanted))
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=Command, maximum=0)
 @_options(all_flag=True)
 @click.option("--volumes", is_flag=True, help="Prune anonymous volumes")
 @pass_session

@@ -14,7 +14,7 @@ from moorage.cli.grammar import daemon_error
 from moorage.client.address import DEFAULT_HOST, Address
 from moorage.client.calls import Call
 from moorage.client.connection import Connection
-from moorage.client.contexts import TLSChoice, chosen_address, pinned_version
+from moorage.client.contexts import DEFAULT_CONTEXT, TLSChoice, chosen_address, current_context, pinned_version
 from moorage.client.errors import EngineUnreachableError
 from moorage.errors import MoorageError, NotFoundError
 
@@ -37,10 +37,32 @@ class Session:
         self._connection: Connection | None = None
 
     @property
+    def context(self) -> str:
+        """The name of the context in use, whether or not there is one of this name.
+
+        Raises:
+            MoorageError: The command line contradicts itself, or the user's settings can't be read.
+        """
+        return current_context(self._host, context=self._context)
+
+    @property
+    def default_address(self) -> Address:
+        """The address of the default context: what the command line and the environment say.
+
+        Raises:
+            MoorageError: It can't be read.
+        """
+        return chosen_address(self._host, context="" if self._host else DEFAULT_CONTEXT, tls=self._tls)
+
+    @property
     def connection(self) -> Connection:
         """The connection to the engine; the engine is started if it may and must be."""
         if self._connection is None:
-            address = chosen_address(self._host, context=self._context, tls=self._tls)
+            try:
+                address = chosen_address(self._host, context=self._context, tls=self._tls)
+            except NotFoundError as error:
+                error.args = (f"Failed to initialize: {error}",)
+                raise
             connection = Connection(address, pinned=pinned_version())
             try:
                 connection.version()

@@ -17,11 +17,9 @@ from moorage.client.calls import call
 @click.option("--quick", is_flag=True, help="Check names and sizes only, not contents")
 @click.option("--contents", is_flag=True, help="Compare every byte of the unpacked layers as well")
 @click.option("--repair", is_flag=True, help="Mend what can be mended")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def fsck(session: Session, /, *, quick: bool, contents: bool, repair: bool, unexpected: object) -> None:
+def fsck(session: Session, /, *, quick: bool, contents: bool, repair: bool) -> None:
     """Check the store of images, containers and volumes."""
-    del unexpected  # there are none: `maximum` saw to it
     lines = LineReader(CheckLine)
     left, error = 1, "the check broke off"
     request = call(own_endpoints.SYSTEM_CHECK, query=CheckQuery(repair=repair, quick=quick, contents=contents))
@@ -41,11 +39,9 @@ def fsck(session: Session, /, *, quick: bool, contents: bool, repair: bool, unex
 
 @click.command(cls=Command, maximum=0)
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def gc(session: Session, /, *, dry_run: bool, unexpected: object) -> None:
+def gc(session: Session, /, *, dry_run: bool) -> None:
     """Remove unused images, the least recently used first, until the disk is below the low watermark."""
-    del unexpected  # there are none: `maximum` saw to it
     report = session.perform(call(own_endpoints.SYSTEM_GC, query=CleaningQuery(dry_run=dry_run)))
     for image in report.images:
         names = ", ".join(image.names) or image.id

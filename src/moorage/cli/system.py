@@ -36,17 +36,15 @@ def _client(session: Session, *, reached: bool) -> dict[str, Any]:
         "BuildTime": "",
         "Os": "linux",
         "Arch": _MACHINES.get(machine, machine),
-        "Context": "default",
+        "Context": session.context,
     }
 
 
 @click.command(cls=Command, maximum=0)
 @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def version(session: Session, /, *, format_text: str, unexpected: object) -> None:
+def version(session: Session, /, *, format_text: str) -> None:
     """Show the Moorage version information."""
-    del unexpected  # there are none: `maximum` saw to it
     server: SystemVersion | None = None
     failure: MoorageError | None = None
     try:
@@ -109,19 +107,17 @@ def _version_lines(client: Mapping[str, Any], server: SystemVersion | None) -> I
 
 @click.command(cls=Command, maximum=0)
 @click.option("-f", "--format", "format_text", default="", help="Format output using a custom template")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def info(session: Session, /, *, format_text: str, unexpected: object) -> None:
+def info(session: Session, /, *, format_text: str) -> None:
     """Display system-wide information."""
-    del unexpected  # there are none: `maximum` saw to it
-    client = {"Version": RELEASE, "Context": "default", "Debug": False, "Plugins": []}
+    client = {"Version": RELEASE, "Context": session.context, "Debug": False, "Plugins": []}
     found = session.perform(call(endpoints.SYSTEM_INFO))
     if format_text:
         values = {**msgspec.to_builtins(found), "ClientInfo": client}
         click.echo(to_json(values) if format_text == "json" else Template(format_text).render(values))
         return
     click.echo("Client: Moorage")
-    click.echo(f" Version:    {client['Version']}\n Context:    default\n Debug Mode: false\n")
+    click.echo(f" Version:    {client['Version']}\n Context:    {client['Context']}\n Debug Mode: false\n")
     click.echo("Server:")
     click.echo("\n".join(_info_lines(found)) + "\n")
     for warning in found.warnings or ():

@@ -153,13 +153,9 @@ def write_archive(chunks: Iterator[bytes], *, output: str, action: str = "save")
 @click.option("-i", "--input", "input_", default="", help="Read from tar archive file, instead of STDIN")
 @click.option("--platform", multiple=True, help="Load only the given platform(s)")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the load output")
-@click.argument("unexpected", nargs=-1)
 @pass_session
-def load(
-    session: Session, /, *, input_: str, platform: tuple[str, ...], quiet: bool, unexpected: tuple[str, ...]
-) -> None:
+def load(session: Session, /, *, input_: str, platform: tuple[str, ...], quiet: bool) -> None:
     """Load an image from a tar archive or STDIN."""
-    del unexpected  # there are none: `maximum` saw to it
     request = call(endpoints.IMAGE_LOAD, query=ImageLoadQuery(quiet=quiet, platform=platform_parameters(platform)))
     if not input_ and sys.stdin.isatty():
         raise TerminalRefusedError("requested load from stdin, but stdin is empty")

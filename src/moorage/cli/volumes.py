@@ -93,7 +93,6 @@ def update(session: Session, /, volume: str | None) -> None:
 @click.option("-f", "--filter", "filters", multiple=True, help='Provide filter values (e.g. "dangling=true")')
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-q", "--quiet", is_flag=True, help="Only display volume names")
-@click.argument("unexpected", nargs=-1)
 @pass_session
 def ls(
     session: Session,
@@ -103,10 +102,8 @@ def ls(
     filters: tuple[str, ...],
     format_text: str,
     quiet: bool,
-    unexpected: object,
 ) -> None:
     """List volumes."""
-    del unexpected  # there are none: `maximum` saw to it
     if cluster:
         raise ClusterVolumeError("cluster")
     query = VolumeListQuery(filters=parse_filters(filters))

@@ -1,7 +1,4 @@
-"""Which engine a client means when nothing names one: the environment's answer.
-
-The only reader of the environment on the client's side.
-"""
+"""Which engine a client means when nothing names one: what the environment and the user's settings say."""
 
 import os
 from collections.abc import Mapping
@@ -11,14 +8,12 @@ from typing import Final
 
 from moorage.api.versions import Version, read_version
 from moorage.client.address import DEFAULT_HOST, Address, TLSFiles, parse_host
-from moorage.errors import InvalidParameterError, NotFoundError
+from moorage.client.user_settings import config_directory, read_settings
+from moorage.errors import InvalidParameterError
 
-_VARIABLES: Final = ("MOORAGE_HOST", "DOCKER_HOST")
+DEFAULT_CONTEXT: Final = "default"
+HOST_VARIABLES: Final = ("MOORAGE_HOST", "DOCKER_HOST")
 _VERSION_VARIABLES: Final = ("MOORAGE_API_VERSION", "DOCKER_API_VERSION")
-
-
-class ContextError(NotFoundError):
-    """No context has this name, or what is stored of it can't be used."""
 
 
 class ConflictingAddressError(InvalidParameterError):
@@ -43,10 +38,7 @@ def chosen_address(
     tls: TLSChoice | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Address:
-    """Return the address given, or the environment's, or the default socket.
-
-    ``DOCKER_CONTEXT``, ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH`` mean what they mean to
-    Docker's clients.
+    """Return the address given, or that of the context in use, or the default socket.
 
     Args:
         context: The name of one of Docker's contexts.
@@ -55,16 +47,39 @@ def chosen_address(
         InvalidHostError: The address can't be read.
         ContextError: There is no such context.
         ConflictingAddressError: Both a host and a context are given.
+        UserSettingsError: The user's settings can't be read.
+    """
+    variables = os.environ if environment is None else environment
+    name = current_context(host, context=context, environment=variables)
+    if name != DEFAULT_CONTEXT:
+        return _stored_address(name, config_directory(variables))
+    text = host or named_host(variables) or DEFAULT_HOST
+    return parse_host(text, tls=_tls(variables, tls or TLSChoice()) if text.startswith("tcp:") else None)
+
+
+def current_context(host: str | None = None, *, context: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """Return the name of the context in use, whether or not there is one of this name.
+
+    The order is that of Docker's clients: the command line, the variable of a host, which
+    means the default context, ``DOCKER_CONTEXT``, and what ``context use`` chose.
+
+    Raises:
+        ConflictingAddressError: Both a host and a context are given.
+        UserSettingsError: The user's settings can't be read.
     """
     variables = os.environ if environment is None else environment
     if host and context:
         raise ConflictingAddressError("conflicting options: cannot specify both --host and --context")
-    text = host or next((variables[name] for name in _VARIABLES if variables.get(name)), "")
-    named = context or ("" if text else variables.get("DOCKER_CONTEXT", ""))
-    if named and named != "default":
-        return _stored_address(named, config_directory(variables))
-    text = text or DEFAULT_HOST
-    return parse_host(text, tls=_tls(variables, tls or TLSChoice()) if text.startswith("tcp:") else None)
+    if context:
+        return context
+    if host or named_host(variables):
+        return DEFAULT_CONTEXT
+    return variables.get("DOCKER_CONTEXT") or str(read_settings(variables).get("currentContext") or DEFAULT_CONTEXT)
+
+
+def named_host(variables: Mapping[str, str]) -> str:
+    """Return the host that the environment names, or nothing."""
+    return next((variables[name] for name in HOST_VARIABLES if variables.get(name)), "")
 
 
 def pinned_version(environment: Mapping[str, str] | None = None) -> Version | None:
@@ -78,33 +93,23 @@ def pinned_version(environment: Mapping[str, str] | None = None) -> Version | No
     return None if text is None else read_version(text)
 
 
-def config_directory(variables: Mapping[str, str]) -> Path:
-    """Return where Docker's clients keep what users have set."""
-    return Path(variables.get("DOCKER_CONFIG") or Path.home() / ".docker")
-
-
 def _stored_address(name: str, directory: Path) -> Address:
     # Few clients have contexts, and every one waits for what is imported.
-    import hashlib  # noqa: PLC0415
-    import json  # noqa: PLC0415
+    from moorage.client.context_store import ENDPOINT, ContextError, ContextStore  # noqa: PLC0415
 
-    identity = hashlib.sha256(name.encode()).hexdigest()
-    file = directory / "contexts" / "meta" / identity / "meta.json"
+    store = ContextStore(directory)
     try:
-        endpoint = json.loads(file.read_bytes())["Endpoints"]["docker"]
-        host, verify = str(endpoint["Host"]), not endpoint.get("SkipTLSVerify", False)
-    except FileNotFoundError:
-        raise ContextError(
-            f'unable to resolve docker endpoint: context "{name}": context not found: open {file}: '
-            "no such file or directory"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ContextError(f'unable to resolve docker endpoint: context "{name}" has no docker endpoint') from None
-    stored = directory / "contexts" / "tls" / identity / "docker"
+        context = store.find(name)
+    except ContextError as error:
+        raise ContextError(f"unable to resolve docker endpoint: {error}") from None
+    if ENDPOINT not in context.endpoints:
+        raise ContextError(f'unable to resolve docker endpoint: context "{name}" has no docker endpoint')
+    host = context.host or DEFAULT_HOST
+    stored = store.tls_path(name) / ENDPOINT
     if not stored.is_dir():
         return parse_host(host)
     ca, cert, key = (file if (file := stored / f"{part}.pem").exists() else None for part in ("ca", "cert", "key"))
-    return parse_host(host, tls=TLSFiles(ca=ca, cert=cert, key=key, verify=verify))
+    return parse_host(host, tls=TLSFiles(ca=ca, cert=cert, key=key, verify=context.verifies))
 
 
 def _tls(variables: Mapping[str, str], choice: TLSChoice) -> TLSFiles | None:

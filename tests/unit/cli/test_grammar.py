@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from moorage.cli.grammar import USAGE_STATUS, Command, FlagValueError
+from moorage.cli.main import moor
 from moorage.cli.quantities import BYTES, INTEGER
 
 
@@ -82,3 +83,60 @@ def test_too_few_arguments() -> None:
     result = run()
     assert result.exit_code == 1
     assert result.output.startswith("moor: 'moor run' requires at least 1 argument\n\nUsage:  moor run [OPTIONS] IMAGE")
+
+
+@click.command(cls=Command, usage="[OPTIONS] IMAGE", minimum=1, maximum=1)
+@click.option("-n", "--last", type=INTEGER, default=-1, help="Show n last created containers (includes all states)")
+@click.option("-f", "--filter", "filters", multiple=True, help="Filter output")
+@click.option("--tail", default="all", help="Number of lines")
+@click.option("--sig-proxy/--no-sig-proxy", default=True, help="Proxy all received signals to the process")
+@click.argument("image", required=False)
+def one(image: str, **flags: Any) -> None:
+    """Show one image."""
+    click.echo(f"{image} {flags}")
+
+
+def test_too_many_arguments_are_told_in_dockers_words() -> None:
+    done = CliRunner().invoke(one, ["a", "b"], prog_name="moor one")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "moor: 'moor one' requires 1 argument\n\nUsage:  moor one [OPTIONS] IMAGE\n\n"
+        "Run 'moor one --help' for more information\n"
+    )
+
+
+def test_the_page_of_a_command_has_dockers_form() -> None:
+    assert CliRunner().invoke(one, ["--help"], prog_name="moor one").stdout == (
+        "Usage:  moor one [OPTIONS] IMAGE\n"
+        "\n"
+        "Show one image\n"
+        "\n"
+        "Options:\n"
+        "  -n, --last int        Show n last created containers (includes all states)\n"
+        "                        (default -1)\n"
+        "  -f, --filter filter   Filter output\n"
+        '      --tail string     Number of lines (default "all")\n'
+        "      --sig-proxy       Proxy all received signals to the process (default true)\n"
+    )
+
+
+def test_a_page_names_every_path_of_its_command() -> None:
+    done = CliRunner().invoke(moor, ["container", "ps", "--help"], prog_name="moor")
+    assert "Aliases:\n  moor container ls, moor container list, moor container ps, moor ps\n" in done.stdout
+
+
+def test_a_group_alone_prints_its_page_with_each_command_once() -> None:
+    done = CliRunner().invoke(moor, ["checkpoint"], prog_name="moor")
+    assert (done.stdout, done.exit_code) == ("", 0)
+    assert done.stderr == (
+        "Usage:  moor checkpoint COMMAND\n"
+        "\n"
+        "Manage checkpoints\n"
+        "\n"
+        "Commands:\n"
+        "  create      Create a checkpoint from a running container\n"
+        "  ls          List checkpoints for a container\n"
+        "  rm          Remove a checkpoint\n"
+        "\n"
+        "Run 'moor checkpoint COMMAND --help' for more information on a command.\n"
+    )

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from moorage.api.versions import Version
+from moorage.client.context_store import ContextError
 from moorage.client.contexts import (
     ConflictingAddressError,
-    ContextError,
     TLSChoice,
     chosen_address,
+    current_context,
     pinned_version,
 )
+from moorage.client.user_settings import UserSettingsError
 
 
 def store(directory: Path, name: str, host: str, *, files: tuple[str, ...] = ()) -> dict[str, str]:
@@ -66,3 +68,21 @@ def test_a_version_can_be_pinned() -> None:
     assert pinned_version({}) is None
     assert pinned_version({"DOCKER_API_VERSION": "1.41"}) == Version(1, 41)
     assert pinned_version({"DOCKER_API_VERSION": "1.41", "MOORAGE_API_VERSION": "1.44"}) == Version(1, 44)
+
+
+def test_what_context_use_chose_counts_when_nothing_nearer_is_named(tmp_path: Path) -> None:
+    environment = store(tmp_path, "lab", "tcp://lab:2376")
+    store(tmp_path, "other", "tcp://other:2376")
+    (tmp_path / "config.json").write_text('{"currentContext": "lab"}')
+    assert chosen_address(environment=environment).host == "lab"
+    assert chosen_address(environment={**environment, "DOCKER_CONTEXT": "other"}).host == "other"
+    assert chosen_address(environment={**environment, "DOCKER_HOST": "unix:///x.sock"}).path == "/x.sock"
+    assert chosen_address("unix:///y.sock", environment=environment).path == "/y.sock"
+    assert chosen_address(context="default", environment=environment).path == "/run/moorage/moorage.sock"
+    assert current_context("unix:///y.sock", environment=environment) == "default"
+
+
+def test_settings_that_cannot_be_read_are_no_reason_to_go_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserSettingsError, match=r"config\.json"):
+        chosen_address(environment={"DOCKER_CONFIG": str(tmp_path)})
