@@ -23,6 +23,7 @@ MOOR = [sys.executable, "-c", "from moorage.cli.main import main; main()"]
 def moor(daemon: Daemon, *words: str, data: str | None = None) -> subprocess.CompletedProcess[str]:
     # The docker command at hand speaks this version; with a newer one, the same engine shows other fields.
     environment = {**os.environ, "MOORAGE_HOST": f"unix://{daemon.socket}", "DOCKER_API_VERSION": "1.50"}
+    environment["DOCKER_CONFIG"] = str(daemon.base)
     return subprocess.run(
         [*MOOR, *words],
         input=data or "",
@@ -85,6 +86,38 @@ def both(daemon: Daemon, *words: str) -> tuple[tuple[str, str, int], tuple[str, 
         "cp nosuch:/x .",
         "ps --filter x",
         "system df",
+        "ps --filter name=nosuch --format {{json .}}",
+        "ps -q --format json",
+        "network ls --format {{json .Name}}",
+        "network ls --format {{.Name",
+        "volume ls --format {{json .}}",
+        "logs a b",
+        "ps x",
+        "volume prune x",
+        "network create a b",
+        "network create --ip-range 10.9.0.0/24 n",
+        "network create --subnet 10.9.0.0/24 --gateway 10.8.0.1 n",
+        "volume create --name a a",
+        "inspect nosuch",
+        "inspect -f json nosuch",
+        "export -o /nope/x nosuch",
+        "login -u a --password-stdin -p b",
+        "login --password-stdin",
+        "system prune --volumes --filter until=1h -f",
+        "run -p 1.2.3:80:80 busybox true",
+        "run -e =x busybox true",
+        "run --add-host a:b busybox true",
+        "run --storage-opt x busybox true",
+        "run --health-interval -1s busybox true",
+        "run --blkio-weight-device x busybox true",
+        "run --device-read-bps /dev/sda:x busybox true",
+        "run --device-write-iops /dev/sda:-1 busybox true",
+        "run --device-cgroup-rule x busybox true",
+        "run --network a --network a busybox true",
+        "run --network-alias x busybox true",
+        "-l bogus ps",
+        "-c nosuch ps",
+        "network",
     ],
 )
 def test_outputs_are_those_of_docker(moord: Daemon, words: str) -> None:
@@ -96,7 +129,9 @@ def test_listings_of_a_running_container(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "web", "--label", "a=b", "-v", "data:/data", "busybox", "sleep", "1000")
     for words in (
         ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Command}} {{.State}} {{.Mounts}} {{.Labels}}"],
+        ["ps", "-a", "--format", "{{.Platform}}"],
         ["inspect", "web"],
+        ["inspect", "-f", "json", "web"],
         ["inspect", "-f", "{{json .NetworkSettings.Networks}}", "web"],
         ["history", "busybox"],
         ["volume", "inspect", "data"],
@@ -217,7 +252,7 @@ def test_flags_that_few_engines_need(moord: Daemon) -> None:
         ("volume create --sharing all x", "--sharing is not supported by Moorage"),
         ("images --tree -q", "--quiet is not yet supported with --tree"),
         ("--context nosuch ps", 'context "nosuch": context not found'),
-        ("--log-level loud ps", "unable to parse logging level: loud"),
+        ("--log-level loud ps", "Unable to parse logging level: loud"),
     ):
         done = moor(moord, *words.split())
         assert done.returncode != 0

@@ -126,9 +126,9 @@ def login(session: Session, /, server: str | None, *, password: str, password_st
     registry = registry_of(f"{server}/x") if server else _HUB
     if password_stdin:
         if password:
-            raise CredentialsError("--password and --password-stdin are mutually exclusive")
+            raise CredentialsError("conflicting options: cannot specify both --password and --password-stdin")
         if not username:
-            raise CredentialsError("Must provide --username with --password-stdin")
+            raise CredentialsError("the --password-stdin option requires --username to be set")
         password = sys.stdin.readline().rstrip("\r\n")
     elif password:
         click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)

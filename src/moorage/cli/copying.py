@@ -22,7 +22,7 @@ from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.cli.streaming import write_all
 from moorage.cli.tables import human_size
-from moorage.cli.transfer import write_archive
+from moorage.cli.transfer import check_output, write_archive
 from moorage.client.calls import call, decode
 from moorage.client.connection import Exchange
 from moorage.client.steps import split_tag
@@ -261,8 +261,9 @@ def diff(session: Session, /, container: str, *, format_text: str) -> None:
 @pass_session
 def export(session: Session, /, container: str, *, output: str) -> None:
     """Export a container's filesystem as a tar archive."""
+    check_output(output, action="export", kind="container")
     with session.connection.begin(call(endpoints.CONTAINER_EXPORT, path={"id": container})) as exchange:
-        write_archive(exchange.checked().chunks(), output=output, action="export")
+        write_archive(exchange.checked().chunks(), output=output, action="export", kind="container")
 
 
 @click.command(cls=Command, usage="[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", minimum=1, maximum=2)

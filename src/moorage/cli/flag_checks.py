@@ -4,7 +4,7 @@ Pure.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from moorage.cli.grammar import FlagValueError
@@ -18,6 +18,7 @@ _SYSCTLS: Final = frozenset(
     """.split()
 )
 _MAC: Final = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|([0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}")
+_DEVICE_RULE: Final = re.compile(r"[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}", re.ASCII)
 _SIZED: Final = re.compile(r"auto:size=[1-9]\d{0,9}", re.ASCII)
 # Flag, what Docker calls it, and the modes without an argument.
 _MODES: Final = (
@@ -50,19 +51,46 @@ def check_flags(flags: Mapping[str, Any]) -> None:
 
 
 def _check_lists(flags: Mapping[str, Any]) -> None:
-    for address in flags["dns"]:
-        if not _is_address(address):
-            raise FlagValueError(address, f"IP address is not correctly formatted: {address}", flag="--dns")
-    for text in flags["sysctl"]:
-        name = text.partition("=")[0]
-        if name not in _SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
-            raise FlagValueError(text, f"sysctl '{text}' is not allowed", flag="--sysctl")
+    for flag, (names, why_not) in _LISTS.items():
+        for text in flags[flag]:
+            if reason := why_not(text):
+                raise FlagValueError(text, reason, flag=names)
     for text in flags["security_opt"]:
         if "=" not in text and ":" not in text and text not in {"no-new-privileges", "writable-cgroups"}:
             raise FlagError(f'Invalid --security-opt: "{text}"')
+    if not all("=" in text for text in flags["storage_opt"]):
+        raise FlagError("invalid storage option")
 
 
-def _is_address(text: str) -> bool:
+def _variable(text: str) -> str:
+    return "" if text.partition("=")[0] else f"invalid environment variable: {text}"
+
+
+def _device_rule(text: str) -> str:
+    return "" if _DEVICE_RULE.fullmatch(text) else f"invalid device cgroup format '{text}'"
+
+
+def _dns_server(text: str) -> str:
+    return "" if is_address(text) else f"IP address is not correctly formatted: {text}"
+
+
+def _sysctl(text: str) -> str:
+    name = text.partition("=")[0]
+    allowed = name in _SYSCTLS or name.startswith(("net.", "fs.mqueue."))
+    return "" if allowed else f"sysctl '{text}' is not allowed"
+
+
+#: What Docker calls a flag, and what says why it does not take a value, by the flag's name here.
+_LISTS: Final[Mapping[str, tuple[str, Callable[[str], str]]]] = {
+    "env": ("-e, --env", _variable),
+    "device_cgroup_rule": ("--device-cgroup-rule", _device_rule),
+    "dns": ("--dns", _dns_server),
+    "sysctl": ("--sysctl", _sysctl),
+}
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address."""
     import ipaddress  # noqa: PLC0415 - few commands need it, and it takes a while to import
 
     try:

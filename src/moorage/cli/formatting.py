@@ -7,11 +7,13 @@ from typing import Final
 from moorage.cli.tables import tabbed
 from moorage.templates.functions import to_json
 from moorage.templates.rendering import Template
+from moorage.templates.tokens import TemplateError
 
-Row = Mapping[str, str | bool | Callable[[str], str]]
+Row = Mapping[str, str | bool | Mapping[str, str] | Callable[[str], str]]
 """Values by field name; what is a function is a method of templates."""
 
 _TABLE: Final = "table"
+_TROUBLE: Final = "template parsing error: "
 
 
 def label_fields(labels: Mapping[str, str] | None) -> Row:
@@ -42,6 +44,14 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
     """
     if format_text in {"", _TABLE}:
         format_text = _TABLE + " " + "\t".join("{{." + name + "}}" for name in default)
+    try:
+        _print_rows(rows, columns=columns, format_text=format_text)
+    except TemplateError as error:
+        raise TemplateError(f"{_TROUBLE}{str(error).removeprefix(_TROUBLE)}") from None
+
+
+def _print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: str) -> None:
+    rows = [dict(sorted(row.items())) for row in rows]
     if format_text == "json":
         sys.stdout.writelines(_row_json(row) + "\n" for row in rows)
     elif format_text.startswith(_TABLE + " "):
@@ -56,5 +66,5 @@ def print_rows(rows: Sequence[Row], *, columns: Mapping[str, str], format_text: 
 def _row_json(row: Row) -> str:
     # Go escapes what means something in HTML. These occur in strings only, so replacing
     # them in the whole text is right.
-    text = to_json({name: value for name, value in sorted(row.items()) if not callable(value)})
+    text = to_json(row)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -85,13 +85,13 @@ def show_found(names: Sequence[str], fetch: Callable[[str], Found], *, format_te
             value = fetch(name)
             if template is not None:
                 click.echo(value.render(template))
-            elif format_text == "json":
-                click.echo(to_json(value.raw))
             found.append(value.raw)
         except MoorageError as error:
             prefix = "template parsing error: " if isinstance(error, TemplateError) else ""
             failures.append(f"{prefix}{daemon_error(error)}")
-    if not format_text:
+    if format_text == "json":
+        click.echo(to_json(found))
+    elif not format_text:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=4).decode())
     for failure in failures:
         click.echo(failure, err=True)
@@ -101,7 +101,7 @@ def show_found(names: Sequence[str], fetch: Callable[[str], Found], *, format_te
 
 class _NoSuchObjectError(NotFoundError):
     def __init__(self, name: str) -> None:
-        super().__init__(f"error: no such object: {name}")
+        super().__init__(f"Error: No such object: {name}")
 
 
 @click.command(cls=Command, usage="[OPTIONS] NAME|ID [NAME|ID...]", minimum=1)

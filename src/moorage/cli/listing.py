@@ -16,6 +16,7 @@ from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size, short_id, shortened
 from moorage.client.calls import call
+from moorage.templates.values import Nothing
 
 _COLUMNS: Final = {
     "ID": "CONTAINER ID",
@@ -54,6 +55,8 @@ def ps(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
     found = session.perform(call(endpoints.CONTAINER_LIST, query=query))
     full = bool(flags["no_trunc"])
     if flags["quiet"]:
+        if format_text:
+            click.echo("WARNING: Ignoring custom format, because both --format and --quiet are set.", err=True)
         for container in found:
             click.echo(container.id if full else short_id(container.id))
         return
@@ -87,6 +90,7 @@ def container_row(container: ContainerSummary, *, full: bool) -> Row:
         "Size": _size(container),
         "Names": ",".join(names),
         **label_fields(container.labels),
+        "Platform": Nothing("<nil>"),
         "Mounts": ",".join(mounts if full else [shortened(mount, 15) for mount in mounts]),
         "LocalVolumes": str(len(volumes)),
         "Networks": ",".join(sorted(networks or {})),

@@ -164,7 +164,7 @@ def moor(
 ) -> None:
     """A container platform for anyone who has Python and Linux."""
     if log_level not in _LOG_LEVELS:
-        click.echo(f"unable to parse logging level: {log_level}", err=True)
+        click.echo(f"Unable to parse logging level: {log_level}", err=True)
         sys.exit(1)
     if debug or log_level == "debug":
         import logging  # noqa: PLC0415 - a tenth of the time that most commands take

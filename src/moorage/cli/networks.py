@@ -1,6 +1,7 @@
 """``moor network``."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
@@ -26,7 +27,7 @@ from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import short_id
 from moorage.client.calls import call
-from moorage.errors import MoorageError, NotFoundError
+from moorage.errors import InvalidParameterError, MoorageError, NotFoundError
 
 _COLUMNS: Final = {
     "ID": "NETWORK ID",
@@ -39,6 +40,68 @@ _COLUMNS: Final = {
     "Labels": "LABELS",
     "CreatedAt": "CREATED AT",
 }
+
+
+class AddressFlagError(InvalidParameterError):
+    """The addresses given for a network do not fit together."""
+
+
+def address_pools(
+    subnets: Sequence[str], *, ranges: Sequence[str], gateways: Sequence[str], auxiliary: Mapping[str, str]
+) -> list[IPAMConfig]:
+    """Return a network's pools: each range and address belongs to the subnet that it lies in.
+
+    Raises:
+        AddressFlagError: One lies in none, or two are given for one subnet; Docker's words.
+    """
+    if len(subnets) < max(len(ranges), len(gateways)):
+        raise AddressFlagError("every ip-range or gateway must have a corresponding subnet")
+    ranged = _one_each(ranges, subnets, kind="range")
+    led = _one_each(gateways, subnets, kind="gateway")
+    named: dict[str, dict[str, str]] = {}
+    for name, text in auxiliary.items():
+        named.setdefault(_subnet_of(text, subnets, kind="aux-address"), {})[name] = text
+    return [
+        IPAMConfig(
+            subnet=subnet,
+            ip_range=ranged.get(subnet, ""),
+            gateway=led.get(subnet, ""),
+            auxiliary_addresses=named.get(subnet, {}),
+        )
+        for subnet in subnets
+    ]
+
+
+def _one_each(texts: Sequence[str], subnets: Sequence[str], *, kind: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        subnet = _subnet_of(text, subnets, kind=kind)
+        if subnet in found:
+            both = f"{text}, {found[subnet]}"
+            raise AddressFlagError(f"cannot configure multiple {kind}s ({both}) for the same subnet ({subnet})")
+        found[subnet] = text
+    return found
+
+
+def _subnet_of(text: str, subnets: Sequence[str], *, kind: str) -> str:
+    import ipaddress  # noqa: PLC0415 - few commands need it, and it takes a while to import
+
+    blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    for subnet in subnets:
+        try:
+            blocks.append(ipaddress.ip_network(subnet, strict=False))
+        except ValueError:
+            raise AddressFlagError(f"invalid subnet: invalid CIDR address: {subnet}") from None
+    try:
+        address = ipaddress.ip_interface(text).ip
+    except ValueError:
+        if kind == "range":
+            raise AddressFlagError(f"invalid CIDR address: {text}") from None
+    else:
+        for subnet, block in zip(subnets, blocks, strict=True):
+            if address in block:
+                return subnet
+    raise AddressFlagError(f"no matching subnet for {kind} {text}")
 
 
 def _local(text: str) -> str:
@@ -113,17 +176,12 @@ def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...]
         value = flags[flag]
         return value if isinstance(value, tuple) else ()
 
-    ranges, gateways = list(several("ip_range")), list(several("gateway"))
-    auxiliary = pairs(several("aux_address"))
-    pools = [
-        IPAMConfig(
-            subnet=subnet,
-            ip_range=ranges[index] if index < len(ranges) else "",
-            gateway=gateways[index] if index < len(gateways) else "",
-            auxiliary_addresses=auxiliary if index == 0 else {},
-        )
-        for index, subnet in enumerate(several("subnet"))
-    ]
+    pools = address_pools(
+        several("subnet"),
+        ranges=several("ip_range"),
+        gateways=several("gateway"),
+        auxiliary=pairs(several("aux_address")),
+    )
     body = NetworkCreateRequest(
         name=name,
         driver=str(flags["driver"]),

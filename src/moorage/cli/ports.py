@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from moorage.api.host_config import PortBinding
+from moorage.cli.flag_checks import is_address
 from moorage.errors import InvalidParameterError
 
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
@@ -53,6 +54,8 @@ def _one(text: str) -> list[tuple[str, PortBinding]]:
         raise InvalidPortError(f"invalid proto: {protocol}")
     container = port_range(match["container"], what="containerPort")
     address = (match["ip"] or "").strip("[]")
+    if address and not is_address(address):
+        raise InvalidPortError(f"invalid IP address: {address}")
     host_text = match["host"] or ""
     host = port_range(host_text, what="hostPort") if host_text else range(0)
     if host and len(container) not in {1, len(host)}:

@@ -17,8 +17,13 @@ from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import human_size
 from moorage.client.calls import call
+from moorage.errors import InvalidParameterError
 
 _SURE: Final = "Are you sure you want to continue?"
+
+
+class PruneFlagsError(InvalidParameterError):
+    """Two flags of a prune contradict each other."""
 
 
 def _confirmed(warning: str, *, force: bool) -> bool:
@@ -133,6 +138,8 @@ def volume_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, 
 def system_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool, volumes: bool) -> None:
     """Remove unused data."""
     wanted = parse_filters(filters)
+    if volumes and "until" in wanted.values:
+        raise PruneFlagsError('ERROR: The "until" filter is not supported with "--volumes"')
     parts = [
         "all stopped containers",
         "all networks not used by at least one container",
@@ -145,6 +152,6 @@ def system_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, 
     reclaimed = _containers(session, wanted)
     _networks(session, wanted)
     if volumes:
-        reclaimed += _volumes(session, wanted.without("until"))
+        reclaimed += _volumes(session, wanted)
     reclaimed += _images(session, _with(wanted, "dangling", "false" if all_ else "true"))
     _reclaimed(reclaimed)

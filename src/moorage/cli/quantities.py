@@ -66,12 +66,14 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: The text is no duration.
     """
-    if text == "0":
+    size = text.removeprefix("-")
+    if size == "0":
         return 0
-    pieces = _DURATION.findall(text)
-    if not pieces or "".join(number + unit for number, unit in pieces) != text:
+    pieces = _DURATION.findall(size)
+    if not pieces or "".join(number + unit for number, unit in pieces) != size:
         raise ValueError(f'time: invalid duration "{text}"')
-    return int(sum(float(number) * _NANOSECONDS[unit] for number, unit in pieces))
+    found = int(sum(float(number) * _NANOSECONDS[unit] for number, unit in pieces))
+    return -found if text.startswith("-") else found
 
 
 def parse_cpus(text: str) -> int:

@@ -7,7 +7,7 @@ Spec: Engine API, POST /containers/create.
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +25,11 @@ from moorage.api.mounts import Mount
 from moorage.api.networks import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
 from moorage.cli.device_flags import device_requests, devices
 from moorage.cli.environment import environment, labels, pairs
-from moorage.cli.flag_checks import FlagError, check_flags
+from moorage.cli.flag_checks import FlagError, check_flags, is_address
 from moorage.cli.grammar import FlagValueError
 from moorage.cli.mount_syntax import MountSyntaxError, parse_mount
 from moorage.cli.ports import expose, publish
-from moorage.cli.quantities import parse_bytes
+from moorage.cli.quantities import parse_bytes, parse_integer
 from moorage.client.steps import restart_policy
 
 _NETWORK_FIELDS: Final = frozenset(
@@ -37,6 +37,7 @@ _NETWORK_FIELDS: Final = frozenset(
 )
 #: Flags that say something of the first network's endpoint.
 _ENDPOINT_FLAGS: Final = ("ip", "ip6", "mac_address", "link_local_ip", "network_alias")
+_NOT_USERS: Final = frozenset({"default", "bridge", "host", "none"})
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
@@ -199,13 +200,11 @@ def _host_config(flags: Mapping[str, Any], bindings: dict[str, Any]) -> HostConf
         cpuset_mems=flags["cpuset_mems"],
         cgroup_parent=flags["cgroup_parent"],
         blkio_weight=flags["blkio_weight"],
-        blkio_weight_device=[
-            WeightDevice(path=path, weight=rate) for path, rate in _rates(flags["blkio_weight_device"])
-        ],
-        blkio_device_read_bps=_throttles(flags["device_read_bps"]),
-        blkio_device_write_bps=_throttles(flags["device_write_bps"]),
-        blkio_device_read_iops=_throttles(flags["device_read_iops"]),
-        blkio_device_write_iops=_throttles(flags["device_write_iops"]),
+        blkio_weight_device=_weights(flags),
+        blkio_device_read_bps=_throttles(flags, "device-read-bps"),
+        blkio_device_write_bps=_throttles(flags, "device-write-bps"),
+        blkio_device_read_iops=_throttles(flags, "device-read-iops"),
+        blkio_device_write_iops=_throttles(flags, "device-write-iops"),
         devices=devices(flags["device"]),
         device_cgroup_rules=list(flags["device_cgroup_rule"]) or None,
         device_requests=device_requests(flags["device"], flags["gpus"]),
@@ -251,24 +250,51 @@ def _extra_host(text: str) -> str:
     name, found, address = text.partition(separator)
     if not found or not name or not address:
         raise FlagValueError(text, f'bad format for add-host: "{text}"', flag="--add-host")
-    return f"{name}:{address.strip('[]')}"
+    bare = address.strip("[]")
+    if bare != "host-gateway" and not is_address(bare):
+        raise FlagValueError(text, f'invalid IP address in add-host: "{address}"', flag="--add-host")
+    return f"{name}:{bare}"
 
 
-def _rates(texts: Iterable[str]) -> list[tuple[str, int]]:
+def _rates(texts: Iterable[str], *, flag: str, parse: Callable[[str], int], wanted: str) -> list[tuple[str, int]]:
     found = []
     for text in texts:
         path, separator, rate = text.rpartition(":")
-        if not separator or not path.startswith("/dev/"):
-            raise FlagError(f"bad format for device path: {text}")
+        if not separator:
+            raise FlagValueError(text, f"bad format: {text}", flag=flag)
+        if not path.startswith("/dev/"):
+            raise FlagValueError(text, f"bad format for device path: {text}", flag=flag)
         try:
-            found.append((path, parse_bytes(rate)))
+            number = parse(rate)
         except ValueError:
-            raise FlagError(f"invalid rate for device: {text}") from None
+            number = -1
+        if number < 0:
+            raise FlagValueError(text, f"invalid {wanted.format(text=text)}", flag=flag)
+        found.append((path, number))
     return found
 
 
-def _throttles(texts: Iterable[str]) -> list[ThrottleDevice]:
-    return [ThrottleDevice(path=path, rate=rate) for path, rate in _rates(texts)]
+def _weights(flags: Mapping[str, Any]) -> list[WeightDevice]:
+    found = _rates(
+        flags["blkio_weight_device"],
+        flag="--blkio-weight-device",
+        parse=parse_integer,
+        wanted="weight for device: {text}",
+    )
+    return [WeightDevice(path=path, weight=weight) for path, weight in found]
+
+
+def _throttles(flags: Mapping[str, Any], flag: str) -> list[ThrottleDevice]:
+    form = "rate for device: {text}. The correct format is <device-path>:<number>"
+    in_bytes = flag.endswith("bps")
+    wanted = (
+        f"{form}[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+        if in_bytes
+        else f"{form}. Number must be a positive integer"
+    )
+    texts = flags[flag.replace("-", "_")]
+    found = _rates(texts, flag=f"--{flag}", parse=parse_bytes if in_bytes else parse_integer, wanted=wanted)
+    return [ThrottleDevice(path=path, rate=rate) for path, rate in found]
 
 
 def _ulimit(text: str) -> Ulimit:
@@ -303,10 +329,19 @@ def _network_fields(text: str) -> dict[str, str]:
 
 def _networking(flags: Mapping[str, Any]) -> NetworkingConfig | None:
     names = flags["network"] or (["default"] if any(flags[name] for name in _ENDPOINT_FLAGS) else [])
+    _check_networks(network_names(flags), flags)
     endpoints = {
         _network_fields(text)["name"]: _endpoint(text, flags, first=index == 0) for index, text in enumerate(names)
     }
     return NetworkingConfig(endpoints_config={**endpoints}) if endpoints else None
+
+
+def _check_networks(names: Sequence[str], flags: Mapping[str, Any]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise FlagError(f'network "{name}" is specified multiple times')
+    if flags["network_alias"] and names[0] in _NOT_USERS:
+        raise FlagError("network-scoped aliases are only supported for user-defined networks")
 
 
 def _endpoint(text: str, flags: Mapping[str, Any], *, first: bool) -> EndpointSettings:

@@ -130,7 +130,12 @@ def used_memory(memory: int, counters: Mapping[str, int]) -> int:
 def _row(name: str, sample: ContainerStats, *, full: bool) -> Row:
     if not sample.id or sample.read.startswith("0001"):
         blank = {"CPUPerc": "--", "MemUsage": "-- / --", "MemPerc": "--", "NetIO": "--", "BlockIO": "--", "PIDs": "--"}
-        return {"ID": name if full else short_id(name), "Container": name, "Name": name, **blank}
+        return {
+            "ID": name if full else short_id(name),
+            "Container": name,
+            "Name": sample.name.removeprefix("/") or name,
+            **blank,
+        }
     memory = used_memory(sample.memory_stats.usage, sample.memory_stats.stats)
     limit = sample.memory_stats.limit
     received = sum(network.rx_bytes for network in sample.networks.values())

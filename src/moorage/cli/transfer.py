@@ -113,38 +113,58 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
 @pass_session
 def save(session: Session, /, references: tuple[str, ...], *, output: str, platform: tuple[str, ...]) -> None:
     """Save one or more images to a tar archive (streamed to STDOUT by default)."""
+    check_output(output, action="save", kind="image")
     request = call(
         endpoints.IMAGE_GET_ALL, query=ImageSaveQuery(names=list(references), platform=platform_parameters(platform))
     )
     with session.connection.begin(request) as exchange:
         chunks = exchange.checked().chunks()
-        write_archive(chunks, output=output)
+        write_archive(chunks, output=output, action="save", kind="image")
 
 
-def write_archive(chunks: Iterator[bytes], *, output: str, action: str = "save") -> None:
-    """Write an archive to a file, made whole or not at all, or to standard output.
+def check_output(output: str, *, action: str, kind: str) -> None:
+    """Check that an archive can be written somewhere, before the engine makes it.
+
+    Args:
+        output: A file, or nothing for standard output.
+        action: What is done, for refusals.
+        kind: To what kind of object.
 
     Raises:
         TerminalRefusedError: Standard output is a terminal.
+        ArchiveFileError: There is no such directory.
+    """
+    if not output and sys.stdout.isatty():
+        raise TerminalRefusedError(f"cowardly refusing to {action} to a terminal. Use the -o flag or redirect")
+    directory = Path(output).parent
+    if output and not directory.is_dir():
+        raise ArchiveFileError(
+            f"failed to {action} {kind}: invalid output path: stat {directory}: no such file or directory"
+        )
+
+
+def write_archive(chunks: Iterator[bytes], *, output: str, action: str, kind: str) -> None:
+    """Write an archive to a file, made whole or not at all, or to standard output.
+
+    Args:
+        action: What is done, for refusals.
+        kind: To what kind of object.
+
+    Raises:
+        ArchiveFileError: The file can't be written.
     """
     if not output:
-        if sys.stdout.isatty():
-            raise TerminalRefusedError(f"cowardly refusing to {action} to a terminal. Use the -o flag or redirect")
         for chunk in chunks:
             write_all(sys.stdout.fileno(), chunk)
         return
     target = Path(output)
     partial = target.with_name(f".{target.name}.partial")
-    if not target.parent.is_dir():
-        raise ArchiveFileError(
-            f"failed to {action} image: invalid output path: stat {target.parent}: no such file or directory"
-        )
     try:
         with partial.open("wb") as file:
             file.writelines(chunks)
         partial.rename(target)
     except OSError as error:
-        raise ArchiveFileError(f'failed to {action} image: {(error.strerror or "").lower()}: "{output}"') from None
+        raise ArchiveFileError(f'failed to {action} {kind}: {(error.strerror or "").lower()}: "{output}"') from None
     finally:
         partial.unlink(missing_ok=True)
 

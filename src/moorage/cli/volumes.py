@@ -13,7 +13,7 @@ from moorage.cli.formatting import Row, label_fields, print_rows
 from moorage.cli.grammar import Command
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
-from moorage.errors import NotSupportedError
+from moorage.errors import InvalidParameterError, NotSupportedError
 
 _COLUMNS: Final = {
     "Driver": "DRIVER",
@@ -46,6 +46,10 @@ class ClusterVolumeError(NotSupportedError):
         super().__init__(f"the flag --{flag} is not supported by Moorage: it has no cluster volumes")
 
 
+class VolumeFlagsError(InvalidParameterError):
+    """A volume is named twice."""
+
+
 def _refuse(_: click.Context, option: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise ClusterVolumeError((option.name or "").replace("_", "-"))
@@ -69,6 +73,10 @@ def create(
     session: Session, /, volume: str | None, *, driver: str, label: tuple[str, ...], named: str, opt: tuple[str, ...]
 ) -> None:
     """Create a volume."""
+    if volume and named:
+        raise VolumeFlagsError(
+            "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
+        )
     body = VolumeCreateRequest(name=volume or named, driver=driver, driver_opts=pairs(opt), labels=pairs(label))
     click.echo(session.perform(call(endpoints.VOLUME_CREATE, body=body)).name)
 

@@ -52,7 +52,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Nothing):
         return None
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        # What is a function is a method, and no field.
+        return {key: plain(item) for key, item in value.items() if not callable(item)}
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -24,12 +25,12 @@ class Moor:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def run(self, *words: str, data: bytes = b"", **variables: str) -> click.testing.Result:
+    def run(self, *words: str, data: bytes = b"", **variables: Any) -> click.testing.Result:
         blank: Mapping[str, str | None] = {"DOCKER_HOST": None, "MOORAGE_HOST": None, "DOCKER_CONTEXT": None}
         environment = {**blank, "DOCKER_CONFIG": str(self.directory), **variables}
         return click.testing.CliRunner().invoke(moor, words, input=data, env=environment)
 
-    def __call__(self, *words: str, **variables: str) -> str:
+    def __call__(self, *words: str, **variables: Any) -> str:
         done = self.run("context", *words, **variables)
         if done.exception is not None:
             raise done.exception

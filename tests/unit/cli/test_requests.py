@@ -198,5 +198,5 @@ def test_values_that_are_refused_with_the_usage(words: list[str]) -> None:
     ],
 )
 def test_flags_that_are_refused(words: list[str]) -> None:
-    with pytest.raises(FlagError):
+    with pytest.raises((FlagError, FlagValueError)):
         request(*words)
