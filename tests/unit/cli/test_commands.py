@@ -11,6 +11,21 @@ from moorage.cli.main import moor
 with (Path(__file__).parents[2] / "support" / "docker_commands.tsv").open(newline="") as file:
     COMMANDS = list(csv.DictReader(file, delimiter="\t"))
 
+#: What asks no engine, and so is no part of what docs/compatibility.md tells: command, aliases, flags.
+COMMANDS += [
+    {"command": f"context {name}", "aliases": aliases, "flags": flags}
+    for name, aliases, flags in (
+        ("create", "", "--description --docker --from"),
+        ("export", "", ""),
+        ("import", "", ""),
+        ("inspect", "", "-f/--format"),
+        ("ls", "context list", "--format -q/--quiet"),
+        ("rm", "context remove", "-f/--force"),
+        ("show", "", ""),
+        ("update", "", "--description --docker"),
+        ("use", "", ""),
+    )
+]
 #: What is not built at all.
 MISSING = {"image build"}
 
