@@ -61,6 +61,13 @@ def test_defaults_are_filled_in() -> None:
     assert "/proc/kcore" in (checked.masked_paths or [])
 
 
+def test_masked_paths_come_in_dockers_order() -> None:
+    checked, _ = create()
+    acpi, *_, scsi, firmware, powercap = (checked.masked_paths or [])[1:]
+    assert (acpi, scsi) == ("/proc/acpi", "/proc/scsi")
+    assert (firmware, powercap) == ("/sys/firmware", "/sys/devices/virtual/powercap")
+
+
 def test_an_unified_host_gives_a_cgroup_namespace() -> None:
     host = dataclasses.replace(HOST, cgroup_version=2)
     checked, _ = check_create(ContainerConfig(), HostConfig(), host=host, log=LOG)
