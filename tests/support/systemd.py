@@ -2,10 +2,13 @@
 
 import socket
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from moorage.cgroups import dbus_codec
+
+_BEGIN: Final = b"BEGIN\r\n"
 
 
 class FakeSystemd:
@@ -44,11 +47,17 @@ class FakeSystemd:
                 self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
-        assert connection.recv(4096).startswith(b"\0AUTH EXTERNAL ")
+        greeting = connection.recv(4096)
+        assert greeting.startswith(b"\0AUTH EXTERNAL ")
         connection.sendall(b"OK 0123\r\n")
         buffer = bytearray()
+        if not greeting.endswith(_BEGIN):
+            # As a busy systemd: it comes back late, and leaves what it then reads with BEGIN until more arrives.
+            while 0 < len(late := connection.recv(4096, socket.MSG_PEEK)) <= len(_BEGIN):
+                time.sleep(0.01)
+            buffer += connection.recv(len(late)).removeprefix(_BEGIN)
         while received := connection.recv(4096):
-            buffer += received.removeprefix(b"BEGIN\r\n")
+            buffer += received
             while message := dbus_codec.take_message(buffer):
                 connection.sendall(self._answer(message))
 

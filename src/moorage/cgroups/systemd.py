@@ -104,14 +104,15 @@ class Connection:
         raise SystemdError("unreachable", f"nothing answers at {' or '.join(_SOCKETS)}")
 
     def _authenticate(self) -> None:
-        self._socket.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode())
+        # BEGIN goes along, before the answer: systemd doesn't look at what it reads together with BEGIN until more
+        # arrives. A busy one would find the first call there, and both sides would wait for each other.
+        self._socket.sendall(b"\0AUTH EXTERNAL %s\r\nBEGIN\r\n" % str(os.geteuid()).encode().hex().encode())
         line = b""
         while not line.endswith(b"\r\n"):
             byte = self._socket.recv(1)
             line += byte
             if not byte or (line.endswith(b"\r\n") and not line.startswith(b"OK")):
                 raise SystemdError("refused", f"authentication failed: {line.decode(errors='replace').strip()}")
-        self._socket.sendall(b"BEGIN\r\n")
 
     def call(self, target: tuple[str, str, str, str], signature: str = "", values: Any = ()) -> list[Any]:
         """Call a method and return what it returned.
