@@ -23,6 +23,13 @@ class InvalidSpecError(StartError):
     """The specification can never be carried out as written."""
 
 
+class StoppedError(StartError):
+    """The container has ended while a process was being added to it."""
+
+    def __init__(self) -> None:
+        super().__init__("cannot exec in a stopped container", 126)
+
+
 class ContainerStateError(Exception):
     """The container's present state forbids the operation, or there is no such container."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from moorage.cgroups import files, group
 from moorage.cgroups.errors import CgroupError
@@ -18,7 +19,7 @@ from moorage.runtime import console, limits
 from moorage.runtime.channel import Channel, Message, channel_pair
 from moorage.runtime.cloning import Stage, clone_into, kill_and_reap
 from moorage.runtime.containment import host_layout
-from moorage.runtime.errors import StartError, failure
+from moorage.runtime.errors import StartError, StoppedError, failure
 from moorage.runtime.filters import SystemCallFilter, compile_filter
 from moorage.runtime.idmaps import give_stdio
 from moorage.runtime.init import report
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from moorage.runtime.specification import Spec
 
 _EXPECTED = (StartError, OSError, CgroupError, EOFError)
+_END_MILLISECONDS = 200
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -162,12 +164,12 @@ def _start(joining: Joining) -> ExecProcess:
         finally:
             os.close(joining.root_fd)
     except OSError as error:
-        raise failure(error) from error
+        raise _failure(joining.target, error) from error
     try:
         _provide(joining, added, parent)
         _converse(joining, added, parent)
     except _EXPECTED as error:
-        reason = _reason(added, parent, error)
+        reason = _reason(added, parent, error, added_to=joining.target)
         _abandon(added)
         raise reason from error
     finally:
@@ -258,7 +260,15 @@ def _converse(joining: Joining, added: ExecProcess, parent: Channel) -> None:
             raise StartError("the process ended before it became a program") from error
 
 
-def _reason(added: ExecProcess, parent: Channel, error: BaseException) -> StartError:
+def _failure(target: Target, error: BaseException) -> StartError:
+    """Return why nothing could be added: the container's end, if that came in between, whatever met it first."""
+    poll = select.poll()
+    poll.register(target.pidfd, select.POLLIN)
+    # A first process that was killed ends last: the kernel waits for all others in its namespace.
+    return StoppedError() if poll.poll(_END_MILLISECONDS) else failure(error)
+
+
+def _reason(added: ExecProcess, parent: Channel, error: BaseException, *, added_to: Target) -> StartError:
     kill_and_reap(added.pidfd)
     try:
         while True:
@@ -266,7 +276,7 @@ def _reason(added: ExecProcess, parent: Channel, error: BaseException) -> StartE
             if kind is Message.FAILED:
                 return StartError(payload["message"], payload["exit_code"])
     except (EOFError, OSError):
-        return failure(error)
+        return _failure(added_to, error)
 
 
 def _abandon(added: ExecProcess) -> None:

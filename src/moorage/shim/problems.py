@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moorage.api.shim import ErrorKind
 from moorage.cgroups.errors import CgroupError
-from moorage.runtime.errors import InvalidSpecError, StartError, describe
+from moorage.runtime.errors import InvalidSpecError, StartError, StoppedError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def problem(error: Exception) -> Problem:
     match error:
         case RequestError():
             return {"kind": error.kind, "message": str(error)}
+        case ProcessLookupError() | StoppedError():
+            return {"kind": ErrorKind.NOT_RUNNING, "message": "the process has ended"}
         case StartError():
             kind = ErrorKind.INVALID if isinstance(error, InvalidSpecError) else ErrorKind.START
             return {"kind": kind, "message": error.message, "exit_code": error.exit_code}
-        case ProcessLookupError():
-            return {"kind": ErrorKind.NOT_RUNNING, "message": "the process has ended"}
         case OSError():
             return {"kind": ErrorKind.SYSTEM, "message": describe(error)}
         case CgroupError():

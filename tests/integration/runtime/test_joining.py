@@ -1,5 +1,8 @@
 """Processes added to a running container, and containers that share namespaces."""
 
+import os
+import select
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,20 @@ def test_exit_code(bundle: Bundle) -> None:
 def test_unusable_command(bundle: Bundle, command: str, code: int, message: str) -> None:
     facts = add(bundle, command)
     assert (facts["code"], facts["error"]) == (code, message)
+
+
+def test_a_container_that_has_ended_is_what_is_told(bundle: Bundle) -> None:
+    def body() -> dict[str, Any]:
+        init = bundle.start_here("sleep", "60")
+        os.kill(init.pid, signal.SIGKILL)
+        # It has ended, and nobody has been told yet.
+        select.select([init.pidfd], [], [])
+        facts = bundle.add_here(init, "true")
+        bundle.end_here(init)
+        return facts
+
+    facts = isolated(body)
+    assert (facts["code"], facts["error"]) == (126, "cannot exec in a stopped container")
 
 
 def test_own_user_directory_and_environment(bundle: Bundle) -> None:
