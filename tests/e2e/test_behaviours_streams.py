@@ -75,6 +75,23 @@ def test_what_an_exec_has_from_its_container(moord: Daemon) -> None:
     assert "executable file not found" in moord.run("exec", "-d", "host", "nosuch").stderr
 
 
+def test_an_exec_is_who_its_container_was_started_as(moord: Daemon) -> None:
+    moord.docker("run", "-d", "--name", "who", "-u", "user", "busybox", "sleep", "1000")
+    before = moord.docker("exec", "who", "sh", "-c", "id -u; id -g; id -G")
+    moord.docker("exec", "-u", "0", "who", "sh", "-c", "echo > /etc/passwd; echo > /etc/group")
+    assert moord.docker("exec", "who", "sh", "-c", "id -u; id -g; id -G") == before
+    assert "unable to find user user" in moord.run("exec", "-u", "user", "who", "true").stdout
+
+
+@pytest.mark.parametrize(("option", "held"), [("no-new-privileges", False), ("no-new-privileges=false", True)])
+def test_root_added_to_a_container_of_somebody_else_gains_by_running_its_program(
+    moord: Daemon, option: str, held: bool
+) -> None:
+    moord.docker("run", "-d", "--name", "gain", "-u", "user", "--security-opt", option, "busybox", "sleep", "1000")
+    found = moord.docker("exec", "-u", "0", "gain", "sed", "-n", "s/^CapEff:\t//p", "/proc/self/status")
+    assert (int(found, 16) != 0) == held
+
+
 def test_events_of_a_container_that_is_killed_and_removed(moord: Daemon) -> None:
     moord.docker("run", "-d", "--name", "brief", "-l", "k=v", "busybox", "sleep", "1000")
     moord.docker("kill", "brief")

@@ -172,21 +172,28 @@ class ExecStarter:
         cwd = added.request.working_dir or record.config.working_dir or "/"
         if not cwd.startswith("/"):
             raise start_error(_TROUBLE, "Cwd must be an absolute path")
-        user = self.bundler.user(record, added.request.user or record.config.user)
+        # Without a user of its own it is who the container was started as, whatever its files say by now.
+        own: dict[str, Any] = process["user"]
+        user = self.bundler.user(record, added.request.user or str(own["uid"]))
         bounding = process["capabilities"]["bounding"]
+        held = process["capabilities"]["effective"]
         if added.request.privileged:
-            bounding = effective_capabilities(add=(), drop=(), privileged=True)
-        held = bounding if user.uid == 0 else []
+            bounding = held = effective_capabilities(add=(), drop=(), privileged=True)
+        # Root in a container of somebody else has what the kernel gives it as it runs its program:
+        # nothing, if that may give no new privileges.
+        held = held if user.uid == 0 else []
         env = environment(
             self.bundler.config(record), hostname=self.bundler.hostname(record), home=user.home, tty=added.request.tty
         )
         process.pop("consoleSize", None)
+        if added.request.user:
+            own = {"uid": user.uid, "gid": user.gid, "additionalGids": sorted({user.gid, *user.additional_gids})}
         return process | {
             "terminal": added.request.tty,
             "args": list(added.request.command),
             "env": merge_environment(env, added.request.env),
             "cwd": cwd,
-            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": sorted({user.gid, *user.additional_gids})},
+            "user": own,
             "capabilities": {"bounding": bounding, "effective": held, "permitted": held},
         }
 
