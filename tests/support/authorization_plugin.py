@@ -27,7 +27,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send({"Implements": self.server.implements})
             return
         said = self.server.judge(self.path.removeprefix("/AuthZPlugin."), json.loads(data))
-        self._send({"Err": "out of order"} if isinstance(said, int) else said, said if isinstance(said, int) else 200)
+        if isinstance(said, int):
+            # Docker's own library for plugins fails with a whole verdict.
+            self._send({"Allow": False, "Msg": "", "Err": "out of order"}, said)
+        else:
+            self._send(said)
 
     def _send(self, value: dict[str, Any], status: int = 200) -> None:
         body = json.dumps(value).encode()

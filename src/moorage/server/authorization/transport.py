@@ -21,6 +21,12 @@ class PluginCallError(UnavailableError):
     """A plugin does not listen, or does not answer as it must."""
 
 
+class _Failure(msgspec.Struct, rename={"err": "Err"}):
+    """What is looked at in the body of a failed call, which may be a whole verdict."""
+
+    err: str = ""
+
+
 async def call_plugin(address: PluginAddress, method: str, message: bytes) -> bytes:
     """Send a message and return the answer, as long as that takes.
 
@@ -63,7 +69,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 def _complaint(data: bytes) -> str:
     """Return what the body of a failed call says: an object with `Err`, or text, on one line."""
     try:
-        said = msgspec.json.decode(data, type=dict[str, str]).get("Err", "")
+        said = msgspec.json.decode(data, type=_Failure).err
     except msgspec.DecodeError:
         said = data.decode("utf-8", "replace")
     return " ".join(said.split())
