@@ -158,7 +158,11 @@ def _faults(message: Message) -> Faults:
 
 
 def _open_network(pid: int) -> int:
-    return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        # What a process that has ended is to all other calls.
+        raise ProcessLookupError(error.errno, error.strerror, error.filename) from error
 
 
 def load(path: str) -> Any:

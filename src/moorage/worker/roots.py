@@ -134,6 +134,14 @@ def end_programs() -> None:
 
 
 def _open_running(pid: int, *, bare: bool) -> int:
+    try:
+        return _open_living(pid, bare=bare)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        # Its end came between the daemon's look at it and ours.
+        raise JobError(ErrorKind.CONFLICT, "the container has just ended, try again") from error
+
+
+def _open_living(pid: int, *, bare: bool) -> int:
     # Asked before the container's mounts, whose /proc knows nothing of us.
     user_fd, own_fd = open_namespace(pid, "user"), open_namespace("self", "user")
     try:
