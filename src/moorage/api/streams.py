@@ -39,11 +39,6 @@ class BadFrameError(ValueError):
     """The bytes are not a multiplexed stream."""
 
 
-def frame_header(stream: int, length: int) -> bytes:
-    """Return the eight bytes that go before `length` bytes of a stream."""
-    return _HEADER.pack(stream, length)
-
-
 def frame(stream: int, payload: bytes) -> bytes:
     """Return one whole frame."""
     return _HEADER.pack(stream, len(payload)) + payload

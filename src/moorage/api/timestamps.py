@@ -124,12 +124,6 @@ def format_time(nanoseconds: int) -> str:
     return text + "Z"
 
 
-def format_log_time(nanoseconds: int) -> str:
-    """Print an instant as `docker logs --timestamps` does: always nine digits of fraction."""
-    seconds, fraction = divmod(nanoseconds, SECOND)
-    return (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{fraction:09d}Z")
-
-
 def format_duration(nanoseconds: int) -> str:
     """Print a duration as Go does: "1h30m0s", "1.5s", "300ms"."""
     if nanoseconds < 0:

@@ -12,22 +12,27 @@ import click
 from moorage.cli.quantities import BYTES, CPUS, DURATION, INTEGER, SWAP
 
 _LIST: Final = {"multiple": True, "metavar": "list"}
+_MAP: Final = {"multiple": True, "metavar": "map"}
 _SWITCH: Final = {"is_flag": True}
 
 # Names, settings, help.
 _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--add-host",), _LIST, "Add a custom host-to-IP mapping (host:ip)"),
-    (("--annotation",), _LIST, "Add an annotation to the container (passed through to the OCI runtime)"),
+    (("--annotation",), _MAP, "Add an annotation to the container (passed through to the OCI runtime)"),
     (("-a", "--attach"), _LIST, "Attach to STDIN, STDOUT or STDERR"),
-    (("--blkio-weight",), {"type": INTEGER, "default": 0}, "Block IO (relative weight), between 10 and 1000"),
+    (
+        ("--blkio-weight",),
+        {"type": INTEGER, "default": 0},
+        "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
+    ),
     (("--blkio-weight-device",), _LIST, "Block IO weight (relative device weight)"),
     (("--cap-add",), _LIST, "Add Linux capabilities"),
     (("--cap-drop",), _LIST, "Drop Linux capabilities"),
     (("--cgroup-parent",), {"default": ""}, "Optional parent cgroup for the container"),
     (("--cgroupns",), {"default": ""}, "Cgroup namespace to use (host|private)"),
     (("--cidfile",), {"default": ""}, "Write the container ID to the file"),
-    (("--cpu-count",), {"type": INTEGER, "default": 0}, "CPU count (Windows only)"),
-    (("--cpu-percent",), {"type": INTEGER, "default": 0}, "CPU percent (Windows only)"),
+    (("--cpu-count",), {"type": INTEGER, "default": 0, "hidden": True}, "CPU count (Windows only)"),
+    (("--cpu-percent",), {"type": INTEGER, "default": 0, "hidden": True}, "CPU percent (Windows only)"),
     (("--cpu-period",), {"type": INTEGER, "default": 0}, "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), {"type": INTEGER, "default": 0}, "Limit CPU CFS (Completely Fair Scheduler) quota"),
     (("--cpu-rt-period",), {"type": INTEGER, "default": 0}, "Limit CPU real-time period in microseconds"),
@@ -50,7 +55,11 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("-e", "--env"), _LIST, "Set environment variables"),
     (("--env-file",), _LIST, "Read in a file of environment variables"),
     (("--expose",), _LIST, "Expose a port or a range of ports"),
-    (("--gpus",), {"default": ""}, "GPU devices to add to the container ('all' to pass all GPUs)"),
+    (
+        ("--gpus",),
+        {"default": "", "metavar": "gpu-request"},
+        "GPU devices to add to the container ('all' to pass all GPUs)",
+    ),
     (("--group-add",), _LIST, "Add additional groups to join"),
     (("--health-cmd",), {"default": ""}, "Command to run to check health"),
     (("--health-interval",), {"type": DURATION, "default": 0}, "Time between running the check (ms|s|m|h)"),
@@ -71,10 +80,14 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("-i", "--interactive"), _SWITCH, "Keep STDIN open even if not attached"),
     (
         ("--io-maxbandwidth",),
-        {"type": BYTES, "default": 0},
+        {"type": BYTES, "default": 0, "hidden": True},
         "Maximum IO bandwidth limit for the system drive (Windows only)",
     ),
-    (("--io-maxiops",), {"type": INTEGER, "default": 0}, "Maximum IOps limit for the system drive (Windows only)"),
+    (
+        ("--io-maxiops",),
+        {"type": INTEGER, "default": 0, "hidden": True},
+        "Maximum IOps limit for the system drive (Windows only)",
+    ),
     (("--ip",), {"default": ""}, "IPv4 address (e.g., 172.30.100.104)"),
     (("--ip6",), {"default": ""}, "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), {"default": ""}, "IPC mode to use"),
@@ -88,9 +101,13 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--mac-address",), {"default": ""}, "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), {"type": BYTES, "default": 0}, "Memory limit"),
     (("--memory-reservation",), {"type": BYTES, "default": 0}, "Memory soft limit"),
-    (("--memory-swap",), {"type": SWAP, "default": 0}, "Swap limit equal to memory plus swap: '-1' is unlimited"),
+    (
+        ("--memory-swap",),
+        {"type": SWAP, "default": 0},
+        "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+    ),
     (("--memory-swappiness",), {"type": INTEGER, "default": -1}, "Tune container memory swappiness (0 to 100)"),
-    (("--mount",), _LIST, "Attach a filesystem mount to the container"),
+    (("--mount",), {"multiple": True, "metavar": "mount"}, "Attach a filesystem mount to the container"),
     (("--name",), {"default": ""}, "Assign a name to the container"),
     (("--network", "--net"), {"multiple": True, "metavar": "network"}, "Connect a container to a network"),
     (("--network-alias", "--net-alias"), _LIST, "Add network-scoped alias for the container"),
@@ -99,29 +116,33 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--oom-score-adj",), {"type": INTEGER, "default": 0}, "Tune host's OOM preferences (-1000 to 1000)"),
     (("--pid",), {"default": ""}, "PID namespace to use"),
     (("--pids-limit",), {"type": INTEGER, "default": None}, "Tune container pids limit (set -1 for unlimited)"),
-    (("--platform",), {"default": "", "envvar": "DOCKER_DEFAULT_PLATFORM"}, "Set platform if server is multi-platform"),
+    (
+        ("--platform",),
+        {"default": "", "envvar": "DOCKER_DEFAULT_PLATFORM"},
+        "Set platform if server is multi-platform capable",
+    ),
     (("--privileged",), _SWITCH, "Give extended privileges to this container"),
     (("-p", "--publish"), _LIST, "Publish a container's port(s) to the host"),
     (("-P", "--publish-all"), _SWITCH, "Publish all exposed ports to random ports"),
     (
         ("--pull",),
         {"default": "missing"},
-        "Pull image before running",
+        'Pull image before running ("always", "missing", "never")',
     ),
     (("-q", "--quiet"), _SWITCH, "Suppress the pull output"),
     (("--read-only",), _SWITCH, "Mount the container's root filesystem as read only"),
     (("--restart",), {"default": "no"}, "Restart policy to apply when a container exits"),
-    (("--rm",), _SWITCH, "Automatically remove the container and its anonymous volumes when it exits"),
+    (("--rm",), _SWITCH, "Automatically remove the container and its associated anonymous volumes when it exits"),
     (("--runtime",), {"default": ""}, "Runtime to use for this container"),
     (("--security-opt",), _LIST, "Security Options"),
     (("--shm-size",), {"type": BYTES, "default": 0}, "Size of /dev/shm"),
     (("--stop-signal",), {"default": ""}, "Signal to stop the container"),
     (("--stop-timeout",), {"type": INTEGER, "default": None}, "Timeout (in seconds) to stop a container"),
     (("--storage-opt",), _LIST, "Storage driver options for the container"),
-    (("--sysctl",), _LIST, "Sysctl options"),
+    (("--sysctl",), _MAP, "Sysctl options"),
     (("--tmpfs",), _LIST, "Mount a tmpfs directory"),
     (("-t", "--tty"), _SWITCH, "Allocate a pseudo-TTY"),
-    (("--ulimit",), _LIST, "Ulimit options"),
+    (("--ulimit",), {"multiple": True, "metavar": "ulimit"}, "Ulimit options"),
     (("--use-api-socket",), _SWITCH, "Bind mount the engine's API socket and its registry credentials"),
     (("-u", "--user"), {"default": ""}, "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), {"default": ""}, "User namespace to use"),
@@ -131,6 +152,12 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], dict[str, Any], str], ...]] = (
     (("--volumes-from",), _LIST, "Mount volumes from the specified container(s)"),
     (("-w", "--workdir"), {"default": ""}, "Working directory inside the container"),
 )
+
+# Docker takes these from old scripts, and does nothing about them.
+_WITHOUT_EFFECT: Final[dict[str, dict[str, Any]]] = {
+    "--disable-content-trust": _SWITCH,
+    "--kernel-memory": {"type": BYTES},
+}
 
 Function = Callable[..., Any]
 
@@ -142,4 +169,6 @@ def container_flags(function: Function) -> Function:
         longest = next(name for name in names if name.startswith("--"))
         variable = longest[2:].replace("-", "_")
         function = click.option(*names, variable, help=text, **settings)(function)
+    for name, settings in _WITHOUT_EFFECT.items():
+        function = click.option(name, hidden=True, expose_value=False, **settings)(function)
     return function

@@ -1,9 +1,10 @@
 """Docker's command-line grammar on top of click: late-loaded commands, ``--flag=false``, its error texts."""
 
+import csv
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -11,6 +12,7 @@ from moorage.cli.quantities import InvalidValueError
 from moorage.errors import InvalidParameterError, MoorageError
 
 USAGE_STATUS: Final = 125
+Function = TypeVar("Function", bound=Callable[..., Any])
 _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -18,6 +20,19 @@ _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 def boolean(text: str) -> bool | None:
     """Return what Go takes a text for, or None if it is neither true nor false."""
     return True if text in _TRUE else False if text in _FALSE else None
+
+
+def strings_option(name: str, *, text: str) -> Callable[[Function], Function]:
+    """Return the decorator for a flag that can be given several times, and several values at a time.
+
+    Args:
+        text: Its help.
+    """
+    return click.option(name, multiple=True, metavar="strings", callback=_comma_separated, help=text)
+
+
+def _comma_separated(_: click.Context, __: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(part for value in values if value for part in next(csv.reader([value])))
 
 
 class FlagValueError(InvalidParameterError):

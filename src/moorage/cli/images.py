@@ -11,7 +11,7 @@ from moorage.api.durations import human_duration
 from moorage.api.images import ImageDeleteQuery, ImageHistoryQuery, ImageListQuery, ImageSummary, ImageTagQuery
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, print_rows
-from moorage.cli.grammar import Command
+from moorage.cli.grammar import Command, strings_option
 from moorage.cli.image_tree import TreeFlagError, print_tree
 from moorage.cli.platforms import platform_parameter, platform_parameters
 from moorage.cli.session import Session, pass_session
@@ -111,7 +111,10 @@ def image_rows(image: ImageSummary, *, digests: bool = False, full: bool = False
 @click.command(cls=Command, usage="[OPTIONS] IMAGE [IMAGE...]", minimum=1)
 @click.option("-f", "--force", is_flag=True, help="Force removal of the image")
 @click.option("--no-prune", is_flag=True, help="Do not delete untagged parents")
-@click.option("--platform", multiple=True, help="Remove only the given platform variant")
+@strings_option(
+    "--platform",
+    text='Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+)
 @click.argument("references", nargs=-1)
 @pass_session
 def rmi(
@@ -158,7 +161,11 @@ _HISTORY: Final = {
 @click.option("--format", "format_text", default="", help="Format output using a custom template")
 @click.option("-H", "--human/--no-human", default=True, help="Print sizes and dates in human readable format")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
-@click.option("--platform", default="", help="Show history for the given platform (os[/arch[/variant]])")
+@click.option(
+    "--platform",
+    default="",
+    help='Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only show image IDs")
 @click.argument("image", required=False)
 @pass_session

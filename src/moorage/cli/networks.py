@@ -22,7 +22,7 @@ from moorage.api.timestamps import read_time
 from moorage.cli.environment import pairs
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import Row, label_fields, print_rows
-from moorage.cli.grammar import Command
+from moorage.cli.grammar import Command, strings_option
 from moorage.cli.quantities import INTEGER
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import short_id
@@ -151,22 +151,24 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
 
 @click.command(cls=Command, usage="[OPTIONS] NETWORK", minimum=1, maximum=1)
 @click.option("--attachable", is_flag=True, help="Enable manual container attachment")
-@click.option("--aux-address", multiple=True, help="Auxiliary IPv4 or IPv6 addresses used by Network driver")
+@click.option(
+    "--aux-address", multiple=True, metavar="map", help="Auxiliary IPv4 or IPv6 addresses used by Network driver"
+)
 @click.option("--config-from", default="", help="The network from which to copy the configuration")
 @click.option("--config-only", is_flag=True, help="Create a configuration only network")
 @click.option("-d", "--driver", default="bridge", help="Driver to manage the Network")
-@click.option("--gateway", multiple=True, help="IPv4 or IPv6 Gateway for the master subnet")
+@strings_option("--gateway", text="IPv4 or IPv6 Gateway for the master subnet")
 @click.option("--ingress", is_flag=True, help="Create swarm routing-mesh network")
 @click.option("--internal", is_flag=True, help="Restrict external access to the network")
-@click.option("--ip-range", multiple=True, help="Allocate container ip from a sub-range")
+@strings_option("--ip-range", text="Allocate container ip from a sub-range")
 @click.option("--ipam-driver", default="default", help="IP Address Management Driver")
-@click.option("--ipam-opt", multiple=True, help="Set IPAM driver specific options")
+@click.option("--ipam-opt", multiple=True, metavar="map", help="Set IPAM driver specific options")
 @click.option("--ipv4/--no-ipv4", default=None, help="Enable or disable IPv4 address assignment")
 @click.option("--ipv6/--no-ipv6", default=None, help="Enable or disable IPv6 address assignment")
 @click.option("--label", multiple=True, help="Set metadata on a network")
-@click.option("-o", "--opt", multiple=True, help="Set driver specific options")
+@click.option("-o", "--opt", multiple=True, metavar="map", help="Set driver specific options")
 @click.option("--scope", default="", help="Control the network's scope")
-@click.option("--subnet", multiple=True, help="Subnet in CIDR format that represents a network segment")
+@strings_option("--subnet", text="Subnet in CIDR format that represents a network segment")
 @click.argument("name", required=False)
 @pass_session
 def create(session: Session, /, name: str, **flags: str | bool | tuple[str, ...] | None) -> None:
@@ -220,15 +222,15 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
 
 
 @click.command(cls=Command, usage="[OPTIONS] NETWORK CONTAINER", minimum=2, maximum=2)
-@click.option("--alias", multiple=True, help="Add network-scoped alias for the container")
-@click.option("--driver-opt", multiple=True, help="driver options for the network")
+@strings_option("--alias", text="Add network-scoped alias for the container")
+@strings_option("--driver-opt", text="driver options for the network")
 @click.option(
     "--gw-priority", type=INTEGER, default=0, help="Highest gw-priority provides the default gateway (may be negative)"
 )
-@click.option("--ip", default="", help="IPv4 address")
-@click.option("--ip6", default="", help="IPv6 address")
+@click.option("--ip", default="", help='IPv4 address (e.g., "172.30.100.104")')
+@click.option("--ip6", default="", help='IPv6 address (e.g., "2001:db8::33")')
 @click.option("--link", multiple=True, help="Add link to another container")
-@click.option("--link-local-ip", multiple=True, help="Add a link-local address for the container")
+@strings_option("--link-local-ip", text="Add a link-local address for the container")
 @click.argument("network", required=False)
 @click.argument("container", required=False)
 @pass_session

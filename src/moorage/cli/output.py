@@ -15,11 +15,17 @@ from moorage.client.calls import call
 @click.option("--details", is_flag=True, help="Show extra details provided to logs")
 @click.option("-f", "--follow", is_flag=True, help="Follow log output")
 @click.option(
-    "--since", default="", help='Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m")'
+    "--since",
+    default="",
+    help='Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
 )
 @click.option("-n", "--tail", default="all", help="Number of lines to show from the end of the logs")
 @click.option("-t", "--timestamps", is_flag=True, help="Show timestamps")
-@click.option("--until", default="", help='Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative')
+@click.option(
+    "--until",
+    default="",
+    help='Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+)
 @click.argument("container", required=False)
 @pass_session
 def logs(session: Session, /, container: str, **flags: str | bool) -> None:

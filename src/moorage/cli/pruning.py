@@ -71,14 +71,15 @@ def _with(filters: Filters, key: str, value: str) -> Filters:
     return Filters({**filters.values, key: (value,)})
 
 
-def _options(*, all_flag: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _options(
+    *, everything: str = "", example: str = "label=<key>=<value>"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.option("-f", "--force", is_flag=True, help="Do not prompt for confirmation")(function)
-        function = click.option("--filter", "filters", multiple=True, help="Provide filter values")(function)
-        if all_flag:
-            function = click.option("-a", "--all", "all_", is_flag=True, help="Remove all unused, not only some")(
-                function
-            )
+        text = f'Provide filter values (e.g. "{example}")'
+        function = click.option("--filter", "filters", multiple=True, help=text)(function)
+        if everything:
+            function = click.option("-a", "--all", "all_", is_flag=True, help=everything)(function)
         return function
 
     return decorate
@@ -89,7 +90,7 @@ def _reclaimed(count: int) -> None:
 
 
 @click.command("prune", cls=Command, maximum=0)
-@_options(all_flag=False)
+@_options(example="until=<timestamp>")
 @pass_session
 def container_prune(session: Session, /, filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all stopped containers."""
@@ -99,7 +100,7 @@ def container_prune(session: Session, /, filters: tuple[str, ...], *, force: boo
 
 
 @click.command("prune", cls=Command, maximum=0)
-@_options(all_flag=True)
+@_options(everything="Remove all unused images, not just dangling ones", example="until=<timestamp>")
 @pass_session
 def image_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool) -> None:
     """Remove unused images."""
@@ -110,7 +111,7 @@ def image_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, a
 
 
 @click.command("prune", cls=Command, maximum=0)
-@_options(all_flag=False)
+@_options(example="until=<timestamp>")
 @pass_session
 def network_prune(session: Session, /, filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all unused networks."""
@@ -120,7 +121,7 @@ def network_prune(session: Session, /, filters: tuple[str, ...], *, force: bool)
 
 
 @click.command("prune", cls=Command, maximum=0)
-@_options(all_flag=True)
+@_options(everything="Remove all unused volumes, not just anonymous ones", example="label=<label>")
 @pass_session
 def volume_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool) -> None:
     """Remove unused local volumes."""
@@ -132,7 +133,7 @@ def volume_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, 
 
 
 @click.command("prune", cls=Command, maximum=0)
-@_options(all_flag=True)
+@_options(everything="Remove all unused images not just dangling ones")
 @click.option("--volumes", is_flag=True, help="Prune anonymous volumes")
 @pass_session
 def system_prune(session: Session, /, filters: tuple[str, ...], *, force: bool, all_: bool, volumes: bool) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from moorage.api.timestamps import MalformedDurationError, read_duration
+
 if TYPE_CHECKING:
     _IntegerType = click.ParamType[int]
 else:
@@ -16,16 +18,6 @@ else:
 
 _BYTES: Final = re.compile(r"(-?\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _POWERS: Final = "bkmgtp"
-_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_NANOSECONDS: Final = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
 
 
 def parse_bytes(text: str) -> int:
@@ -66,14 +58,10 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: The text is no duration.
     """
-    size = text.removeprefix("-")
-    if size == "0":
-        return 0
-    pieces = _DURATION.findall(size)
-    if not pieces or "".join(number + unit for number, unit in pieces) != size:
-        raise ValueError(f'time: invalid duration "{text}"')
-    found = int(sum(float(number) * _NANOSECONDS[unit] for number, unit in pieces))
-    return -found if text.startswith("-") else found
+    try:
+        return read_duration(text)
+    except MalformedDurationError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_cpus(text: str) -> int:

@@ -12,7 +12,7 @@ from moorage.api.images import ImageCreateQuery, ImageLoadQuery, ImagePushQuery,
 from moorage.cli.accounts import registry_header
 from moorage.cli.filters import parse_filters
 from moorage.cli.formatting import print_rows
-from moorage.cli.grammar import Command
+from moorage.cli.grammar import Command, strings_option
 from moorage.cli.platforms import platform_parameter, platform_parameters
 from moorage.cli.progress import show_progress
 from moorage.cli.quantities import INTEGER
@@ -44,8 +44,9 @@ class TagWithAllTagsError(InvalidParameterError):
 
 @click.command(cls=Command, usage="[OPTIONS] NAME[:TAG|@DIGEST]", minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
+@click.option("--disable-content-trust", hidden=True, is_flag=True, expose_value=False)
 @click.option(
-    "--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", help="Set platform if server is multi-platform"
+    "--platform", default="", envvar="DOCKER_DEFAULT_PLATFORM", help="Set platform if server is multi-platform capable"
 )
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.argument("reference", required=False)
@@ -82,6 +83,7 @@ _ONE_PLATFORM: Final = """
 
 @click.command(cls=Command, usage="[OPTIONS] NAME[:TAG]", minimum=1, maximum=1)
 @click.option("-a", "--all-tags", is_flag=True, help="Push all tags of an image to the repository")
+@click.option("--disable-content-trust", hidden=True, is_flag=True, expose_value=False)
 @click.option("--platform", default="", help="Push a platform-specific manifest as a single-platform image")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.argument("reference", required=False)
@@ -108,7 +110,9 @@ def push(session: Session, /, reference: str, *, all_tags: bool, platform: str, 
 
 @click.command(cls=Command, usage="[OPTIONS] IMAGE [IMAGE...]", minimum=1)
 @click.option("-o", "--output", default="", help="Write to a file, instead of STDOUT")
-@click.option("--platform", multiple=True, help="Save only the given platform(s)")
+@strings_option(
+    "--platform", text='Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
+)
 @click.argument("references", nargs=-1)
 @pass_session
 def save(session: Session, /, references: tuple[str, ...], *, output: str, platform: tuple[str, ...]) -> None:
@@ -171,7 +175,9 @@ def write_archive(chunks: Iterator[bytes], *, output: str, action: str, kind: st
 
 @click.command(cls=Command, maximum=0)
 @click.option("-i", "--input", "input_", default="", help="Read from tar archive file, instead of STDIN")
-@click.option("--platform", multiple=True, help="Load only the given platform(s)")
+@strings_option(
+    "--platform", text='Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the load output")
 @pass_session
 def load(session: Session, /, *, input_: str, platform: tuple[str, ...], quiet: bool) -> None:

@@ -11,7 +11,6 @@ from moorage.api.timestamps import (
     MalformedDurationError,
     MalformedTimeError,
     format_duration,
-    format_log_time,
     format_time,
     read_duration,
     read_time,
@@ -91,7 +90,6 @@ def test_durations_print_as_in_go(nanoseconds: int, text: str) -> None:
 def test_instants_print_as_rfc3339nano() -> None:
     assert format_time(1136214245 * SECOND) == "2006-01-02T15:04:05Z"
     assert format_time(1136214245 * SECOND + 120_000_000) == "2006-01-02T15:04:05.12Z"
-    assert format_log_time(1136214245 * SECOND + 120_000_000) == "2006-01-02T15:04:05.120000000Z"
 
 
 @given(st.integers(-62_135_596_800 * SECOND, 253_402_300_799 * SECOND))

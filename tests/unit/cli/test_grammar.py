@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from moorage.cli.grammar import USAGE_STATUS, Command, FlagValueError
+from moorage.cli.container_flags import container_flags
+from moorage.cli.grammar import USAGE_STATUS, Command, FlagValueError, strings_option
 from moorage.cli.main import moor
 from moorage.cli.quantities import BYTES, INTEGER
 
@@ -140,3 +141,33 @@ def test_a_group_alone_prints_its_page_with_each_command_once() -> None:
         "\n"
         "Run 'moor checkpoint COMMAND --help' for more information on a command.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ([], ()),
+        (["--subnet", ""], ()),
+        (["--subnet", "a,b", "--subnet", "c"], ("a", "b", "c")),
+        (["--subnet", '"a,b"'], ("a,b",)),
+    ],
+)
+def test_some_flags_take_several_values_at_a_time(words: list[str], values: tuple[str, ...]) -> None:
+    @click.command(cls=Command)
+    @strings_option("--subnet", text="")
+    def several(subnet: tuple[str, ...]) -> None:
+        click.echo(repr(subnet))
+
+    assert CliRunner().invoke(several, words).stdout == f"{values!r}\n"
+
+
+def test_flags_without_effect_are_taken() -> None:
+    @click.command(cls=Command)
+    @container_flags
+    def taking(**flags: Any) -> None:
+        click.echo("disable_content_trust" in flags)
+
+    done = CliRunner().invoke(
+        taking, ["--disable-content-trust", "--disable-content-trust=false", "--kernel-memory", "1g"]
+    )
+    assert (done.stdout, done.exit_code) == ("False\n", 0)
