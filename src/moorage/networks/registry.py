@@ -258,9 +258,12 @@ class NetworkRegistry:
         if address:
             given = ipaddress.ip_interface(address)
             return Pool(subnet=str(given.network), ip_range=self.options.fixed_cidr, gateway=str(given.ip))
-        if present:
-            return Pool(subnet=present.subnet, ip_range=self.options.fixed_cidr, gateway=present.gateway)
-        return ipam.complete(Pool(subnet=str(self.choose_subnet()), ip_range=self.options.fixed_cidr))
+        part = self.options.fixed_cidr
+        if present and (not part or _holds(present.subnet, part)):
+            return Pool(subnet=present.subnet, ip_range=part, gateway=present.gateway)
+        # A part of nothing that was named is the whole, as in Docker.
+        subnet = ipaddress.ip_network(part, strict=False) if part else self.choose_subnet()
+        return ipam.complete(Pool(subnet=str(subnet), ip_range=part))
 
     def choose_subnet(self) -> ipaddress.IPv4Network:
         """Return a subnet for a new network.
@@ -280,6 +283,11 @@ class NetworkRegistry:
             with contextlib.suppress(ValueError):
                 busy.append(ipaddress.ip_network(written))
         return busy
+
+
+def _holds(subnet: str, part: str) -> bool:
+    whole, inner = ipaddress.ip_network(subnet), ipaddress.ip_network(part, strict=False)
+    return whole.version == inner.version and whole.supernet_of(inner)  # type: ignore[arg-type]
 
 
 def new_id() -> str:

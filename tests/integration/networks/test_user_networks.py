@@ -81,6 +81,18 @@ def test_options_that_the_daemon_has_for_new_networks_hold_unless_they_say_other
     in_network_namespace(run)
 
 
+def test_the_part_to_give_out_of_a_default_network_without_an_address_is_the_whole(tmp_path: Path) -> None:
+    def run() -> None:
+        host = Playground(tmp_path, options=NetworkOptions(fixed_cidr="192.168.130.0/24"))
+        host.restore()
+        config = host.networks.lister.inspect("bridge").ipam.config or []
+        assert [(one.subnet, one.gateway) for one in config] == [("192.168.130.0/24", "192.168.130.1")]
+        _, opened = host.run("web")
+        assert opened.sandbox.endpoints[0].ipv4 == "192.168.130.2/24"
+
+    in_network_namespace(run)
+
+
 def test_removing_a_network_leaves_no_trace(tmp_path: Path) -> None:
     def body(host: Playground) -> None:
         before = devices()
