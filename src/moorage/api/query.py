@@ -20,6 +20,7 @@ from moorage.errors import InvalidParameterError
 
 # int() takes underscores, blanks and foreign digits, which Go refuses.
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 _FALSE: Final = frozenset({"", "0", "no", "false", "none"})
 
 
@@ -105,6 +106,8 @@ def read_query(text: str, model: type[QueryT]) -> QueryT:
         return model()
     if ";" in text:
         raise MalformedQueryError("invalid semicolon separator in query")
+    if (bad := _BAD_ESCAPE.search(text)) is not None:
+        raise MalformedQueryError(f'invalid URL escape "{bad[0]}"')
     try:
         given = parse_qs(text, keep_blank_values=True, max_num_fields=1000)
     except ValueError as error:

@@ -30,6 +30,7 @@ from moorage.server.router import Match, Route, Router
 _LOG: Final = logging.getLogger(__name__)
 #: No request of the API comes near it; a body without a limit would fill the memory.
 JSON_BODY_LIMIT: Final = 16 * 1024 * 1024
+_FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPLEXED_SINCE: Final = Version(1, 42)
 _EMPTY: Final = {status: Response(status=status) for status in (200, 201, 204)}
 _OPTIONS: Final = Response(status=200)
@@ -112,6 +113,8 @@ class Application:
             raise EndpointTooNewError(endpoint.method, endpoint.path, endpoint.since)
         if match.route.handler is None:
             raise errors.NotBuiltError(endpoint.method, endpoint.path)
+        if endpoint.body is NoBody and _is_form(exchange):
+            return _receive_and_call(exchange, match, version)
         if endpoint.body in {NoBody, StreamBody}:
             return _call(exchange, match, version, endpoint.body())
         _check_content_type(exchange)
@@ -120,12 +123,22 @@ class Application:
         return _receive_and_call(exchange, match, version)
 
 
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_form(exchange: Exchange) -> bool:
+    """Tell whether the body has parameters, as a query does: `curl -d name=value` sends such."""
+    head = exchange.head
+    return head.method == "POST" and head.length != 0 and _media_type(head.headers.get("content-type", "")) == _FORM
+
+
 def _check_content_type(exchange: Exchange) -> None:
     head = exchange.head
     content_type = head.headers.get("content-type", "")
     if head.length == 0 and not content_type:
         return
-    if content_type.partition(";")[0].strip().lower() != JSON_TYPE:
+    if _media_type(content_type) != JSON_TYPE:
         raise errors.MalformedContentTypeError(content_type)
     if head.length is not None and head.length > JSON_BODY_LIMIT:
         raise errors.BodyTooLargeError(JSON_BODY_LIMIT)
@@ -164,8 +177,11 @@ async def _peek(exchange: Exchange) -> bytes:
 async def _receive_and_call(exchange: Exchange, match: Match, version: Version) -> None:
     try:
         data = await _receive(exchange, too_large=errors.BodyTooLargeError(JSON_BODY_LIMIT), limit=JSON_BODY_LIMIT)
-        body = _read_body(data, match.route.endpoint.body)
-        rest = _call(exchange, match, version, body)
+        model = match.route.endpoint.body
+        if model is NoBody:
+            rest = _call(exchange, match, version, NoBody(), form=data.decode("utf-8", "surrogateescape"))
+        else:
+            rest = _call(exchange, match, version, _read_body(data, model))
     except ClientGoneError:
         raise
     except Exception as error:  # noqa: BLE001  # the one supervisor of all handlers
@@ -175,10 +191,13 @@ async def _receive_and_call(exchange: Exchange, match: Match, version: Version) 
         await rest
 
 
-def _call(exchange: Exchange, match: Match, version: Version, body: Any) -> Coroutine[Any, Any, None] | None:
+def _call(
+    exchange: Exchange, match: Match, version: Version, body: Any, *, form: str = ""
+) -> Coroutine[Any, Any, None] | None:
     route, head = match.route, exchange.head
     call = Call(
-        query=read_query(head.query, route.endpoint.query),
+        # Of a parameter that is in both, the form's value counts.
+        query=read_query(f"{form}&{head.query}" if form else head.query, route.endpoint.query),
         body=body,
         path=match.parameters,
         version=version,

@@ -51,6 +51,12 @@ def test_semicolons_are_refused() -> None:
         read_query("all=1;size=1", ContainerListQuery)
 
 
+@pytest.mark.parametrize(("text", "bad"), [("all=%zz", "%zz"), ("all=1%", "%"), ("%4=1", "%4=")])
+def test_escapes_that_are_none_are_refused(text: str, bad: str) -> None:
+    with pytest.raises(InvalidParameterError, match=f'^invalid URL escape "{bad}"$'):
+        read_query(text, ContainerListQuery)
+
+
 def test_unknown_filter_is_refused_by_name() -> None:
     with pytest.raises(InvalidParameterError, match=r"^invalid filter 'x'$"):
         read_query("filters=" + quote('{"x":["y"]}'), ContainerListQuery)

@@ -404,6 +404,23 @@ async def test_unused_model_is_still_decoded(tmp_path: Path) -> None:
     assert (seen[0].cmd, seen[0].tty) == (["ls"], True)
 
 
+async def test_parameters_may_come_as_a_form(tmp_path: Path) -> None:
+    router = Router()
+    seen: list[tuple[str, int | None]] = []
+
+    def stop(call: Call[containers.ContainerStopQuery, NoBody]) -> None:
+        seen.append((call.query.signal, call.query.t))
+
+    router.bind(endpoints.CONTAINER_STOP, stop)
+    form = "application/x-www-form-urlencoded; charset=utf-8"
+    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+        assert (await client.post("/containers/x/stop?t=5&signal=HUP", b"t=7", content_type=form))[0] == 204
+        assert (await client.post("/containers/x/stop?t=5", b"t=7", content_type="text/plain"))[0] == 204
+        assert (await client.post("/containers/x/stop", b"t=x", content_type=form))[0] == 400
+        assert (await client.post("/containers/x/stop?t=5", b"", content_type=form))[0] == 204
+    assert seen == [("HUP", 7), ("", 5), ("", 5)]
+
+
 async def test_closing_the_listener_lets_requests_end(tmp_path: Path) -> None:
     router, started, go = Router(), asyncio.Event(), asyncio.Event()
 
