@@ -78,7 +78,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command = [
         "unshare", "--net", "--mount", "--propagation", "private",
         sys.executable, "-c", "from moorage.daemon.main import main; main()",
-        "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec"),
+        "--config-file", "/dev/null", "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec"),
         "--pidfile", str(directory / "pid"), "-H", f"unix://{path}",
     ]  # fmt: skip
     with log.open("wb") as output:

@@ -226,7 +226,7 @@ def test_after_a_reboot(own: Daemon) -> None:
 
 
 def test_two_daemons_do_not_share_a_data_root(own: Daemon) -> None:
-    options = ["--data-root", str(own.data_root), "--exec-root", str(own.base / "other")]
+    options = ["--config-file", "/dev/null", "--data-root", str(own.data_root), "--exec-root", str(own.base / "other")]
     done = subprocess.run(
         [sys.executable, "-c", "from moorage.daemon.main import main; main()", *options],
         capture_output=True, text=True, check=False, timeout=stretched(20),

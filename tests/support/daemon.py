@@ -78,6 +78,8 @@ class Daemon:
         """Start the daemon; with a fault it may die before it answers."""
         command = [
             *self.entering(), sys.executable, "-c", "from moorage.daemon.main import main; main()",
+            # What the host's own moord is told is not for this one.
+            "--config-file", "/dev/null",
             "--data-root", str(self.data_root), "--exec-root", str(self.exec_root), "-H", f"unix://{self.socket}",
             "--bridge", "moortest0", "--cgroup-parent", self.cgroup_parent, *options,
         ]  # fmt: skip

@@ -143,7 +143,7 @@ class Programs:
         self.place.serve(
             sys.executable, "-c", "from moorage.daemon.main import main; main()", "--data-root", f"{base}/moor",
             "--exec-root", "/run/moor-tests", "-H", f"unix://{base}/moor.sock", "--bridge", "moortest0",
-            "--cgroup-parent", cgroup,
+            "--cgroup-parent", cgroup, "--config-file", "/dev/null",
         )  # fmt: skip
         for command in (
             [*self._moor, "version"], ["docker", "-H", _DOCKER, "version"], ["curl", "-sf", f"http://{OURS}/v2/"],
