@@ -286,6 +286,9 @@ def test_links_and_names_follow_a_rename(moord: Daemon) -> None:
     moord.docker("create", "--name", "db", "busybox")
     assert moord.inspect("web", ".HostConfig.Links") == "[/store:/web/data /store:/web/db]"
     assert moord.inspect("web/data", ".Name") == "/store"
+    for missing in ("web/nothing", "nobody/data"):
+        shown = moord.run("container", "inspect", missing)
+        assert f"No such container: {missing}" in shown.stderr
     names = moord.docker("ps", "-a", "--no-trunc", "--format", "{{.Names}}")
     assert names.splitlines() == ["db", "web", "store,web/data,web/db"]
     moord.docker("restart", "-t", "0", "web")

@@ -114,8 +114,11 @@ class ContainerRegistry:
 
     def _by_link(self, name: str) -> ContainerRecord:
         linking, _, alias = name.rpartition("/")
-        container = links_of(self.resolve(linking)).get(alias)
-        if container is None:
+        try:
+            links = links_of(self.resolve(linking))
+        except ContainerNotFoundError:
+            links = {}
+        if (container := links.get(alias)) is None:
             raise ContainerNotFoundError(name)
         return self.resolve(container)
 
