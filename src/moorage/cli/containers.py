@@ -1,5 +1,7 @@
 """Commands that act on one or more containers: stop, kill, rm, rename and their like."""
 
+import sys
+
 import click
 
 from moorage.api import endpoints
@@ -13,7 +15,7 @@ from moorage.api.containers import (
 from moorage.api.endpoint import Endpoint, NoBody
 from moorage.api.host_config import RestartPolicy, UpdateRequest
 from moorage.api.query import NoQuery
-from moorage.cli.grammar import Command
+from moorage.cli.grammar import Command, daemon_error
 from moorage.cli.quantities import BYTES, CPUS, INTEGER, SWAP
 from moorage.cli.session import Session, pass_session
 from moorage.cli.tables import tabbed
@@ -27,6 +29,10 @@ class NothingToUpdateError(InvalidParameterError):
 
     def __init__(self) -> None:
         super().__init__("you must provide one or more flags when using this command")
+
+
+class NamesError(InvalidParameterError):
+    """The names for ``rename`` are none."""
 
 
 class PortNotPublishedError(InvalidParameterError):
@@ -127,14 +133,14 @@ def rm(session: Session, /, containers: tuple[str, ...], *, force: bool, link: b
 @pass_session
 def rename(session: Session, /, container: str, name: str) -> None:
     """Rename a container."""
+    if not (container and name):
+        raise NamesError("Error: Neither old nor new names may be empty")
     query = ContainerRenameQuery(name=name)
     try:
         session.perform(call(endpoints.CONTAINER_RENAME, path={"id": container}, query=query))
     except MoorageError as error:
-        click.echo(
-            f"Error response from daemon: {error}\nError: failed to rename container named {container}", err=True
-        )
-        raise SystemExit(1) from None
+        click.echo(f"{daemon_error(error)}\nError: failed to rename container named {container}", err=True)
+        sys.exit(1)
 
 
 @click.command(cls=Command, usage="CONTAINER [CONTAINER...]", minimum=1)

@@ -36,17 +36,34 @@ _GO_LINK: Final = 1 << 27
 _GO_NOT_COPYABLE: Final = (1 << 26) | (1 << 19)  # a device, something irregular
 
 
-@click.command(cls=Command, usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-", minimum=2, maximum=2)
+@click.command(
+    cls=Command,
+    usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tmoor cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+    minimum=2,
+    maximum=2,
+)
 @click.option("-a", "--archive", is_flag=True, help="Archive mode (copy all uid/gid information)")
 @click.option("-L", "--follow-link", is_flag=True, help="Always follow symbol link in SRC_PATH")
-@click.option("-q", "--quiet", is_flag=True, default=None, help="Suppress progress output during copy")
+@click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    default=None,
+    help="Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached",
+)
 @click.argument("source", required=False)
 @click.argument("destination", required=False)
 @pass_session
 def cp(
     session: Session, /, source: str, destination: str, *, archive: bool, follow_link: bool, quiet: bool | None
 ) -> None:
-    """Copy files/folders between a container and the local filesystem."""
+    """Copy files/folders between a container and the local filesystem.
+
+    Use '-' as the source to read a tar archive from stdin
+    and extract it to a directory destination in a container.
+    Use '-' as the destination to stream a tar archive of a
+    container source to stdout.
+    """
     for text, name in ((source, "source"), (destination, "destination")):
         if not text:
             raise CopyRefusedError(f"{name} can not be empty")

@@ -46,8 +46,8 @@ _Place = Reference | _LayoutName
 @click.option("--no-referrers", is_flag=True, help="Leave out signatures, SBOMs and whatever else refers to the image")
 @click.option("--platform", default="", metavar="string", help="Copy this platform's image alone")
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest alone")
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", required=False)
+@click.argument("destination", required=False)
 def copy(
     source: str, destination: str, *, allow_insecure_registry: bool, no_referrers: bool, platform: str, quiet: bool
 ) -> None:

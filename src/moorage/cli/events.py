@@ -11,10 +11,11 @@ from moorage.api import endpoints
 from moorage.api.events import EventMessage, EventsQuery
 from moorage.api.streams import LineReader
 from moorage.cli.filters import check_time, parse_filters
-from moorage.cli.grammar import Command
+from moorage.cli.grammar import TEMPLATE_STATUS, Command
 from moorage.cli.session import Session, pass_session
 from moorage.client.calls import call
 from moorage.templates.rendering import Template
+from moorage.templates.tokens import TemplateError
 
 _SECOND: Final = 1_000_000_000
 # What Go calls the fields whose names on the wire are not capitalized.
@@ -31,7 +32,7 @@ _GO_NAMES: Final = {
 @pass_session
 def events(session: Session, /, *, filters: tuple[str, ...], format_text: str, since: str, until: str) -> None:
     """Get real time events from the server."""
-    template = Template(format_text) if format_text and format_text != "json" else None
+    template = _template(format_text)
     query = EventsQuery(since=check_time(since), until=check_time(until), filters=parse_filters(filters))
     lines = LineReader(EventMessage)
 
@@ -49,6 +50,14 @@ def events(session: Session, /, *, filters: tuple[str, ...], format_text: str, s
                 show(message)
         for message in lines.finish():
             show(message)
+
+
+def _template(text: str) -> Template | None:
+    try:
+        return Template(text) if text and text != "json" else None
+    except TemplateError as error:
+        click.echo(f"Error parsing format: {str(error).removeprefix('template parsing error: ')}", err=True)
+        sys.exit(TEMPLATE_STATUS)
 
 
 def _for_template(message: EventMessage) -> dict[str, Any]:

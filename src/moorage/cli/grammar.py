@@ -12,6 +12,8 @@ from moorage.cli.quantities import InvalidValueError
 from moorage.errors import InvalidParameterError, MoorageError
 
 USAGE_STATUS: Final = 125
+TEMPLATE_STATUS: Final = 64
+"""What a command ends with whose template can't be read."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})

@@ -1,14 +1,15 @@
 """What ``--help`` prints, in the form of Docker's pages."""
 
 import inspect
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import click
 
-_WIDTH: Final = 80
+_WIDTH: Final = 79
 _NARROWEST_COMMANDS: Final = 10
+_NARROWEST_TEXT: Final = 24
+_SLACK: Final = 5
 
 
 def command_page(ctx: click.Context, *, usage: str, aliases: Sequence[str]) -> str:
@@ -57,6 +58,7 @@ def _description(command: click.Command) -> str:
 
 def _options(command: click.Command) -> list[str]:
     shown = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+    shown.sort(key=_long_name)
     rows = [(_flag(option), f"{option.help or ''}{_default(option)}".strip()) for option in shown]
     width = max((len(flag) for flag, _ in rows), default=0)
     return [line for flag, text in rows for line in _row(flag.ljust(width), text)]
@@ -64,14 +66,27 @@ def _options(command: click.Command) -> list[str]:
 
 def _row(flag: str, text: str) -> Iterator[str]:
     indent = len(flag) + 3
-    lines = textwrap.wrap(text, max(_WIDTH - indent, 24), break_on_hyphens=False) or [""]
-    yield f"{flag}   {lines[0]}"
-    yield from (" " * indent + line for line in lines[1:])
+    first, *others = _lines(text, max(_WIDTH - indent, _NARROWEST_TEXT))
+    yield f"{flag}   {first}".rstrip()
+    yield from (" " * indent + line for line in others)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Return a text in lines; the last may be wider than those before it, so that no short word stands alone."""
+    found: list[str] = []
+    while len(text) > width and (end := text.rfind(" ", 0, width - _SLACK)) > 0:
+        found.append(text[:end])
+        text = text[end + 1 :]
+    return [*found, text]
+
+
+def _long_name(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--"))
 
 
 def _flag(option: click.Option) -> str:
     short = next((name for name in option.opts if not name.startswith("--")), "")
-    long = next(name for name in option.opts if name.startswith("--"))
+    long = _long_name(option)
     names = f"  {short}, {long}" if short else f"      {long}"
     kind = "" if option.is_flag else f" {_kind(option)}"
     return names + kind
@@ -87,6 +102,8 @@ def _kind(option: click.Option) -> str:
 
 def _default(option: click.Option) -> str:
     value = option.default
+    if option.metavar == "map":
+        return " (default map[])"
     if option.is_flag:
         return " (default true)" if value is True else ""
     if isinstance(value, str) and value:

@@ -15,7 +15,7 @@ from moorage.api.endpoint import Endpoint
 from moorage.api.images import ImageInspectQuery
 from moorage.api.networks import NetworkInspectQuery
 from moorage.api.query import Query
-from moorage.cli.grammar import Command, daemon_error
+from moorage.cli.grammar import TEMPLATE_STATUS, Command, daemon_error
 from moorage.cli.platforms import platform_parameter
 from moorage.cli.session import Session, pass_session
 from moorage.cli.typed_values import typed
@@ -32,10 +32,6 @@ _KINDS: Final[Mapping[str, tuple[Endpoint[Any, Any, Any], str]]] = {
     "network": (endpoints.NETWORK_INSPECT, "id"),
     "volume": (endpoints.VOLUME_INSPECT, "name"),
 }
-
-
-# What Docker ends with when a template can't be read.
-_TEMPLATE_STATUS: Final = 64
 
 
 class UnknownTypeError(InvalidParameterError):
@@ -72,7 +68,7 @@ def _template(text: str) -> Template | None:
         return Template(text) if text and text != "json" else None
     except TemplateError as error:
         click.echo(str(error), err=True)
-        sys.exit(_TEMPLATE_STATUS)
+        sys.exit(TEMPLATE_STATUS)
 
 
 def show_found(names: Sequence[str], fetch: Callable[[str], Found], *, format_text: str) -> None:

@@ -163,7 +163,7 @@ def ls(session: Session, /, filters: tuple[str, ...], format_text: str, **flags:
 @strings_option("--ip-range", text="Allocate container ip from a sub-range")
 @click.option("--ipam-driver", default="default", help="IP Address Management Driver")
 @click.option("--ipam-opt", multiple=True, metavar="map", help="Set IPAM driver specific options")
-@click.option("--ipv4/--no-ipv4", default=None, help="Enable or disable IPv4 address assignment")
+@click.option("--ipv4/--no-ipv4", default=None, help="Enable or disable IPv4 address assignment (default true)")
 @click.option("--ipv6/--no-ipv6", default=None, help="Enable or disable IPv6 address assignment")
 @click.option("--label", multiple=True, help="Set metadata on a network")
 @click.option("-o", "--opt", multiple=True, metavar="map", help="Set driver specific options")
@@ -225,7 +225,10 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
 @strings_option("--alias", text="Add network-scoped alias for the container")
 @strings_option("--driver-opt", text="driver options for the network")
 @click.option(
-    "--gw-priority", type=INTEGER, default=0, help="Highest gw-priority provides the default gateway (may be negative)"
+    "--gw-priority",
+    type=INTEGER,
+    default=0,
+    help="Highest gw-priority provides the default gateway. Accepts positive and negative values.",
 )
 @click.option("--ip", default="", help='IPv4 address (e.g., "172.30.100.104")')
 @click.option("--ip6", default="", help='IPv6 address (e.g., "2001:db8::33")')

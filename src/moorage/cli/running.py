@@ -3,7 +3,7 @@
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -38,11 +38,8 @@ from moorage.client.errors import RefusedError
 from moorage.client.steps import split_tag
 from moorage.errors import MoorageError, NotFoundError
 
-_CONTEXT: dict[str, Any] = {
-    "ignore_unknown_options": False,
-    "allow_interspersed_args": False,
-    "help_option_names": ["--help"],
-}
+# What stands behind the image is the container's.
+_CONTEXT: Final = {"allow_interspersed_args": False}
 
 
 @click.command(cls=Command, usage="[OPTIONS] IMAGE [COMMAND] [ARG...]", minimum=1, context_settings=_CONTEXT)

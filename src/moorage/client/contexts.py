@@ -53,8 +53,18 @@ def chosen_address(
     name = current_context(host, context=context, environment=variables)
     if name != DEFAULT_CONTEXT:
         return _stored_address(name, config_directory(variables))
-    text = host or named_host(variables) or DEFAULT_HOST
+    text = _completed(host or named_host(variables) or DEFAULT_HOST)
     return parse_host(text, tls=_tls(variables, tls or TLSChoice()) if text.startswith("tcp:") else None)
+
+
+def _completed(text: str) -> str:
+    """Return an address with what Docker's clients take for granted where a user leaves it out."""
+    scheme, separator, place = text.rpartition("://")
+    if not separator:
+        scheme = "tcp"
+    if scheme == "tcp" and (not place or place.startswith(":")):
+        place = f"localhost{place}"
+    return DEFAULT_HOST if scheme == "unix" and not place else f"{scheme}://{place}"
 
 
 def current_context(host: str | None = None, *, context: str = "", environment: Mapping[str, str] | None = None) -> str:

@@ -113,11 +113,12 @@ def test_the_page_of_a_command_has_dockers_form() -> None:
         "Show one image\n"
         "\n"
         "Options:\n"
-        "  -n, --last int        Show n last created containers (includes all states)\n"
-        "                        (default -1)\n"
         "  -f, --filter filter   Filter output\n"
+        "  -n, --last int        Show n last created containers (includes all\n"
+        "                        states) (default -1)\n"
+        "      --sig-proxy       Proxy all received signals to the process\n"
+        "                        (default true)\n"
         '      --tail string     Number of lines (default "all")\n'
-        "      --sig-proxy       Proxy all received signals to the process (default true)\n"
     )
 
 

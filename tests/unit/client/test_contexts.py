@@ -86,3 +86,22 @@ def test_settings_that_cannot_be_read_are_no_reason_to_go_elsewhere(tmp_path: Pa
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserSettingsError, match=r"config\.json"):
         chosen_address(environment={"DOCKER_CONFIG": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("lab", "tcp://lab:2375"),
+        ("lab:99", "tcp://lab:99"),
+        (":99", "tcp://localhost:99"),
+        ("tcp://", "tcp://localhost:2375"),
+        ("tcp://:99", "tcp://localhost:99"),
+        ("[::1]:99", "tcp://[::1]:99"),
+        ("unix://", "unix:///run/moorage/moorage.sock"),
+        ("unix:///x.sock", "unix:///x.sock"),
+        ("ssh://lab", "ssh://lab"),
+    ],
+)
+def test_what_an_address_leaves_out_is_taken_for_granted(text: str, whole: str) -> None:
+    assert chosen_address(text, environment={}).text == whole
+    assert chosen_address(environment={"DOCKER_HOST": text}).text == whole
