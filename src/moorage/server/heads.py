@@ -117,6 +117,18 @@ def _length(headers: Mapping[str, str]) -> int | None:
 _parse_cached = functools.lru_cache(maxsize=128)(_parse)
 
 
+def split_head(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return a head, with its blank line, and what follows it; None if its end has not come yet.
+
+    Lines typed by hand may end without a carriage return, as with Go's server.
+    """
+    end = data.find(b"\r\n\r\n")
+    bare = data.find(b"\n\n", 0, end if end >= 0 else len(data))
+    if bare >= 0:
+        return data[: bare + 2].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), data[bare + 2 :]
+    return (data[: end + 4], data[end + 4 :]) if end >= 0 else None
+
+
 def parse_head(head: bytes) -> RequestHead:
     """Parse a head, up to and including its blank line.
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from moorage.server.bodies import HIGH_WATER, ChunkedFraming, ClientGoneError, FixedFraming, Framing
 from moorage.server.exchange import Exchange
-from moorage.server.heads import HEAD_LIMIT, BadRequestError, parse_head
+from moorage.server.heads import HEAD_LIMIT, BadRequestError, parse_head, split_head
 from moorage.server.responses import HeadWriter
 
 _LOG: Final = logging.getLogger(__name__)
@@ -203,13 +203,13 @@ class Connection(asyncio.Protocol):
         return self._begin()
 
     def _begin(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if max(end, 0 if end >= 0 else len(self._buffer)) > HEAD_LIMIT:
+        parts = split_head(self._buffer)
+        if len(parts[0] if parts else self._buffer) > HEAD_LIMIT:
             raise BadRequestError("request head too large")
-        if end < 0:
+        if parts is None:
             return False
-        head = parse_head(self._buffer[: end + 4])
-        self._buffer = self._buffer[end + 4 :]
+        head = parse_head(parts[0])
+        self._buffer = parts[1]
         self._exchange = exchange = Exchange(self, head)
         if head.length == 0:
             exchange.body.complete = True

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.server.heads import BadRequestError, parse_head
+from moorage.server.heads import BadRequestError, parse_head, split_head
 
 
 def test_query_is_split_from_the_decoded_path() -> None:
@@ -32,6 +32,20 @@ def test_upgrade_does_not_need_the_connection_field() -> None:
     assert parse_head(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n").upgrade == "tcp"
     assert parse_head(b"POST / HTTP/1.1\r\nUpgrade: tcp\r\n\r\n").upgrade == "tcp"
     assert parse_head(b"POST / HTTP/1.1\r\nConnection: Upgrade\r\n\r\n").upgrade == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody\n\n", (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", b"body\n\n")),
+        (b"GET / HTTP/1.1\nA: b\n\nbody\r\n\r\n", (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", b"body\r\n\r\n")),
+        (b"GET / HTTP/1.1\r\nA: b\n\n", (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", b"")),
+        (b"GET / HTTP/1.1\r\nA: b\r\n", None),
+        (b"GET / HTTP/1.1\n", None),
+    ],
+)
+def test_where_a_head_ends(data: bytes, parts: tuple[bytes, bytes] | None) -> None:
+    assert split_head(data) == parts
 
 
 @pytest.mark.parametrize("field", [b"close", b"Close", b"upgrade, close"])
