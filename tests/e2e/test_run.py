@@ -176,3 +176,13 @@ def test_shared_memory_of_another_container(moord: Daemon) -> None:
     moord.docker("exec", "donor", "sh", "-c", "until [ -s /dev/shm/f ]; do sleep 0.1; done")
     assert moord.docker("run", "--rm", "--ipc", "container:donor", "busybox", "cat", "/dev/shm/f") == "x"
     moord.docker("rm", "-f", "donor")
+
+
+def test_a_network_may_be_named_by_the_beginning_of_its_id(moord: Daemon) -> None:
+    network = moord.docker("network", "create", "brief")
+    moord.docker("run", "-d", "--name", "there", "--network", network[:10], "busybox", "sleep", "1000")
+    assert moord.inspect("there", '(index .NetworkSettings.Networks "brief").NetworkID') == network
+    moord.docker("network", "disconnect", "brief", "there")
+    assert moord.inspect("there", "len .NetworkSettings.Networks") == "0"
+    moord.docker("rm", "-f", "there")
+    moord.docker("network", "rm", "brief")

@@ -1,6 +1,6 @@
 """What a container needs from networks, from creation to exit, and what is shown of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ from moorage.api.containers import PortSummary
 from moorage.api.networks import EndpointSettings
 from moorage.api.versions import MAXIMUM, Version
 from moorage.networks import bridge, endpoint, names
-from moorage.networks.errors import LinkedContainerError
+from moorage.networks.errors import AmbiguousNetworkError, LinkedContainerError, NetworkNotFoundError
 from moorage.networks.host_files import HostFiles
 from moorage.networks.models import (
     DEFAULT_NETWORK,
@@ -67,6 +67,20 @@ class NetworkService:
     def find(self, reference: str) -> Network:
         """Return the network with this name, ID, or unique beginning of an ID."""
         return self.registry.find(reference)
+
+    def by_name(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
+        """Return the same attachments, to networks by their names.
+
+        The beginning of an ID leads nowhere once there is another network with it. A
+        network that is not there, or may be one of several, stays as it was asked for.
+        """
+        return tuple(replace(attachment, network=self._name_of(attachment.network)) for attachment in attachments)
+
+    def _name_of(self, reference: str) -> str:
+        try:
+            return self.registry.find(reference).name
+        except (NetworkNotFoundError, AmbiguousNetworkError):
+            return reference
 
     def validate(self, request: SandboxRequest) -> None:
         """Refuse what can never be opened; nothing is taken.

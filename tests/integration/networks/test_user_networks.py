@@ -93,6 +93,17 @@ def test_the_part_to_give_out_of_a_default_network_without_an_address_is_the_who
     in_network_namespace(run)
 
 
+def test_networks_are_known_by_their_names_however_they_were_asked_for(tmp_path: Path) -> None:
+    def body(host: Playground) -> None:
+        network = create(host, "front")
+        asked = [network.id[:10], network.id, "front", "default", "none-of-these"]
+        named = host.networks.service.by_name([Attachment(network=one, aliases=("www",)) for one in asked])
+        assert [one.network for one in named] == ["front", "front", "front", "bridge", "none-of-these"]
+        assert {one.aliases for one in named} == {("www",)}
+
+    on_host(tmp_path, body)
+
+
 def test_removing_a_network_leaves_no_trace(tmp_path: Path) -> None:
     def body(host: Playground) -> None:
         before = devices()

@@ -88,6 +88,9 @@ class FakeNetworks:
     refusal: MoorageError | None = None
     renamed: list[tuple[str, str]] = field(default_factory=list)
 
+    def by_name(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
+        return tuple(attachments)
+
     def validate(self, request: SandboxRequest) -> None:
         return
 

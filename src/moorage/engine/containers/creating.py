@@ -177,7 +177,7 @@ class ContainerCreator:
                 chain_ids=tuple(image.chain_ids) if image else (),
                 config=_with_hostname(config, host_config, container_id),
                 host_config=host_config,
-                attachments=attachments_for(config, host_config, networking),
+                attachments=self.networks.by_name(attachments_for(config, host_config, networking)),
                 mounts=mounts,
                 labels=labels,
             ),

@@ -50,6 +50,9 @@ class SnapshotPins(Protocol):
 class Networks(Protocol):
     """The sandboxes of running containers, and what is shown of them."""
 
+    def by_name(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
+        """Return the same attachments, to networks by their names; networks that are not there stay as they are."""
+
     def validate(self, request: SandboxRequest) -> None:
         """Refuse what can never be opened."""
 
