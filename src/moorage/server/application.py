@@ -10,7 +10,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, get_args
 
-from moorage.api.endpoint import NoBody, StreamBody
+from moorage.api import endpoints
+from moorage.api.endpoint import Endpoint, NoBody, StreamBody
 from moorage.api.progress import ProgressMessage
 from moorage.api.query import read_query
 from moorage.api.streams import ByteStream, Hijack, JSONLines, MultiplexedStream
@@ -113,7 +114,7 @@ class Application:
             raise EndpointTooNewError(endpoint.method, endpoint.path, endpoint.since)
         if match.route.handler is None:
             raise errors.NotBuiltError(endpoint.method, endpoint.path)
-        if endpoint.body is NoBody and _is_form(exchange):
+        if _takes_form(endpoint, exchange) and _is_form(exchange):
             return _receive_and_call(exchange, match, version)
         if endpoint.body in {NoBody, StreamBody}:
             return _call(exchange, match, version, endpoint.body())
@@ -125,6 +126,11 @@ class Application:
 
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
+
+
+def _takes_form(endpoint: Endpoint[Any, Any, Any], exchange: Exchange) -> bool:
+    # A pull has no body, but its endpoint also takes an image to import, whatever its type is said to be.
+    return endpoint.body is NoBody or (endpoint is endpoints.IMAGE_CREATE and "fromSrc" not in exchange.head.query)
 
 
 def _is_form(exchange: Exchange) -> bool:
@@ -178,8 +184,8 @@ async def _receive_and_call(exchange: Exchange, match: Match, version: Version) 
     try:
         data = await _receive(exchange, too_large=errors.BodyTooLargeError(JSON_BODY_LIMIT), limit=JSON_BODY_LIMIT)
         model = match.route.endpoint.body
-        if model is NoBody:
-            rest = _call(exchange, match, version, NoBody(), form=data.decode("utf-8", "surrogateescape"))
+        if model in {NoBody, StreamBody}:
+            rest = _call(exchange, match, version, model(), form=data.decode("utf-8", "surrogateescape"))
         else:
             rest = _call(exchange, match, version, _read_body(data, model))
     except ClientGoneError:

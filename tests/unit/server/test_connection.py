@@ -421,6 +421,23 @@ async def test_parameters_may_come_as_a_form(tmp_path: Path) -> None:
     assert seen == [("HUP", 7), ("", 5), ("", 5)]
 
 
+async def test_a_pull_may_be_a_form_and_an_import_is_none(tmp_path: Path) -> None:
+    router = Router()
+    seen: list[tuple[str, bytes]] = []
+
+    async def create(call: Call[images.ImageCreateQuery, StreamBody]) -> Response:
+        data = b"".join([chunk async for chunk in call.stream]) if call.query.from_src else b""
+        seen.append((call.query.from_image, data))
+        return Response()
+
+    router.bind(endpoints.IMAGE_CREATE, create)
+    form = "application/x-www-form-urlencoded"
+    async with serving(router, tmp_path) as path, Client.connect(path) as client:
+        await client.post("/images/create", b"fromImage=box", content_type=form)
+        await client.post("/images/create?fromSrc=-", b"fromImage=box", content_type=form)
+    assert seen == [("box", b""), ("", b"fromImage=box")]
+
+
 async def test_closing_the_listener_lets_requests_end(tmp_path: Path) -> None:
     router, started, go = Router(), asyncio.Event(), asyncio.Event()
 
