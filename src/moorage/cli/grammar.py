@@ -1,6 +1,5 @@
 """Docker's command-line grammar on top of click: late-loaded commands, ``--flag=false``, its error texts."""
 
-import csv
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +33,8 @@ def strings_option(name: str, *, text: str) -> Callable[[Function], Function]:
 
 
 def _comma_separated(_: click.Context, __: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
+    import csv  # noqa: PLC0415 - few commands need it
+
     return tuple(part for value in values if value for part in next(csv.reader([value])))
 
 
