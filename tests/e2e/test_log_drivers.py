@@ -60,12 +60,12 @@ def test_gelf_and_fluentd_describe_the_container(moord: Daemon) -> None:
 
 
 def test_journald_finds_the_journal_s_socket(own: Daemon) -> None:
-    refused = own.run("run", *options("journald"), "busybox", "true")
-    assert "failed to initialize logging driver: journald is not enabled on this host" in refused.stderr
     # A /run of its own: the machine's journal is none of our business.
     own.in_network("mount", "-t", "tmpfs", "none", "/run")
-    own.in_network("mkdir", "-p", "/run/systemd/journal")
     own.restart()
+    refused = own.run("run", *options("journald"), "busybox", "true")
+    assert "failed to initialize logging driver: journald is not enabled on this host" in refused.stderr
+    own.in_network("mkdir", "-p", "/run/systemd/journal")
     with own.log_server("unixgram", "/run/systemd/journal/socket") as server:
         own.docker("run", "--name", "noted", *options("journald", labels="x.y"), "--label", "x.y=z", *SAY)
         entries = server.packet() + server.packet()
