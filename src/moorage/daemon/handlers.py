@@ -164,6 +164,7 @@ def system_handlers(wiring: Wiring) -> SystemHandlers:
             volumes=volumes,
         ),
         login=RegistryLogin(registry=_Registries(wiring.images.registries)),
+        expect_move=base.moves.expect,
     )
 
 

@@ -1,6 +1,7 @@
 """Handlers of the system: ping, version, info, events, disk usage, registry login."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -48,22 +49,32 @@ _PONG_HEAD: Final = Response(content_type=TEXT_TYPE, headers=_PING_HEADERS)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SystemHandlers:
-    """Answers about the engine as a whole."""
+    """Answers about the engine as a whole.
+
+    Attributes:
+        expect_move: Says that a process may have to change its control group soon.
+    """
 
     system: SystemService
     events: EventStreamer
     disk: DiskUsageService
     login: RegistryLogin
+    expect_move: Callable[[], None]
 
     def bind(self, router: Router) -> None:
         """Give the router every handler of this noun."""
         router.bind(endpoints.SYSTEM_PING, ping)
-        router.bind(endpoints.SYSTEM_PING_HEAD, ping_head)
+        router.bind(endpoints.SYSTEM_PING_HEAD, self.ping_head)
         router.bind(endpoints.SYSTEM_VERSION, self.version)
         router.bind(endpoints.SYSTEM_INFO, self.info)
         router.bind(endpoints.SYSTEM_EVENTS, self.follow)
         router.bind(endpoints.SYSTEM_DATA_USAGE, self.usage)
         router.bind(endpoints.SYSTEM_AUTH, self.check)
+
+    def ping_head(self, call: Call[NoQuery, NoBody]) -> Response:
+        """Answer HEAD /_ping, with which the docker command begins whatever it does: a run or an exec, often."""
+        self.expect_move()
+        return ping_head(call)
 
     def version(self, _: Call[NoQuery, NoBody]) -> SystemVersion:
         """Answer GET /version."""
