@@ -1,8 +1,10 @@
 """What is in images, with the daemon that people run: many layers, and files that are not plain ones."""
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 import socket
 import subprocess
 import tarfile
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import IMAGE, Daemon
+from tests.support.daemon import IMAGE, Daemon, wait_until
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -130,7 +132,13 @@ def forget(own: Daemon) -> None:
 
 def taken(directory: Path) -> int:
     """Return the bytes that all below a directory takes on the disk."""
-    return sum(path.lstat().st_blocks * 512 for path in directory.rglob("*"))
+    total = 0
+    for parent, directories, files in os.walk(directory):
+        for name in (*directories, *files):
+            # The files of containers that ended are removed meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_blocks * 512
+    return total
 
 
 def test_a_sparse_file_takes_no_more_than_its_data_wherever_it_goes(own: Daemon, tmp_path: Path) -> None:
@@ -138,11 +146,16 @@ def test_a_sparse_file_takes_no_more_than_its_data_wherever_it_goes(own: Daemon,
     script = f"truncate -s {size} /sparse && dd if=/dev/urandom of=/sparse bs={data} count=1 seek=200 conv=notrunc"
     own.docker("run", "--name", "maker", IMAGE, "sh", "-ec", script)
     before = taken(own.data_root)
+
+    def look_at(image: str) -> str:
+        look = ("sh", "-ec", "stat -c '%s %b' /sparse; sha256sum < /sparse | cut -c1-8")
+        length, blocks, digest = own.docker("run", "--rm", image, *look, timeout=100).split()
+        assert int(length) == size
+        assert int(blocks) * 512 < 8 * data
+        return digest
+
     own.docker("commit", "maker", "sparse:1", timeout=100)
-    look = ("sh", "-ec", "stat -c '%s %b' /sparse; sha256sum < /sparse | cut -c1-8")
-    made = own.docker("run", "--rm", "sparse:1", *look, timeout=100).split()
-    assert int(made[0]) == size
-    assert int(made[1]) * 512 < 8 * data
+    made = look_at("sparse:1")
     with subprocess.Popen(
         ["docker", "-H", f"unix://{own.socket}", "export", "maker"], stdout=subprocess.PIPE
     ) as exporting:  # fmt: skip
@@ -151,6 +164,6 @@ def test_a_sparse_file_takes_no_more_than_its_data_wherever_it_goes(own: Daemon,
             ["docker", "-H", f"unix://{own.socket}", "import", "-", "sparse:2"],
             stdin=exporting.stdout, check=True, capture_output=True, timeout=100,
         )  # fmt: skip
-    assert own.docker("run", "--rm", "sparse:2", *look, timeout=100).split() == made
+    assert look_at("sparse:2") == made
     # Two layers and two blobs, and what else there is to them.
-    assert taken(own.data_root) - before < 40 * data
+    wait_until(lambda: taken(own.data_root) - before < 20 * data, what="the rest to be removed")

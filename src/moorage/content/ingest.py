@@ -16,8 +16,9 @@ from moorage.oci.digest import Digest, hex_of
 
 # Large enough that handing work to a thread costs nothing beside the work.
 _BATCH: Final = 1 << 20
+# Zeros that are worth a hole.
 _HOLE: Final = 1 << 16
-_ZEROS: Final = bytes(_HOLE)
+_FIRST_LOOK: Final = 64
 # Of what one system call takes, IOV_MAX.
 _VECTOR: Final = 1024
 
@@ -194,15 +195,17 @@ class Ingest:
     def _write(self, batch: list[bytes]) -> None:
         for chunk in batch:
             self._hash.update(chunk)
+        ends_in_hole = False
         for zero, chunks in itertools.groupby(batch, _is_zero):
-            if zero:
-                # Nothing is written where a hole says as much; an archive of a sparse file has many.
-                os.lseek(self._fd, sum(map(len, chunks)), os.SEEK_CUR)
-                continue
             gathered = list(chunks)
+            size = sum(map(len, gathered))
+            # Nothing is written where a hole says as much; an archive of a sparse file has many.
+            if ends_in_hole := zero and size >= _HOLE:
+                os.lseek(self._fd, size, os.SEEK_CUR)
+                continue
             for at in range(0, len(gathered), _VECTOR):
                 _write_all(self._fd, gathered[at : at + _VECTOR])
-        if zero:
+        if ends_in_hole:
             os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR))
 
     def _forget_batch(self) -> None:
@@ -243,8 +246,8 @@ class Ingest:
 
 
 def _is_zero(chunk: bytes) -> bool:
-    """Tell whether a chunk is worth a hole: long enough, and nothing but zeros."""
-    return len(chunk) >= _HOLE and chunk.startswith(_ZEROS) and chunk == bytes(len(chunk))
+    """Tell whether a chunk, however short, is nothing but zeros."""
+    return not any(chunk[:_FIRST_LOOK]) and chunk == bytes(len(chunk))
 
 
 def _write_all(fd: int, chunks: list[bytes]) -> None:
