@@ -44,6 +44,16 @@ _DIGEST_ALGORITHM: Final = "sha256"
 _log = logging.getLogger(__name__)
 
 
+def refuse_ambiguous(names: Iterable[Reference]) -> None:
+    """Check that names can be told from IDs.
+
+    Raises:
+        AmbiguousNameError: One of them can't.
+    """
+    if any(name.familiar_repository == _DIGEST_ALGORITHM for name in names):
+        raise AmbiguousNameError
+
+
 class ImageCatalog:
     """Finds images by name and ID, and is the only way to change either."""
 
@@ -241,8 +251,7 @@ class ImageCatalog:
             AmbiguousNameError: One of the names could not be told from an ID.
         """
         names = list(names)
-        if any(name.familiar_repository == _DIGEST_ALGORITHM for name in names):
-            raise AmbiguousNameError
+        refuse_ambiguous(names)
         now = time.time_ns()
         known = self._images.get(image.id)
         if known is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from moorage.errors import ConflictError, InvalidParameterError, NotFoundError, SystemFailureError
 from moorage.oci.digest import Digest
 from moorage.oci.platform import Platform
-from moorage.oci.reference import Reference
+from moorage.oci.reference import InvalidReferenceError, Reference
 
 
 class ImageNotFoundError(NotFoundError):
@@ -21,7 +21,7 @@ class ImageNotFoundError(NotFoundError):
         return cls(reference.with_default_tag().familiar)
 
 
-class AmbiguousNameError(InvalidParameterError):
+class AmbiguousNameError(InvalidReferenceError):
     """A name that would read like an ID."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moorage.images.catalog import ImageCatalog
+from moorage.images.catalog import ImageCatalog, refuse_ambiguous
 from moorage.images.events import publish_image_event
 from moorage.images.ports import EventPublisher
 from moorage.oci.reference import InvalidReferenceError, Reference, parse_reference
@@ -24,8 +24,7 @@ class ImageTagger:
         """
         if name.digest:
             raise InvalidReferenceError("refusing to create a tag with a digest reference")
-        if name.familiar_repository == "sha256":
-            raise InvalidReferenceError("refusing to create an ambiguous tag using digest algorithm as name")
+        refuse_ambiguous([name])
         target = name.with_default_tag()
         async with self.catalog.changing():
             found = self.catalog.resolve(image)

@@ -120,9 +120,12 @@ def with_volumes_from_mode(planned: PlannedMount, mode: str) -> PlannedMount:
 
 def _explicit_mounts(host_config: HostConfig, *, data_root: str, recursive_read_only: bool) -> Iterable[PlannedMount]:
     for text in host_config.binds or ():
-        planned = _from_bind(text, volume_driver=host_config.volume_driver or "", data_root=data_root)
-        whole = planned.kind is not MountKind.BIND or recursive_read_only
-        yield dataclasses.replace(planned, recursive_read_only=whole)
+        yield _from_bind(
+            text,
+            volume_driver=host_config.volume_driver or "",
+            data_root=data_root,
+            recursive_read_only=recursive_read_only,
+        )
     for mount in host_config.mounts or ():
         yield plan_mount(mount, data_root=data_root)
     for destination, options in (host_config.tmpfs or {}).items():
@@ -153,7 +156,7 @@ def _propagation(asked: str, source: str, data_root: str) -> str:
     return propagation
 
 
-def _from_bind(text: str, *, volume_driver: str, data_root: str) -> PlannedMount:
+def _from_bind(text: str, *, volume_driver: str, data_root: str, recursive_read_only: bool) -> PlannedMount:
     parsed = parse_bind(text)
     if parsed.is_host_path:
         return PlannedMount(
@@ -163,6 +166,7 @@ def _from_bind(text: str, *, volume_driver: str, data_root: str) -> PlannedMount
             mode=parsed.mode.text,
             writable=parsed.mode.writable,
             propagation=_propagation(parsed.mode.propagation, parsed.source, data_root),
+            recursive_read_only=recursive_read_only,
             create_source=True,
         )
     return PlannedMount(

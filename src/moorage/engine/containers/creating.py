@@ -30,7 +30,7 @@ from moorage.engine.bundles.validation import check_create, check_later
 from moorage.engine.containers import unmade_volumes
 from moorage.engine.containers.errors import ContainerNotFoundError, RequestRefusedError
 from moorage.engine.containers.links import bound_links
-from moorage.engine.containers.mounting import MountPreparer, inherited_mounts
+from moorage.engine.containers.mounting import MountPreparer, has_anonymous_volumes, inherited_mounts
 from moorage.engine.containers.naming import candidate_names, check_name, new_id
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, FileJobs, Images, Networks, SnapshotPins, Snapshots
@@ -253,7 +253,7 @@ class ContainerCreator:
             await self.registry.add(record)
             faults.point("create:recorded")
             undo.pop_all()
-        if record.definition.mounts:
+        if has_anonymous_volumes(record.definition.mounts):
             unmade_volumes.forget(self.paths.directory(record.id))
         return record
 

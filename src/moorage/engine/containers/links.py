@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from moorage.api.host_config import HostConfig
-from moorage.engine.bundles.modes import HostNetworkLinkError, joined_container
+from moorage.engine.bundles.modes import HostNetworkLinkError
 from moorage.engine.containers.records import ContainerRecord
+from moorage.engine.containers.sandboxes import network_owner
 from moorage.errors import InvalidParameterError, MoorageError
 from moorage.networks.names import link_names
 
@@ -50,9 +51,7 @@ def bound_links(host_config: HostConfig, resolve: Resolve) -> HostConfig:
 
 def _linked(reference: str, resolve: Resolve) -> ContainerRecord:
     """Return the container that has the network of the one that is linked to."""
-    found = resolve(reference)
-    while (joined := joined_container(found.host_config.network_mode)) is not None:
-        found = resolve(joined)
+    found = resolve(network_owner(resolve(reference), resolve))
     if found.host_config.network_mode == "host":
         raise HostNetworkLinkError
     return found

@@ -194,6 +194,11 @@ def publish_mounts(events: EventPublisher, record: ContainerRecord) -> None:
             events.publish("volume", "mount", mount.name, attributes)
 
 
+def has_anonymous_volumes(mounts: Sequence[PlannedMount]) -> bool:
+    """Tell whether some of the mounts are volumes of the container's own."""
+    return any(mount.kind is MountKind.VOLUME and mount.anonymous for mount in mounts)
+
+
 def publish_unmounts(events: EventPublisher, record: ContainerRecord) -> None:
     """Publish that a container which ended uses its volumes no longer."""
     for mount in record.definition.mounts:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from moorage import faults
-from moorage.engine.bundles.mounts import MountKind
 from moorage.engine.containers.attaching import PendingAttaches
 from moorage.engine.containers.bundle_files import remove_bundle
 from moorage.engine.containers.errors import (
@@ -28,7 +27,7 @@ from moorage.engine.containers.errors import (
 )
 from moorage.engine.containers.killing import ContainerKiller
 from moorage.engine.containers.locks import ContainerLocks
-from moorage.engine.containers.mounting import MountPreparer
+from moorage.engine.containers.mounting import MountPreparer, has_anonymous_volumes
 from moorage.engine.containers.paths import ContainerPaths
 from moorage.engine.containers.ports import EventPublisher, Snapshots
 from moorage.engine.containers.records import ContainerRecord
@@ -170,7 +169,7 @@ class ContainerRemover:
         self.jobs.spawn(self._remove_files(record.id, released), key=f"files:{record.id}")
 
     async def _take_record(self, record: ContainerRecord, *, volumes: bool) -> None:
-        if volumes and any(mount.kind is MountKind.VOLUME and mount.anonymous for mount in record.definition.mounts):
+        if volumes and has_anonymous_volumes(record.definition.mounts):
             # `dead` lets the volumes go, and tells a restarted daemon to go on here.
             await self.registry.change_state(record.id, dead=True, removing=True)
             faults.point("remove:marked")
