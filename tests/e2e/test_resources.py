@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, wait_until
+from tests.support.disks import whole_disks
 
 pytestmark = [pytest.mark.needs("root", "overlay", "docker-cli", "busybox", "cgroup1"), pytest.mark.timeout(120)]
 
@@ -26,14 +27,6 @@ def value(moord: Daemon, name: str, file: str) -> str:
     return (directory / file).read_text().strip()
 
 
-def disk() -> tuple[str, str]:
-    """Return a whole disk of the host that can be throttled, and its numbers; the test is skipped without one."""
-    for entry in sorted(Path("/sys/block").iterdir()):
-        if not entry.name.startswith(("loop", "ram", "zram")):
-            return f"/dev/{entry.name}", (entry / "dev").read_text().strip()
-    pytest.skip("no disk")
-
-
 def happened(moord: Daemon, action: str) -> list[dict[str, Any]]:
     """Return the events of one kind so far."""
     # The command line cuts the present time to seconds, and so misses the latest.
@@ -41,8 +34,9 @@ def happened(moord: Daemon, action: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
+@pytest.mark.needs("disk")
 def test_every_limit_reaches_the_kernel(moord: Daemon) -> None:
-    path, number = disk()
+    path, number = whole_disks()[0]
     moord.docker(
         "run", "-d", "--name", "all", "-m", "64m", "--memory-swap", "80m", "--memory-reservation", "32m",
         "--memory-swappiness", "7", "--cpu-shares", "300", "--cpus", "0.5", "--cpuset-cpus", "0", "--cpuset-mems", "0",
@@ -83,8 +77,9 @@ def test_memory_of_network_buffers(moord: Daemon) -> None:
     assert value(moord, "tcp", "memory.kmem.tcp.limit_in_bytes") == str(9 * MIB)
 
 
+@pytest.mark.needs("disk")
 def test_an_update_is_felt_at_once_and_kept_for_the_next_start(moord: Daemon) -> None:
-    path, number = disk()
+    path, number = whole_disks()[0]
     for name in ("up1", "up2"):
         moord.docker("run", "-d", "--name", name, "-m", "64m", "--pids-limit", "9", "--cpus", "0.5", *SLEEP)
     refused = moord.run("update", "-m", "300m", "up1", "up2")

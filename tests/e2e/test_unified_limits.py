@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, daemon, wait_until
+from tests.support.disks import whole_disks
 
 pytestmark = [
     pytest.mark.needs("root", "overlay", "docker-cli", "busybox", "cgroup2", "memory-cgroup"),
@@ -54,16 +55,9 @@ def values(moord: Daemon, name: str, *files: str) -> list[str]:
     return [(group(moord, name) / file).read_text().strip() for file in files]
 
 
-def disk() -> tuple[str, str]:
-    """Return a whole disk of the host that can be throttled, and its numbers."""
-    for entry in sorted(Path("/sys/block").iterdir()):
-        if not entry.name.startswith(("loop", "ram", "zram")):
-            return f"/dev/{entry.name}", (entry / "dev").read_text().strip()
-    pytest.skip("no disk")
-
-
+@pytest.mark.needs("disk")
 def test_every_limit_reaches_the_kernel(moord: Daemon) -> None:
-    path, number = disk()
+    path, number = whole_disks()[0]
     moord.docker(
         "run", "-d", "--name", "all", "-m", "64m", "--memory-swap", "80m", "--memory-reservation", "32m",
         "--cpu-shares", "1024", "--cpus", "0.5", "--cpuset-cpus", "0", "--cpuset-mems", "0",
@@ -89,8 +83,9 @@ def test_an_exec_is_in_the_container_s_group(moord: Daemon) -> None:
     assert "sleep 1001" in moord.docker("top", "c1")
 
 
+@pytest.mark.needs("disk")
 def test_an_update_is_felt_at_once_and_kept_for_the_next_start(moord: Daemon) -> None:
-    path, number = disk()
+    path, number = whole_disks()[0]
     moord.docker("run", "-d", "--name", "up", "-m", "64m", "--pids-limit", "9", "--cpus", "0.5", *SLEEP)
     change = ("-m", "300m", "--memory-swap", "-1", "--pids-limit", "-1", "--cpus", "0.25", "--cpuset-cpus", "0")
     assert moord.docker("update", *change, "up") == "up"
